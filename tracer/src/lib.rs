@@ -1,0 +1,13 @@
+//! Tells which service lost a process, why, and which proxied requests failed because of it.
+//!
+//! The folders are the stages, in the order in which data flows: `kernel` and `observe` turn the
+//! outside into [`model::Observation`]s, `analyze` turns those into [`model::Finding`]s without any
+//! I/O, `present` shows them. `pipeline` wires the stages together for the commands in `cli`.
+
+pub mod analyze;
+pub mod cli;
+pub mod kernel;
+pub mod model;
+pub mod observe;
+pub mod pipeline;
+pub mod present;

@@ -1,0 +1,3 @@
+//! Set-up, build, test, lint, demo.
+
+fn main() {}
