@@ -6,6 +6,7 @@
 
 pub mod analyze;
 pub mod cli;
+pub mod demo;
 pub mod kernel;
 pub mod model;
 pub mod observe;

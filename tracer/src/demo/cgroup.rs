@@ -1,0 +1,176 @@
+//! A cgroup with a memory limit for the worker: v2 where the memory controller is there, else v1.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::DemoError;
+
+/// How long the kernel may take to let go of the processes that were in it.
+const REMOVE_TRIES: u32 = 100;
+const REMOVE_PAUSE: Duration = Duration::from_millis(20);
+
+/// A cgroup that is removed when dropped.
+#[derive(Debug)]
+pub(super) struct MemoryCgroup {
+    dir: PathBuf,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+impl MemoryCgroup {
+    /// Creates `name` with a limit on memory (and none of it to be swapped out, where the kernel
+    /// counts swap).
+    pub(super) fn create(name: &str, limit_bytes: u64) -> Result<Self, DemoError> {
+        let mountinfo =
+            fs::read_to_string("/proc/self/mountinfo").map_err(|source| DemoError::File {
+                action: "read",
+                path: "/proc/self/mountinfo".into(),
+                source,
+            })?;
+        let mut tried = Vec::new();
+        for (version, root) in hierarchies(&mountinfo) {
+            let dir = root.join(name);
+            match prepare(&version, &root, &dir, limit_bytes) {
+                Ok(()) => return Ok(Self { dir }),
+                Err(reason) => {
+                    // Nothing is in it yet.
+                    let _ = fs::remove_dir(&dir);
+                    tried.push(reason);
+                }
+            }
+        }
+        if tried.is_empty() {
+            tried.push("no cgroup hierarchy is mounted".to_owned());
+        }
+        Err(DemoError::NoMemoryCgroup {
+            tried: tried.join("; "),
+        })
+    }
+
+    /// The file through which a process enters: it writes `0`.
+    pub(super) fn entrance(&self) -> Result<File, DemoError> {
+        let path = self.dir.join("cgroup.procs");
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|source| DemoError::File {
+                action: "open",
+                path,
+                source,
+            })
+    }
+
+    /// Where it is mounted.
+    #[cfg(test)]
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for MemoryCgroup {
+    fn drop(&mut self) {
+        for _ in 0..REMOVE_TRIES {
+            match fs::remove_dir(&self.dir) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                    thread::sleep(REMOVE_PAUSE);
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Where a memory cgroup might be made, v2 first.
+fn hierarchies(mountinfo: &str) -> Vec<(Version, PathBuf)> {
+    let mut found: Vec<(Version, PathBuf)> = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((left, right)) = line.split_once(" - ") else {
+            continue;
+        };
+        let (Some(mount), mut right) = (left.split(' ').nth(4), right.split(' ')) else {
+            continue;
+        };
+        match (right.next(), right.nth(1)) {
+            (Some("cgroup2"), _) => found.insert(0, (Version::V2, mount.into())),
+            (Some("cgroup"), Some(options)) if options.split(',').any(|o| o == "memory") => {
+                found.push((Version::V1, mount.into()));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Makes and limits `dir`, or tells why it can't.
+fn prepare(version: &Version, root: &Path, dir: &Path, limit_bytes: u64) -> Result<(), String> {
+    let write = |path: &Path, value: &str| {
+        fs::write(path, value).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    if *version == Version::V2 {
+        let offered = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+        if !offered.split_whitespace().any(|name| name == "memory") {
+            return Err(format!("{} has no memory controller", root.display()));
+        }
+        let control = root.join("cgroup.subtree_control");
+        let enabled = fs::read_to_string(&control).unwrap_or_default();
+        if !enabled.split_whitespace().any(|name| name == "memory") {
+            write(&control, "+memory")?;
+        }
+    }
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(format!("{}: {error}", dir.display()));
+        }
+        _ => {}
+    }
+    let limit = limit_bytes.to_string();
+    let (memory, swap, swap_limit) = match version {
+        Version::V2 => ("memory.max", "memory.swap.max", "0"),
+        Version::V1 => (
+            "memory.limit_in_bytes",
+            "memory.memsw.limit_in_bytes",
+            limit.as_str(),
+        ),
+    };
+    write(&dir.join(memory), &limit)?;
+    // Absent where the kernel does not count swap; then the leak merely takes longer.
+    let _ = fs::write(dir.join(swap), swap_limit);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_version_is_preferred_and_other_controllers_are_ignored() {
+        let mountinfo = "\
+30 23 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+31 23 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
+32 23 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+broken line
+33 23";
+        assert_eq!(
+            hierarchies(mountinfo),
+            [
+                (Version::V2, PathBuf::from("/sys/fs/cgroup/unified")),
+                (Version::V1, PathBuf::from("/sys/fs/cgroup/memory")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hierarchy_without_the_memory_controller_is_refused_with_the_reason() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("cgroup.controllers"), "cpu pids\n").unwrap();
+        let refused = prepare(&Version::V2, root.path(), &root.path().join("x"), 1).unwrap_err();
+        assert!(refused.ends_with("has no memory controller"), "{refused}");
+    }
+}

@@ -1,0 +1,122 @@
+//! The incident, as a client causes and sees it: a slow request in flight, a leak, refusals,
+//! recovery.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::DemoError;
+use super::http;
+use super::stack::Stopper;
+use crate::model::WallTime;
+
+/// How long the stack may take to answer at first, and the worker to come back.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long one request may take; the leak takes about a second.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+
+/// Pause between requests while the worker is down.
+const RETRY: Duration = Duration::from_millis(400);
+
+/// Between the start of the slow request and the leak.
+const HEAD_START: Duration = Duration::from_millis(300);
+
+/// A request and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// When it was sent.
+    pub at: WallTime,
+    /// `GET`.
+    pub method: &'static str,
+    /// `/`, `/slow` or `/leak`.
+    pub path: &'static str,
+    /// Status of the answer; none when there was no answer.
+    pub status: Option<u16>,
+}
+
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at.to_jiff().to_zoned(jiff::tz::TimeZone::system());
+        write!(f, "{} ", at.strftime("%H:%M:%S%.3f"))?;
+        write!(f, "{} {:<6} ", self.method, self.path)?;
+        match self.status {
+            Some(status) => write!(f, "{status}"),
+            None => f.write_str("no answer"),
+        }
+    }
+}
+
+/// What the client, and the worker's parent, saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientLog {
+    /// The requests, in the order in which they were sent.
+    pub exchanges: Vec<Exchange>,
+    /// The signal that ended the worker.
+    pub worker_signal: Option<i32>,
+    /// Pid of the worker that took over.
+    pub restarted_pid: u32,
+}
+
+/// Waits until the worker answers through the proxy.
+pub(super) fn wait_until_ready(proxy: SocketAddr, stopper: &Stopper) -> Result<(), DemoError> {
+    until_answered(proxy, stopper, Duration::from_millis(20)).map(|_| ())
+}
+
+/// Causes the incident and sees it through.
+pub(super) fn run(proxy: SocketAddr, stopper: &Stopper) -> Result<Vec<Exchange>, DemoError> {
+    let mut seen = vec![get(proxy, "/")];
+    let slow = thread::spawn(move || get(proxy, "/slow"));
+    thread::sleep(HEAD_START);
+    let leak = get(proxy, "/leak");
+    // It was cut by the same death; a panic in the client's thread leaves it unseen.
+    seen.extend(slow.join());
+    seen.push(leak);
+    seen.extend(until_answered(proxy, stopper, RETRY)?);
+    Ok(seen)
+}
+
+/// Asks for `/` again and again until it is answered with 200; all the exchanges.
+fn until_answered(
+    proxy: SocketAddr,
+    stopper: &Stopper,
+    pause: Duration,
+) -> Result<Vec<Exchange>, DemoError> {
+    let started = Instant::now();
+    let mut seen = Vec::new();
+    loop {
+        if stopper.stopped() {
+            return Err(DemoError::Stopped);
+        }
+        let exchange = get(proxy, "/");
+        let status = exchange.status;
+        seen.push(exchange);
+        if status == Some(200) {
+            return Ok(seen);
+        }
+        if started.elapsed() > READY_LIMIT {
+            return Err(DemoError::Timeout {
+                what: "the worker did not answer through the proxy",
+                seconds: READY_LIMIT.as_secs(),
+                detail: match status {
+                    Some(status) => format!(": the last answer was {status}"),
+                    None => ": the proxy gave no answer".to_owned(),
+                },
+            });
+        }
+        thread::sleep(pause);
+    }
+}
+
+fn get(proxy: SocketAddr, path: &'static str) -> Exchange {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Exchange {
+        at: WallTime(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)),
+        method: "GET",
+        path,
+        status: http::get(proxy, path, REQUEST_LIMIT).ok(),
+    }
+}
