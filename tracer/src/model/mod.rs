@@ -5,6 +5,8 @@ mod exit;
 mod finding;
 mod identity;
 mod observation;
+pub mod printable;
+pub mod quantity;
 mod service;
 mod signal;
 mod time;

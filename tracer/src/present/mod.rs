@@ -1,1 +1,42 @@
-//! present
+//! Shows findings, and what else the commands print. One file per form; none of them decides
+//! anything, and none lets text from outside reach a terminal unescaped.
+
+mod cell;
+pub mod doctor;
+pub mod json;
+pub mod schema;
+pub mod services;
+pub mod text;
+
+use std::io::{self, Write};
+
+use crate::model::Finding;
+
+/// Where findings go. Errors, a closed pipe among them, are the caller's to judge.
+#[derive(Debug)]
+pub enum Sink<W> {
+    /// Lines for people.
+    Text(text::Text<W>),
+    /// One JSON object per line.
+    Json(json::Json<W>),
+}
+
+impl<W: Write> Sink<W> {
+    /// Lines for people, in local time.
+    pub fn text(out: W, colour: bool) -> Self {
+        Self::Text(text::Text::new(out, colour))
+    }
+
+    /// One JSON object per line.
+    pub fn json(out: W) -> Self {
+        Self::Json(json::Json::new(out))
+    }
+
+    /// Shows one finding at once.
+    pub fn finding(&mut self, finding: &Finding) -> io::Result<()> {
+        match self {
+            Self::Text(sink) => sink.finding(finding),
+            Self::Json(sink) => sink.finding(finding),
+        }
+    }
+}
