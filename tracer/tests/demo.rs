@@ -1,5 +1,11 @@
 //! The demo's stack on the real kernel, without tracing: needs root and a memory cgroup.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
+
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

@@ -66,12 +66,6 @@ impl MemoryCgroup {
                 source,
             })
     }
-
-    /// Where it is mounted.
-    #[cfg(test)]
-    pub(super) fn path(&self) -> &Path {
-        &self.dir
-    }
 }
 
 impl Drop for MemoryCgroup {

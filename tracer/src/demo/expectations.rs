@@ -26,6 +26,10 @@ impl fmt::Display for Step {
 }
 
 /// The demo's steps in the order in which they happen; it succeeded when all were seen.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of independent steps, read from top to bottom"
+)]
 pub fn check(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Vec<Step> {
     let bodies = || findings.iter().map(|finding| &finding.body);
     let limited = |death: &Death| death.memory.limit_bytes == Some(facts.limit_bytes);
@@ -179,3 +183,6 @@ fn clients_view(log: &ClientLog) -> Step {
         detail: format!("statuses {}", text.join(" ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,10 @@ pub(super) fn push(line: &mut String, text: &str, style: Option<Style>, columns:
         Some(style) => drop(write!(line, "{style}{text}{style:#}")),
         None => line.push_str(text),
     }
-    line.extend(std::iter::repeat_n(' ', columns.saturating_sub(text.width())));
+    line.extend(std::iter::repeat_n(
+        ' ',
+        columns.saturating_sub(text.width()),
+    ));
 }
 
 #[cfg(test)]

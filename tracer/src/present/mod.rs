@@ -6,6 +6,8 @@ pub mod doctor;
 pub mod json;
 pub mod schema;
 pub mod services;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 use std::io::{self, Write};

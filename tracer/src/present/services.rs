@@ -135,6 +135,15 @@ mod tests {
         let rows = [row("nginx.service", vec![upstream]), row("界\n界", vec![])];
         let mut out = Vec::new();
         text(&mut out, &rows).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @"");
+        let shown = String::from_utf8(out).unwrap();
+        assert_eq!(
+            shown,
+            "\
+SERVICE        MANAGER  PROCS  MEMORY    LISTENS                   EVIDENCE
+nginx.service  systemd  2      64.0 MiB  unix:/run/\\u{1b}[2J.sock  cgroup /system.slice
+  → unix:/run/app.sock app
+界\\n界         systemd  2      64.0 MiB  unix:/run/\\u{1b}[2J.sock  cgroup /system.slice
+"
+        );
     }
 }

@@ -79,7 +79,11 @@ impl<W: Write> Text<W> {
             Body::Oom(death) => self.oom(at, death),
             Body::Death(death) => self.death(at, death),
             Body::ListenerDown(change) => {
-                let rest = format!("{} stopped listening{}", address(&change.address), netns(change));
+                let rest = format!(
+                    "{} stopped listening{}",
+                    address(&change.address),
+                    netns(change)
+                );
                 self.event(at, "DOWN", BAD, &change.service.name, &rest);
             }
             Body::ListenerUp(change) => self.up(at, change),

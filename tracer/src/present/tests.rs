@@ -1,0 +1,437 @@
+//! Every kind of finding in every form, and hostile names in all of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::{json::Json, schema::schema, text::Text};
+use crate::model::{
+    Because, Body, Cause, ConnectError, ConnectFailure, Cut, Death, End, Endpoint, Finding, Hook,
+    Incident, IncidentState, ListenerChange, LostEvents, Manager, MemoryInfo, Party, ProcessInfo,
+    Ring, RunningService, SCHEMA_VERSION, Service, Start, Upstream, WallTime,
+};
+
+/// 2026-11-22 14:30:00 UTC.
+const START: i64 = 1_795_357_800_000_000_000;
+
+fn service(name: &str) -> Service {
+    Service {
+        name: name.into(),
+        manager: Manager::Systemd,
+        evidence: format!("cgroup /system.slice/{name}").into(),
+    }
+}
+
+fn finding(at_ms: i64, body: Body) -> Finding {
+    Finding {
+        v: SCHEMA_VERSION,
+        at: WallTime(START + at_ms * 1_000_000),
+        body,
+    }
+}
+
+fn address() -> Endpoint {
+    Endpoint::Tcp("127.0.0.1:3000".parse().unwrap())
+}
+
+fn death(name: &str) -> Death {
+    Death {
+        service: service(name),
+        process: ProcessInfo {
+            pid: 12_345,
+            ppid: 1,
+            ns_pid: None,
+            comm: "node".to_owned(),
+            cmdline: Some("node server.js".to_owned()),
+            uid: 1000,
+            uptime_ms: 192_000,
+        },
+        cause: Cause::OomCgroup,
+        exit_code: None,
+        signal: None,
+        core_dumped: None,
+        by: None,
+        memory: MemoryInfo {
+            peak_bytes: Some(2_126_008_811),
+            anon_bytes: Some(2_118_123_520),
+            limit_bytes: Some(2 << 30),
+            limit_cgroup: Some(format!("/system.slice/{name}")),
+        },
+        trigger: Some(Party {
+            pid: 12_345,
+            comm: "node".to_owned(),
+            service: Some(name.into()),
+        }),
+        why: "reached its cgroup's memory limit".to_owned(),
+        incident: Some(1),
+    }
+}
+
+/// One of each kind, as in the reference.
+fn samples() -> Vec<Finding> {
+    let api = || service("api.service");
+    let listener = |process, down_ms| ListenerChange {
+        service: api(),
+        address: address(),
+        netns: None,
+        process,
+        down_ms,
+        incident: Some(1),
+    };
+    let killed = Death {
+        signal: Some("SIGKILL".to_owned()),
+        core_dumped: Some(false),
+        ..death("api.service")
+    };
+    let node = |pid| Party {
+        pid,
+        comm: "node".to_owned(),
+        service: None,
+    };
+    vec![
+        finding(0, Body::Start(start())),
+        finding(1482, Body::Oom(Box::new(death("api.service")))),
+        finding(1488, Body::Death(Box::new(killed))),
+        finding(1489, Body::ListenerDown(listener(None, None))),
+        finding(1489, Body::ConnectionCut(Box::new(cut()))),
+        finding(1633, Body::ConnectFailed(Box::new(failure()))),
+        finding(
+            4812,
+            Body::ListenerUp(listener(Some(node(12_399)), Some(3323.0))),
+        ),
+        finding(4812, Body::Incident(Box::new(incident()))),
+        finding(
+            5000,
+            Body::Lost(LostEvents {
+                ring: Ring::Traffic,
+                count: 12,
+                since: WallTime(START),
+            }),
+        ),
+        finding(
+            63_000,
+            Body::End(End {
+                duration_ms: 63_000,
+                exits: 40,
+                deaths: 1,
+                oom_kills: 1,
+                connects_failed: 211,
+                connections_cut: 3,
+                incidents: 1,
+                incidents_open: 0,
+                lost: 12,
+            }),
+        ),
+    ]
+}
+
+fn start() -> Start {
+    Start {
+        version: "0.1.0".to_owned(),
+        kernel: "6.1.0-18-amd64".to_owned(),
+        host: "web1".to_owned(),
+        hooks: vec![
+            Hook {
+                name: "exit".to_owned(),
+                via: Some("raw_tracepoint sched_process_exit".to_owned()),
+                ok: true,
+                why: None,
+            },
+            Hook {
+                name: "unix_connect".to_owned(),
+                via: None,
+                ok: false,
+                why: Some("fentry is refused".to_owned()),
+            },
+        ],
+        services: vec![RunningService {
+            service: service("api.service"),
+            processes: 1,
+            listens: vec![address()],
+        }],
+        blind: vec!["failed connects to unix sockets".to_owned()],
+    }
+}
+
+fn cut() -> Cut {
+    Cut {
+        service: service("api.service"),
+        peer: Some(service("nginx.service")),
+        address: address(),
+        peer_address: Endpoint::Tcp("127.0.0.1:41234".parse().unwrap()),
+        count: 3,
+        pid: 12_345,
+        incident: Some(1),
+    }
+}
+
+fn failure() -> ConnectFailure {
+    ConnectFailure {
+        proxy: service("nginx.service"),
+        process: Party {
+            pid: 811,
+            comm: "nginx".to_owned(),
+            service: Some("nginx.service".into()),
+        },
+        upstream: Upstream {
+            address: address(),
+            service: Some("api.service".into()),
+        },
+        error: ConnectError::Refused,
+        errno: None,
+        count: 1,
+        elapsed_ms: Some(0.04),
+        because: Some(Because {
+            incident: 1,
+            death: Some(12_345),
+            cause: Some(Cause::OomCgroup),
+            after_ms: 151.0,
+            sentence: "api.service was OOM-killed 151 ms before".to_owned(),
+        }),
+    }
+}
+
+fn incident() -> Incident {
+    Incident {
+        id: 1,
+        state: IncidentState::Closed,
+        service: service("api.service"),
+        cause: Cause::OomCgroup,
+        summary: "OOM (cgroup limit 2.00 GiB)".to_owned(),
+        opened: WallTime(START + 1_482_000_000),
+        closed: Some(WallTime(START + 4_812_000_000)),
+        down_ms: Some(3330.0),
+        deaths: 1,
+        connects_failed: 211,
+        connections_cut: 3,
+        crash_loop: false,
+        advice: vec!["raise MemoryMax= of api.service above 2.00 GiB".to_owned()],
+    }
+}
+
+fn text(findings: &[Finding], colour: bool) -> String {
+    let mut out = Vec::new();
+    let mut sink = Text::in_zone(&mut out, colour, TimeZone::UTC);
+    for finding in findings {
+        sink.finding(finding).unwrap();
+    }
+    String::from_utf8(out).unwrap()
+}
+
+const GOLDEN: &str = "\
+── tracer 0.1.0 on web1 · Linux 6.1.0-18-amd64 · 1 of 2 hooks armed · 1 service
+   blind: failed connects to unix sockets
+14:30:01.482  OOM   api.service    node[12345] killed by the kernel: cgroup limit 2.00 GiB reached, peak 1.98 GiB, up 3m12s
+14:30:01.489  DOWN  api.service    127.0.0.1:3000 stopped listening
+14:30:01.489  CUT   nginx.service  3 connections to api.service 127.0.0.1:3000 cut
+14:30:01.633  REFUSED nginx.service → 127.0.0.1:3000 (api.service, dead for 151 ms: OOM, cgroup limit)
+14:30:04.812  UP    api.service    127.0.0.1:3000 listening again, node[12399], after 3.32 s
+── incident 1 closed · api.service · OOM (cgroup limit 2.00 GiB) · down 3.33 s · 3 cut, 211 refused
+   → raise MemoryMax= of api.service above 2.00 GiB
+14:30:05.000  LOST  tracer         12 events lost since 14:30:00.000 (connections)
+── end · watched 1m03s · 1 death, 1 of them by OOM · 3 cut, 211 refused · 1 incident · 12 events lost
+";
+
+#[test]
+fn an_incident_reads_as_a_story() {
+    assert_eq!(text(&samples(), false), GOLDEN);
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let coloured = text(&samples(), true);
+    assert!(
+        coloured.contains("\x1b[1m\x1b[31mOOM\x1b[0m"),
+        "{coloured:?}"
+    );
+    let stripped = anstream::adapter::strip_str(&coloured).to_string();
+    assert_eq!(stripped, GOLDEN);
+}
+
+#[test]
+fn a_death_is_told_unless_its_oom_line_said_it_all() {
+    let oom = finding(0, Body::Oom(Box::new(death("a"))));
+    let other = Death {
+        cause: Cause::Error,
+        exit_code: Some(3),
+        why: "it exited with status 3".to_owned(),
+        ..death("a")
+    };
+    let other = finding(1, Body::Death(Box::new(other)));
+    assert_eq!(
+        text(&[oom, other.clone(), other], false),
+        "14:30:00.000  OOM   a              node[12345] killed by the kernel: cgroup limit 2.00 GiB reached, peak 1.98 GiB, up 3m12s\n\
+         14:30:00.001  EXIT  a              node[12345] exit status 3, up 3m12s: it exited with status 3\n\
+         14:30:00.001  EXIT  a              node[12345] exit status 3, up 3m12s: it exited with status 3\n"
+    );
+}
+
+#[test]
+fn hostile_names_stay_in_their_line() {
+    let long = "x".repeat(10_000);
+    for name in [
+        "\x1b[2J\x1b[1;1Hgone",
+        "a\n14:30:00.000  OOM   forged",
+        "\u{202e}gpj.exe",
+        "\u{2028}\u{85}",
+        &long,
+    ] {
+        let mut all = samples();
+        for finding in &mut all {
+            rename(&mut finding.body, name);
+        }
+        let shown = text(&all, false);
+        assert_eq!(shown.lines().count(), GOLDEN.lines().count() + 1, "{shown}");
+        assert!(shown.lines().all(|line| line.len() < 2_000), "{shown}");
+        let forbidden = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2028}".contains(c));
+        assert!(!shown.contains(forbidden), "{shown:?}");
+    }
+}
+
+/// Puts `name` wherever a finding carries text from outside.
+fn rename(body: &mut Body, name: &str) {
+    let shared: Arc<str> = name.into();
+    let socket = Endpoint::Unix(name.into());
+    match body {
+        Body::Start(start) => {
+            start.host = name.to_owned();
+            start.kernel = name.to_owned();
+            start.blind = vec![name.to_owned()];
+        }
+        Body::Oom(death) | Body::Death(death) => {
+            death.service.name = shared;
+            death.process.comm = name.to_owned();
+            death.why = name.to_owned();
+            // Not what its OOM line said: both are shown.
+            death.cause = if death.signal.is_some() {
+                Cause::Killed
+            } else {
+                death.cause
+            };
+        }
+        Body::ListenerDown(change) | Body::ListenerUp(change) => {
+            change.service.name = shared;
+            change.address = socket;
+        }
+        Body::ConnectFailed(failure) => {
+            failure.proxy.name = Arc::clone(&shared);
+            failure.upstream.service = Some(shared);
+            failure.upstream.address = socket;
+            failure.errno = Some(name.to_owned());
+        }
+        Body::ConnectionCut(cut) => {
+            cut.service.name = shared;
+            cut.peer = None;
+            cut.peer_address = socket;
+        }
+        Body::Incident(incident) => {
+            incident.service.name = shared;
+            incident.summary = name.to_owned();
+            incident.advice = vec![name.to_owned()];
+        }
+        Body::Lost(_) | Body::End(_) => {}
+    }
+}
+
+#[test]
+fn the_reference_shows_exactly_these_lines() {
+    let mut out = Vec::new();
+    let mut sink = Json::new(&mut out);
+    for sample in samples() {
+        sink.finding(&sample).unwrap();
+    }
+    let lines = String::from_utf8(out).unwrap();
+    let reference: String = include_str!("../../../docs/findings.md")
+        .lines()
+        .filter(|line| line.starts_with("{\"v\":"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert_eq!(reference, lines);
+}
+
+#[test]
+fn every_kind_fits_the_schema() {
+    let schema = schema();
+    assert_eq!(schema["title"], "tracer finding");
+    assert_eq!(
+        schema["examples"].as_array().unwrap().len(),
+        samples().len()
+    );
+    let mut kinds = BTreeSet::new();
+    for sample in samples() {
+        let value = serde_json::to_value(&sample).unwrap();
+        kinds.insert(value["kind"].as_str().unwrap().to_owned());
+        check(&schema, &schema, &value).unwrap_or_else(|error| panic!("{value}: {error}"));
+        let mut broken = value;
+        broken.as_object_mut().unwrap().remove("at");
+        assert!(check(&schema, &schema, &broken).is_err());
+        broken["at"] = "2026-11-22T14:30:00Z".into();
+        broken["kind"] = "nonsense".into();
+        assert!(check(&schema, &schema, &broken).is_err());
+    }
+    assert_eq!(kinds.len(), schema["oneOf"].as_array().unwrap().len());
+}
+
+/// Validates the part of JSON Schema that schemars uses for findings.
+fn check(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = root
+            .pointer(reference.trim_start_matches('#'))
+            .ok_or(reference)?;
+        check(root, target, value)?;
+    }
+    if let Some(wanted) = schema.get("const")
+        && wanted != value
+    {
+        return Err(format!("{value} is not {wanted}"));
+    }
+    if let Some(allowed) = schema["enum"].as_array()
+        && !allowed.contains(value)
+    {
+        return Err(format!("{value} is not in {allowed:?}"));
+    }
+    for any in ["oneOf", "anyOf"] {
+        if let Some(choices) = schema[any].as_array()
+            && !choices
+                .iter()
+                .any(|choice| check(root, choice, value).is_ok())
+        {
+            return Err(format!("{value} fits none of {any}"));
+        }
+    }
+    if let Some(types) = schema.get("type") {
+        let fits = |name: &Value| match name.as_str() {
+            Some("object") => value.is_object(),
+            Some("array") => value.is_array(),
+            Some("string") => value.is_string(),
+            Some("integer") => value.is_u64() || value.is_i64(),
+            Some("number") => value.is_number(),
+            Some("boolean") => value.is_boolean(),
+            Some("null") => value.is_null(),
+            _ => false,
+        };
+        let known = types
+            .as_array()
+            .map_or_else(|| fits(types), |all| all.iter().any(fits));
+        if !known {
+            return Err(format!("{value} is no {types}"));
+        }
+    }
+    for field in schema["required"].as_array().into_iter().flatten() {
+        let field = field.as_str().unwrap_or_default();
+        value.get(field).ok_or(format!("{field} is missing"))?;
+    }
+    for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+        if let Some(value) = value.get(field) {
+            check(root, schema, value)?;
+        }
+    }
+    for item in value.as_array().into_iter().flatten() {
+        if let Some(items) = schema.get("items") {
+            check(root, items, item)?;
+        }
+    }
+    Ok(())
+}
