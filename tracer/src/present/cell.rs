@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::model::printable::printable;
+use crate::model::printable;
 
 /// Widest name shown.
 pub(super) const NAME_COLUMNS: usize = 40;

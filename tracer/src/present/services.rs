@@ -139,10 +139,10 @@ mod tests {
         assert_eq!(
             shown,
             "\
-SERVICE        MANAGER  PROCS  MEMORY    LISTENS                   EVIDENCE
-nginx.service  systemd  2      64.0 MiB  unix:/run/\\u{1b}[2J.sock  cgroup /system.slice
+SERVICE        MANAGER  PROCS  MEMORY    LISTENS                 EVIDENCE
+nginx.service  systemd  2      64.0 MiB  unix:/run/\\x1b[2J.sock  cgroup /system.slice
   → unix:/run/app.sock app
-界\\n界         systemd  2      64.0 MiB  unix:/run/\\u{1b}[2J.sock  cgroup /system.slice
+界\\n界         systemd  2      64.0 MiB  unix:/run/\\x1b[2J.sock  cgroup /system.slice
 "
         );
     }

@@ -199,7 +199,7 @@ fn incident() -> Incident {
         state: IncidentState::Closed,
         service: service("api.service"),
         cause: Cause::OomCgroup,
-        summary: "OOM (cgroup limit 2.00 GiB)".to_owned(),
+        summary: "OOM (cgroup limit 2.0 GiB)".to_owned(),
         opened: WallTime(START + 1_482_000_000),
         closed: Some(WallTime(START + 4_812_000_000)),
         down_ms: Some(3330.0),
@@ -207,7 +207,7 @@ fn incident() -> Incident {
         connects_failed: 211,
         connections_cut: 3,
         crash_loop: false,
-        advice: vec!["raise MemoryMax= of api.service above 2.00 GiB".to_owned()],
+        advice: vec!["raise MemoryMax= of api.service above 2.0 GiB".to_owned()],
     }
 }
 
@@ -223,13 +223,13 @@ fn text(findings: &[Finding], colour: bool) -> String {
 const GOLDEN: &str = "\
 ── tracer 0.1.0 on web1 · Linux 6.1.0-18-amd64 · 1 of 2 hooks armed · 1 service
    blind: failed connects to unix sockets
-14:30:01.482  OOM   api.service    node[12345] killed by the kernel: cgroup limit 2.00 GiB reached, peak 1.98 GiB, up 3m12s
+14:30:01.482  OOM   api.service    node[12345] killed by the kernel: cgroup limit 2.0 GiB reached, peak 1.98 GiB, up 3m12s
 14:30:01.489  DOWN  api.service    127.0.0.1:3000 stopped listening
 14:30:01.489  CUT   nginx.service  3 connections to api.service 127.0.0.1:3000 cut
 14:30:01.633  REFUSED nginx.service → 127.0.0.1:3000 (api.service, dead for 151 ms: OOM, cgroup limit)
 14:30:04.812  UP    api.service    127.0.0.1:3000 listening again, node[12399], after 3.32 s
-── incident 1 closed · api.service · OOM (cgroup limit 2.00 GiB) · down 3.33 s · 3 cut, 211 refused
-   → raise MemoryMax= of api.service above 2.00 GiB
+── incident 1 closed · api.service · OOM (cgroup limit 2.0 GiB) · down 3.33 s · 3 cut, 211 refused
+   → raise MemoryMax= of api.service above 2.0 GiB
 14:30:05.000  LOST  tracer         12 events lost since 14:30:00.000 (connections)
 ── end · watched 1m03s · 1 death, 1 of them by OOM · 3 cut, 211 refused · 1 incident · 12 events lost
 ";
@@ -262,7 +262,7 @@ fn a_death_is_told_unless_its_oom_line_said_it_all() {
     let other = finding(1, Body::Death(Box::new(other)));
     assert_eq!(
         text(&[oom, other.clone(), other], false),
-        "14:30:00.000  OOM   a              node[12345] killed by the kernel: cgroup limit 2.00 GiB reached, peak 1.98 GiB, up 3m12s\n\
+        "14:30:00.000  OOM   a              node[12345] killed by the kernel: cgroup limit 2.0 GiB reached, peak 1.98 GiB, up 3m12s\n\
          14:30:00.001  EXIT  a              node[12345] exit status 3, up 3m12s: it exited with status 3\n\
          14:30:00.001  EXIT  a              node[12345] exit status 3, up 3m12s: it exited with status 3\n"
     );

@@ -154,12 +154,14 @@ impl<W: Write> Text<W> {
             "{} killed by the kernel: ",
             process(&death.process.comm, death.process.pid)
         );
-        rest.push_str(&match (death.cause, death.memory.limit_bytes) {
-            (Cause::OomCgroup, Some(limit)) => format!("cgroup limit {} reached", bytes(limit)),
-            (Cause::OomCgroup, None) => "a cgroup's memory limit reached".to_owned(),
-            (Cause::OomGlobal, _) => "the machine is out of memory".to_owned(),
-            _ => "out of memory".to_owned(),
-        });
+        let _ = match (death.cause, death.memory.limit_bytes) {
+            (Cause::OomCgroup, Some(limit)) => {
+                write!(rest, "cgroup limit {} reached", bytes(limit))
+            }
+            (Cause::OomCgroup, None) => write!(rest, "a cgroup's memory limit reached"),
+            (Cause::OomGlobal, _) => write!(rest, "the machine is out of memory"),
+            _ => write!(rest, "out of memory"),
+        };
         if let Some(peak) = death.memory.peak_bytes {
             let _ = write!(rest, ", peak {}", bytes(peak));
         } else if let Some(anon) = death.memory.anon_bytes {
@@ -262,18 +264,13 @@ impl<W: Write> Text<W> {
         let connections = counted(cut.count, "connection", "connections");
         let own = name(&cut.service.name);
         let at_address = address(&cut.address);
-        let (who, rest) = match &cut.peer {
-            Some(peer) => (
-                &peer.name,
-                format!("{connections} to {own} {at_address} cut"),
-            ),
-            None => {
-                let peer = address(&cut.peer_address);
-                (
-                    &cut.service.name,
-                    format!("{connections} from {peer} to {at_address} cut"),
-                )
-            }
+        let (who, rest) = if let Some(peer) = &cut.peer {
+            let rest = format!("{connections} to {own} {at_address} cut");
+            (&peer.name, rest)
+        } else {
+            let peer = address(&cut.peer_address);
+            let rest = format!("{connections} from {peer} to {at_address} cut");
+            (&cut.service.name, rest)
         };
         self.event(at, "CUT", EFFECT, who, &rest);
     }
