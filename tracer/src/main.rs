@@ -1,2 +1,7 @@
-//! tracer
-fn main() {}
+//! `tracer`: parse, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tracer::cli::main()
+}

@@ -1,1 +1,167 @@
-//! cli
+//! The command line: arguments (validated, nothing else), one file per subcommand, exit codes.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+
+mod config;
+mod demo;
+mod doctor;
+mod filter;
+mod schema;
+mod services;
+mod watch;
+
+/// What a run came to; the exit codes are part of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// 0.
+    Success,
+    /// 1: the command ran and its answer is no (`doctor`, `demo`).
+    Negative,
+    /// 3: a finding of a `--fail-on` kind happened.
+    FailOn,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Success => 0,
+            Outcome::Negative => 1,
+            Outcome::FailOn => 3,
+        })
+    }
+}
+
+/// Which service lost a process, why, and which proxied requests failed because of it.
+#[derive(Debug, Parser)]
+#[command(name = "tracer", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 it could not be done or the answer is no, \
+    2 the command line is wrong, 3 a --fail-on finding happened.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch this machine and say at once which service lost a process, why, and what failed
+    Watch(watch::Args),
+    /// List the services that run: listeners, memory against limit, proxies and their upstreams
+    Services(services::Args),
+    /// Tell what will work on this machine, what won't, why, and what to do about it
+    Doctor(doctor::Args),
+    /// Cause a real incident on loopback (a worker behind a proxy is OOM-killed) and watch it
+    Demo(demo::Args),
+    /// Print the JSON Schema of the findings
+    Schema,
+    /// The demo's worker, started by the demo itself
+    #[command(hide = true)]
+    DemoWorker(PassThrough),
+    /// The demo's built-in proxy, started by the demo itself
+    #[command(hide = true)]
+    DemoProxy(PassThrough),
+}
+
+/// Arguments that another module parses.
+#[derive(Debug, clap::Args)]
+struct PassThrough {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ColorChoice {
+    /// When standard output is a terminal and NO_COLOR is not set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl ColorChoice {
+    /// Whether to write colours to standard output.
+    fn enabled(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                use anstream::ColorChoice as Choice;
+                !matches!(anstream::AutoStream::choice(&io::stdout()), Choice::Never)
+            }
+        }
+    }
+}
+
+/// Parses the command line, runs the command, reports its error.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(outcome) => outcome.into(),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tracer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    match cli.command {
+        Command::Watch(args) => watch::run(&args),
+        Command::Services(args) => services::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Schema => schema::run(),
+        Command::DemoWorker(PassThrough { args }) => {
+            crate::demo::worker::run(&args).context("demo worker")?;
+            Ok(Outcome::Success)
+        }
+        Command::DemoProxy(PassThrough { args }) => {
+            crate::demo::proxy::run(&args).context("demo proxy")?;
+            Ok(Outcome::Success)
+        }
+    }
+}
+
+/// Whoever read our output has gone: that is no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The runtime that every tracing command uses: one thread.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the event loop could not be started")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_fail_on_kind_is_refused_with_the_known_ones() {
+        let error = Cli::try_parse_from(["tracer", "watch", "--fail-on", "deaht"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("deaht") && text.contains("death"), "{text}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

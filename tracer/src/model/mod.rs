@@ -3,6 +3,7 @@
 mod address;
 mod exit;
 mod finding;
+mod hierarchy;
 mod identity;
 mod observation;
 mod printable;
@@ -14,6 +15,7 @@ mod time;
 pub use address::{Endpoint, NetNs};
 pub use exit::ExitStatus;
 pub use finding::*;
+pub use hierarchy::Hierarchy;
 pub use identity::{Comm, Pid, ProcessKey};
 pub use observation::*;
 pub use printable::printable;

@@ -1,1 +1,416 @@
-//! observe
+//! All input that does not come from the kernel's hooks: /proc, cgroups, listeners, the kernel log,
+//! container engines. It turns what it reads into observations and concludes nothing from them.
+
+pub mod clock;
+pub mod usage;
+
+mod cgroups;
+mod containers;
+mod kmsg;
+mod listeners;
+mod process;
+mod schedule;
+mod session;
+mod users;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cgroups::CgroupTree;
+use containers::Engines;
+use kmsg::KernelLog;
+use process::ProcessReader;
+use schedule::{Bucket, Later};
+use users::Users;
+
+use crate::model::{
+    ClockAnchor, Endpoint, Hierarchy, NetNs, Observation, OomReport, OomScope, Pid, ProcessFacts,
+    ProcessKey, Ring, Timestamp, What,
+};
+
+pub use session::session;
+
+/// A process forked without an exec may set a title of its own (php-fpm pools, nginx workers);
+/// those that live this long are looked at.
+const TITLE_DELAY: Duration = Duration::from_millis(300);
+/// A manager writes a cgroup's limits after it made the cgroup.
+const LIMIT_DELAY: Duration = Duration::from_millis(200);
+/// Unix listeners are looked for this long after processes came or went …
+const UNIX_DELAY: Duration = Duration::from_millis(300);
+/// … and no more often than this.
+const UNIX_EVERY: Duration = Duration::from_secs(1);
+/// An engine's answers are looked for this often while one is awaited.
+const ANSWER_EVERY: Duration = Duration::from_millis(50);
+/// The wall clock is compared this often.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
+
+/// Inode of the tracer's own network namespace.
+pub fn own_netns() -> NetNs {
+    process::netns_of("self").unwrap_or(0)
+}
+
+/// Reads what the hooks don't tell, at start-up and around their events.
+#[derive(Debug)]
+pub struct Observer {
+    reader: ProcessReader,
+    engines: Engines,
+    kernel_log: Option<KernelLog>,
+    blind: Vec<String>,
+    anchor: ClockAnchor,
+    exec_reads: Bucket,
+    titles: Later<ProcessKey>,
+    limits: Later<(u64, Box<str>)>,
+    unix_scan: Option<Timestamp>,
+    last_unix_scan: Timestamp,
+    clock_check: Timestamp,
+    /// What the last unix scan found: it is told again only when it changed.
+    unix_seen: BTreeMap<NetNs, Vec<(u64, Endpoint)>>,
+}
+
+impl Observer {
+    /// What can't be opened is told by [`Self::blind`].
+    pub fn new(hierarchy: Hierarchy, read_kernel_log: bool) -> Self {
+        let mut blind = Vec::new();
+        let kernel_log = read_kernel_log.then(KernelLog::open).and_then(|log| {
+            log.map_err(|error| {
+                blind.push(format!(
+                    "the scope of OOM kills by the kernel's own word (/dev/kmsg: {error}); \
+                     it is inferred from the cgroups' usage"
+                ));
+            })
+            .ok()
+        });
+        let now = clock::now();
+        Self {
+            reader: ProcessReader {
+                hierarchy,
+                cgroups: CgroupTree::find(hierarchy),
+                users: Users::default(),
+            },
+            engines: Engines::find(),
+            kernel_log,
+            blind,
+            anchor: clock::anchor(),
+            exec_reads: Bucket::new(1000, 2000, now),
+            titles: Later::new(TITLE_DELAY, 4096),
+            limits: Later::new(LIMIT_DELAY, 1024),
+            unix_scan: None,
+            last_unix_scan: Timestamp(0),
+            clock_check: now.after(CLOCK_EVERY),
+            unix_seen: BTreeMap::new(),
+        }
+    }
+
+    /// What can't be seen, in words; complete after [`Self::scan`].
+    pub fn blind(&self) -> Vec<String> {
+        self.blind.clone()
+    }
+
+    /// Everything that is there: cgroups, containers, processes (parents first), listeners.
+    pub fn scan(&mut self, out: &mut Vec<Observation>) {
+        for (id, path, memory_limit_bytes) in self.reader.cgroups.walk() {
+            push(
+                out,
+                What::Cgroup {
+                    id,
+                    path: path.into(),
+                    memory_limit_bytes,
+                },
+            );
+        }
+        for container in self.engines.all() {
+            push(out, What::Container(Box::new(container)));
+        }
+        let processes = self.scan_processes(out);
+        let contained = processes.iter().any(|facts| contained_in(facts).is_some());
+        if contained && !self.engines.reachable() {
+            self.blind.push(
+                "names of containers (no engine answers at /var/run/docker.sock or \
+                 /run/podman/podman.sock); they are shown by id"
+                    .to_owned(),
+            );
+        }
+        self.scan_listeners(true, out);
+    }
+
+    /// Passes an observation on, with what must be read at once around it.
+    pub fn enrich(&mut self, observation: Observation, out: &mut Vec<Observation>) {
+        let at = observation.at;
+        match &observation.what {
+            What::Executed { task, .. } => {
+                let pid = task.key.pid;
+                self.processes_changed(at);
+                out.push(observation);
+                // In a storm of execs the kernel's copy of the arguments has to do.
+                if self.exec_reads.take(at) {
+                    self.read_process(pid, out);
+                }
+                return;
+            }
+            What::Forked { child, .. } => {
+                self.titles.push(at, child.key);
+                self.processes_changed(at);
+            }
+            What::Exited(_) => self.processes_changed(at),
+            What::ListenerUp(listener) => {
+                for holder in &listener.holders {
+                    self.read_process(holder.pid, out);
+                }
+            }
+            What::OomMarked(_) => {
+                self.mark(observation, out);
+                return;
+            }
+            What::Cgroup { id, path, .. } => {
+                self.engines.look_up(path);
+                self.limits.push(at, (*id, path.clone()));
+            }
+            _ => {}
+        }
+        out.push(observation);
+    }
+
+    /// When [`Self::run_due`] wants to be called.
+    pub fn due(&self) -> Option<Timestamp> {
+        let answers = self
+            .engines
+            .waiting()
+            .then(|| clock::now().after(ANSWER_EVERY));
+        [
+            self.titles.due(),
+            self.limits.due(),
+            self.unix_scan,
+            answers,
+            Some(self.clock_check),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Does what was put off until `now`.
+    pub fn run_due(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
+        while let Some(key) = self.titles.pop(now) {
+            if process::start_ticks(key.pid) == Some(key.start_ticks) {
+                self.read_process(key.pid, out);
+            }
+        }
+        while let Some((id, path)) = self.limits.pop(now) {
+            if let Some(limit) = self.reader.cgroups.limit_bytes(&path) {
+                push(
+                    out,
+                    What::Cgroup {
+                        id,
+                        path,
+                        memory_limit_bytes: Some(limit),
+                    },
+                );
+            }
+        }
+        for container in self.engines.collect() {
+            push(out, What::Container(Box::new(container)));
+        }
+        if self.unix_scan.is_some_and(|due| due <= now) {
+            self.scan_listeners(false, out);
+        }
+        if self.clock_check <= now {
+            self.clock_check = now.after(CLOCK_EVERY);
+            if let Some(anchor) = clock::stepped(&self.anchor) {
+                self.anchor = anchor;
+                push(out, What::Clock(anchor));
+            }
+        }
+    }
+
+    /// After events were lost: everything is looked at again.
+    pub fn resync(&mut self, out: &mut Vec<Observation>) {
+        self.scan_processes(out);
+        self.scan_listeners(true, out);
+    }
+
+    fn scan_processes(&mut self, out: &mut Vec<Observation>) -> Vec<ProcessFacts> {
+        let mut processes: Vec<ProcessFacts> = process::all_pids()
+            .into_iter()
+            .filter_map(|pid| self.reader.read(pid, true))
+            .collect();
+        processes.sort_by_key(|facts| (facts.task.key.start_ticks, facts.task.key.pid));
+        for facts in &processes {
+            push(out, What::Process(Box::new(facts.clone())));
+        }
+        processes
+    }
+
+    fn read_process(&mut self, pid: Pid, out: &mut Vec<Observation>) {
+        if let Some(facts) = self.reader.read(pid, false) {
+            if let Some(path) = contained_in(&facts) {
+                self.engines.look_up(path);
+            }
+            push(out, What::Process(Box::new(facts)));
+        }
+    }
+
+    /// Unix listeners, and TCP ones when `tcp`.
+    fn scan_listeners(&mut self, tcp: bool, out: &mut Vec<Observation>) {
+        self.unix_scan = None;
+        self.last_unix_scan = clock::now();
+        let pids = process::all_pids();
+        let windows = listeners::windows(&pids);
+        let sockets = listeners::sockets(&windows, tcp);
+        let unix: BTreeMap<NetNs, Vec<(u64, Endpoint)>> = sockets
+            .iter()
+            .filter(|found| found.unix)
+            .map(|found| (found.netns, found.listening.clone()))
+            .collect();
+        if !tcp && unix == self.unix_seen {
+            return;
+        }
+        // A namespace that is gone has no listeners any more.
+        let gone: Vec<NetNs> = self
+            .unix_seen
+            .keys()
+            .filter(|netns| !unix.contains_key(netns))
+            .copied()
+            .collect();
+        self.unix_seen = unix;
+        for (netns, unix, listeners) in listeners::with_holders(sockets, &pids) {
+            push(
+                out,
+                What::ListenersScanned {
+                    netns,
+                    unix,
+                    listeners,
+                },
+            );
+        }
+        for netns in gone {
+            push(
+                out,
+                What::ListenersScanned {
+                    netns,
+                    unix: true,
+                    listeners: Box::default(),
+                },
+            );
+        }
+    }
+
+    fn processes_changed(&mut self, at: Timestamp) {
+        if self.unix_scan.is_none() {
+            let due = at.after(UNIX_DELAY);
+            self.unix_scan = Some(due.max(self.last_unix_scan.after(UNIX_EVERY)));
+        }
+    }
+
+    /// The kernel log's reports come first: they were written before the victim was marked.
+    fn mark(&mut self, mut observation: Observation, out: &mut Vec<Observation>) {
+        if let Some(log) = &mut self.kernel_log {
+            let round = log.read();
+            if round.overwritten > 0 {
+                push(
+                    out,
+                    What::Lost {
+                        ring: Ring::KernelLog,
+                        count: round.overwritten,
+                    },
+                );
+            }
+            for mut report in round.reports {
+                self.complete(&mut report);
+                out.push(Observation {
+                    at: observation.at,
+                    what: What::OomReported(Box::new(report)),
+                });
+            }
+        }
+        // Kernels that pass only a pid: it may be a thread's.
+        if let What::OomMarked(mark) = &mut observation.what
+            && mark.victim.key.start_ticks == 0
+            && let Some(pid) = process::process_of(mark.victim.key.pid)
+            && let Some(facts) = self.reader.read(pid, false)
+        {
+            mark.victim = facts.task;
+        }
+        out.push(observation);
+    }
+
+    /// Adds id and limit of the cgroup that a report names.
+    fn complete(&self, report: &mut OomReport) {
+        if let OomScope::Cgroup {
+            id,
+            path: Some(path),
+            limit_bytes,
+        } = &mut report.scope
+        {
+            *id = self.reader.cgroups.id(path).unwrap_or(0);
+            *limit_bytes = self.reader.cgroups.limit_bytes(path);
+        }
+    }
+}
+
+/// The cgroup path that says which container a process is in.
+fn contained_in(facts: &ProcessFacts) -> Option<&str> {
+    let path = facts.cgroup_path.as_deref()?;
+    containers::container_id(path).map(|_| path)
+}
+
+fn push(out: &mut Vec<Observation>, what: What) {
+    out.push(Observation {
+        at: clock::now(),
+        what,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_finds_this_process_and_its_parents_before_it() {
+        let mut observer = Observer::new(Hierarchy::MemoryV1, true);
+        let mut out = Vec::new();
+        observer.scan(&mut out);
+        let pids: Vec<Pid> = out
+            .iter()
+            .filter_map(|observation| match &observation.what {
+                What::Process(facts) => Some(facts.task.key.pid),
+                _ => None,
+            })
+            .collect();
+        let position = |pid: Pid| pids.iter().position(|&other| other == pid);
+        let me = position(std::process::id()).unwrap();
+        let parent = position(
+            rustix::process::getppid()
+                .unwrap()
+                .as_raw_nonzero()
+                .get()
+                .cast_unsigned(),
+        );
+        assert!(parent.unwrap() < me);
+        assert!(out.iter().any(|o| matches!(&o.what, What::Cgroup { .. })));
+        assert!(out.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    }
+
+    #[test]
+    fn unix_listeners_that_did_not_change_are_not_told_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut observer = Observer::new(Hierarchy::MemoryV1, false);
+        let mut out = Vec::new();
+        observer.scan(&mut out);
+        let _listener =
+            std::os::unix::net::UnixListener::bind(dir.path().join("new.sock")).unwrap();
+        out.clear();
+        observer.scan_listeners(false, &mut out);
+        let told = |out: &[Observation]| {
+            out.iter().any(|observation| match &observation.what {
+                What::ListenersScanned { listeners, .. } => listeners
+                    .iter()
+                    .any(|listener| listener.address.to_string().ends_with("new.sock")),
+                _ => false,
+            })
+        };
+        assert!(told(&out));
+        out.clear();
+        observer.scan_listeners(false, &mut out);
+        assert!(!told(&out), "{out:?}");
+    }
+}

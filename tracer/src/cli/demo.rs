@@ -1,0 +1,132 @@
+//! `tracer demo`: starts the stack of `crate::demo`, watches it break, checks what was seen.
+
+use std::io::{self, Write as _};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::sync::oneshot;
+
+use super::filter::{self, ServiceGlob};
+use super::watch::stop_request;
+use super::{ColorChoice, Outcome, runtime};
+use crate::analyze::rules::Rules;
+use crate::demo::{self, ClientLog, DemoError, ProxyChoice, Stack, expectations};
+use crate::model::{Body, Finding};
+use crate::pipeline::Live;
+use crate::present::Sink;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Put the small built-in proxy in front of the worker even when nginx is installed
+    #[arg(long)]
+    builtin_proxy: bool,
+
+    /// Colour the text
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+}
+
+/// What happens last is reported within this time.
+const SETTLE: Duration = Duration::from_millis(500);
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let options = demo::Options {
+        proxy: if args.builtin_proxy {
+            ProxyChoice::BuiltIn
+        } else {
+            ProxyChoice::Auto
+        },
+        ..demo::Options::default()
+    };
+    let stack = Stack::start(&options)?;
+    let facts = stack.facts().clone();
+    println!(
+        "A worker (pid {}, at most {} of memory, {}) behind {} ({}).\n\
+         It will leak until the kernel kills it; requests fail; it is restarted two seconds later.\n",
+        facts.worker_pid,
+        crate::model::quantity::bytes(facts.limit_bytes),
+        facts.worker,
+        facts.proxy_program,
+        facts.proxy,
+    );
+    let (log, findings) = trace(stack, args.color.enabled())?;
+
+    let steps = expectations::check(&findings, &log, &facts);
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nWhat happened, and whether it was seen:")?;
+    for step in &steps {
+        writeln!(out, "  {step}")?;
+    }
+    let all_seen = steps.iter().all(|step| step.seen);
+    Ok(if all_seen {
+        Outcome::Success
+    } else {
+        Outcome::Negative
+    })
+}
+
+/// Watches while the incident runs on a thread of its own; gives what the client saw and what was
+/// found.
+fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)> {
+    let rules = Rules::parse(&demo::rules_toml(), "the demo's own rules")?;
+    let own: [ServiceGlob; 1] = [demo::WORKER_SERVICE.parse()?];
+    let stopper = stack.stopper();
+    let (armed, go) = mpsc::channel::<()>();
+    let (done, incident) = oneshot::channel();
+    let script = thread::spawn(move || incident_script(stack, &go, done));
+
+    let mut sink = Sink::text(io::stdout(), colour);
+    let mut findings = Vec::new();
+    let mut emit = |finding: &Finding| {
+        if matches!(finding.body, Body::Start(_)) {
+            // Fails only when the script has ended already, and then says why itself.
+            let _ = armed.send(());
+        }
+        if !filter::concerns(&own, finding) {
+            return Ok(());
+        }
+        findings.push(finding.clone());
+        sink.finding(finding)
+    };
+    let mut log = None;
+    let traced = runtime()?.block_on(async {
+        let interrupt = stop_request(None)?;
+        let mut live = Live::start(rules, false)?;
+        let stop = async {
+            tokio::select! {
+                result = incident => {
+                    log = result.ok();
+                    tokio::time::sleep(SETTLE).await;
+                }
+                () = interrupt => stopper.stop(),
+            }
+        };
+        live.run(stop, &mut emit).await.context("the trace ended early")
+    });
+    // Lets a script that still waits for the start go on, and end.
+    stopper.stop();
+    drop(armed);
+    let cleaned_up = script.join();
+    traced?;
+    cleaned_up.map_err(|_| anyhow!("the demo's script panicked"))?;
+    let log = log.unwrap_or(Err(DemoError::Stopped))?;
+    Ok((log, findings))
+}
+
+/// Waits for the hooks, breaks the stack, reports, and removes the stack once it was reported.
+fn incident_script(
+    mut stack: Stack,
+    go: &mpsc::Receiver<()>,
+    done: oneshot::Sender<Result<ClientLog, DemoError>>,
+) {
+    if go.recv().is_err() {
+        return;
+    }
+    let result = stack.run_incident();
+    // Fails when the trace has ended already: nobody wants to know any more.
+    let _ = done.send(result);
+    // The stack's own end is not part of the demo.
+    let _ = go.recv();
+}

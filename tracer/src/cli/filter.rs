@@ -1,0 +1,118 @@
+//! `--service` and `--fail-on`: which findings a command shows and which make it fail. Pure.
+
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use glob::Pattern;
+
+use crate::model::{Body, Cause, Finding, Kind};
+
+/// A `--service` glob.
+#[derive(Clone, Debug)]
+pub(super) struct ServiceGlob(Pattern);
+
+impl FromStr for ServiceGlob {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let pattern = Pattern::new(text).context("not a glob such as `api*` or `shop/?pi`")?;
+        Ok(Self(pattern))
+    }
+}
+
+/// Whether `finding` concerns one of the services; findings about the trace itself always pass.
+pub(super) fn concerns(globs: &[ServiceGlob], finding: &Finding) -> bool {
+    if globs.is_empty() {
+        return true;
+    }
+    let names: [Option<&str>; 2] = match &finding.body {
+        Body::Start(_) | Body::Lost(_) | Body::End(_) => return true,
+        Body::Oom(death) | Body::Death(death) => [Some(&death.service.name), None],
+        Body::ListenerDown(change) | Body::ListenerUp(change) => [Some(&change.service.name), None],
+        Body::ConnectFailed(failure) => {
+            [Some(&failure.proxy.name), failure.upstream.service.as_deref()]
+        }
+        Body::ConnectionCut(cut) => {
+            [Some(&cut.service.name), cut.peer.as_ref().map(|peer| &*peer.name)]
+        }
+        Body::Incident(incident) => [Some(&incident.service.name), None],
+    };
+    names
+        .into_iter()
+        .flatten()
+        .any(|name| globs.iter().any(|ServiceGlob(glob)| glob.matches(name)))
+}
+
+/// Whether `finding` is one of `kinds`. A clean death is none: stopping a service is no failure.
+pub(super) fn fails(kinds: &[Kind], finding: &Finding) -> bool {
+    let clean = matches!(&finding.body, Body::Death(death) if death.cause == Cause::Clean);
+    !clean && kinds.contains(&finding.body.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        ConnectError, ConnectFailure, End, Endpoint, Manager, Party, Service, Upstream, WallTime,
+    };
+
+    fn refused() -> Finding {
+        let service = Service {
+            name: "nginx.service".into(),
+            manager: Manager::Systemd,
+            evidence: "cgroup".into(),
+        };
+        let failure = ConnectFailure {
+            proxy: service,
+            process: Party {
+                pid: 1,
+                comm: "nginx".into(),
+                service: None,
+            },
+            upstream: Upstream {
+                address: Endpoint::unix(b"/run/api.sock"),
+                service: Some("api.service".into()),
+            },
+            error: ConnectError::Refused,
+            errno: None,
+            count: 1,
+            elapsed_ms: None,
+            because: None,
+        };
+        finding(Body::ConnectFailed(Box::new(failure)))
+    }
+
+    fn finding(body: Body) -> Finding {
+        Finding {
+            v: 1,
+            at: WallTime(0),
+            body,
+        }
+    }
+
+    #[test]
+    fn both_sides_of_a_failed_connect_concern_it() {
+        for (glob, want) in [
+            ("nginx*", true),
+            ("api.service", true),
+            ("*.service", true),
+            ("worker", false),
+        ] {
+            let globs = [glob.parse().unwrap()];
+            assert_eq!(concerns(&globs, &refused()), want, "{glob}");
+        }
+        assert!(concerns(&[], &refused()));
+    }
+
+    #[test]
+    fn findings_about_the_trace_pass_every_filter() {
+        let globs = ["none".parse().unwrap()];
+        assert!(concerns(&globs, &finding(Body::End(End::default()))));
+    }
+
+    #[test]
+    fn only_the_chosen_kinds_fail() {
+        assert!(fails(&[Kind::ConnectFailed], &refused()));
+        assert!(!fails(&[Kind::Death, Kind::Oom], &refused()));
+    }
+}

@@ -1,0 +1,13 @@
+//! `tracer schema`.
+
+use std::io::{self, Write as _};
+
+use super::Outcome;
+use crate::present;
+
+pub(super) fn run() -> anyhow::Result<Outcome> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &present::schema::schema())?;
+    writeln!(out)?;
+    Ok(Outcome::Success)
+}

@@ -1,0 +1,100 @@
+//! `tracer services`: what runs, its listeners, memory against limit, proxies and their upstreams.
+
+use std::io;
+
+use super::config::ConfigArgs;
+use super::Outcome;
+use crate::analyze::rules::Rules;
+use crate::analyze::world::ServiceView;
+use crate::analyze::{Analysis, Options};
+use crate::model::{Observation, Upstream, What};
+use crate::observe::{self, Observer, clock, usage};
+use crate::present::services::{self, ServiceRow};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// One JSON array
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let (analysis, _) = scan(args.config.load()?);
+    let rows: Vec<ServiceRow> = analysis
+        .world()
+        .services()
+        .into_iter()
+        .map(|view| row(&analysis, view))
+        .collect();
+    let mut out = io::stdout().lock();
+    if args.json {
+        services::json(&mut out, &rows)?;
+    } else {
+        services::text(&mut out, &rows)?;
+    }
+    Ok(Outcome::Success)
+}
+
+/// The world as it is now, without hooks, and what could not be seen of it.
+pub(super) fn scan(rules: Rules) -> (Analysis, Vec<String>) {
+    let mut observer = Observer::new(crate::kernel::hierarchy(), false);
+    let options = Options {
+        all: false,
+        own_netns: observe::own_netns(),
+        own_pid: std::process::id(),
+    };
+    let mut analysis = Analysis::new(rules, options);
+    let mut observations = Vec::new();
+    observer.scan(&mut observations);
+    observations.push(Observation {
+        at: clock::now(),
+        what: What::Armed,
+    });
+    // Only the world is wanted.
+    let mut findings = Vec::new();
+    for observation in &observations {
+        analysis.observe(observation, &mut findings);
+    }
+    (analysis, observer.blind())
+}
+
+fn row(analysis: &Analysis, view: ServiceView) -> ServiceRow {
+    let memory = view.pids.iter().filter_map(|&pid| usage::resident_bytes(pid));
+    let upstreams = match view.role {
+        Some(_) => upstreams(analysis, &view),
+        None => Vec::new(),
+    };
+    ServiceRow {
+        name: view.service.name,
+        manager: view.service.manager,
+        evidence: view.service.evidence,
+        processes: view.pids.len(),
+        memory_bytes: memory.reduce(u64::saturating_add),
+        limit_bytes: view.limit_bytes,
+        pids: view.pids,
+        listens: view.listens,
+        role: view.role,
+        upstreams,
+    }
+}
+
+/// Where a proxy's processes are connected to right now.
+fn upstreams(analysis: &Analysis, view: &ServiceView) -> Vec<Upstream> {
+    let mut addresses: Vec<_> = view
+        .pids
+        .iter()
+        .flat_map(|&pid| usage::connected_to(pid, &view.listens))
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+        .into_iter()
+        .map(|address| Upstream {
+            service: analysis.world().service_at(observe::own_netns(), &address),
+            address,
+        })
+        .collect()
+}

@@ -1,0 +1,346 @@
+//! Containers, from their engine's API (Docker's, which Podman speaks too) over its unix socket.
+//!
+//! Asked on a thread of its own, so that an engine that hangs never delays an event.
+
+use std::collections::HashSet;
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::model::ContainerFacts;
+
+/// For one question to one engine.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest answer read.
+const MAX_ANSWER: u64 = 8 << 20;
+/// Questions that wait; more are dropped, and asked again when the container is seen again.
+const MAX_WAITING: usize = 256;
+/// Ids that were asked for are remembered, to ask only once.
+const MAX_ASKED: usize = 4096;
+
+#[derive(Debug)]
+enum Question {
+    /// All that run.
+    All,
+    /// This one.
+    One(String),
+}
+
+/// A line to the engines.
+#[derive(Debug)]
+pub(super) struct Engines {
+    ask: Option<SyncSender<Question>>,
+    answers: Receiver<Vec<ContainerFacts>>,
+    asked: HashSet<String>,
+    waiting: usize,
+}
+
+impl Engines {
+    /// Starts the thread, if any engine's socket is there.
+    pub(super) fn find() -> Self {
+        let sockets = sockets();
+        let (ask, questions) = mpsc::sync_channel(MAX_WAITING);
+        let (answer, answers) = mpsc::sync_channel(MAX_WAITING);
+        let started = !sockets.is_empty()
+            && thread::Builder::new()
+                .name("containers".into())
+                .spawn(move || answer_questions(&sockets, &questions, &answer))
+                .is_ok();
+        Self {
+            ask: started.then_some(ask),
+            answers,
+            asked: HashSet::new(),
+            waiting: 0,
+        }
+    }
+
+    /// Whether an engine can be asked.
+    pub(super) fn reachable(&self) -> bool {
+        self.ask.is_some()
+    }
+
+    /// Whether an answer is still to come.
+    pub(super) fn waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// All containers that run; waits, but no longer than one question may take.
+    pub(super) fn all(&mut self) -> Vec<ContainerFacts> {
+        self.send(Question::All);
+        if self.waiting == 0 {
+            return Vec::new();
+        }
+        match self.answers.recv_timeout(TIMEOUT) {
+            Ok(facts) => {
+                self.waiting -= 1;
+                facts
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Asks for the container of a cgroup path, if it is one's and was not asked for before.
+    pub(super) fn look_up(&mut self, cgroup_path: &str) {
+        let Some(id) = container_id(cgroup_path) else {
+            return;
+        };
+        if self.asked.len() < MAX_ASKED && self.asked.insert(id.to_owned()) {
+            self.send(Question::One(id.to_owned()));
+        }
+    }
+
+    /// Answers that have come.
+    pub(super) fn collect(&mut self) -> Vec<ContainerFacts> {
+        let mut all = Vec::new();
+        while let Ok(facts) = self.answers.try_recv() {
+            self.waiting = self.waiting.saturating_sub(1);
+            all.extend(facts);
+        }
+        all
+    }
+
+    fn send(&mut self, question: Question) {
+        if let Some(ask) = &self.ask
+            && ask.try_send(question).is_ok()
+        {
+            self.waiting += 1;
+        }
+    }
+}
+
+/// The id in a cgroup path: its last 64 hexadecimal digits.
+pub(super) fn container_id(path: &str) -> Option<&str> {
+    path.rsplit('/').find_map(|part| {
+        let part = part.strip_suffix(".scope").unwrap_or(part);
+        let id = part.get(part.len().checked_sub(64)?..)?;
+        let hex = id.bytes().all(|b| b.is_ascii_hexdigit());
+        // conmon watches the container from outside it.
+        (hex && !part.contains("conmon")).then_some(id)
+    })
+}
+
+fn sockets() -> Vec<(&'static str, PathBuf)> {
+    let mut sockets: Vec<(&'static str, PathBuf)> = Vec::new();
+    if let Some(host) = std::env::var_os("DOCKER_HOST")
+        && let Some(path) = host.to_str().and_then(|host| host.strip_prefix("unix://"))
+    {
+        sockets.push(("docker", path.into()));
+    }
+    sockets.push(("docker", "/var/run/docker.sock".into()));
+    sockets.push(("podman", "/run/podman/podman.sock".into()));
+    let users = std::fs::read_dir("/run/user")
+        .into_iter()
+        .flatten()
+        .flatten();
+    for user in users {
+        sockets.push(("docker", user.path().join("docker.sock")));
+        sockets.push(("podman", user.path().join("podman/podman.sock")));
+    }
+    sockets.retain(|(_, path)| path.exists());
+    sockets.dedup_by(|a, b| a.1 == b.1);
+    sockets
+}
+
+fn answer_questions(
+    sockets: &[(&'static str, PathBuf)],
+    questions: &Receiver<Question>,
+    answer: &SyncSender<Vec<ContainerFacts>>,
+) {
+    for question in questions {
+        let mut facts = Vec::new();
+        for (engine, socket) in sockets {
+            let found = match &question {
+                Question::All => running(engine, socket),
+                Question::One(id) => inspect(engine, socket, id).map(|one| vec![one]),
+            };
+            // An engine that does not answer, or does not know it: the id stays without a name.
+            facts.extend(found.unwrap_or_default());
+        }
+        if answer.send(facts).is_err() {
+            return;
+        }
+    }
+}
+
+/// Every running container, each inspected: the list lacks addresses on some engines.
+fn running(engine: &str, socket: &Path) -> io::Result<Vec<ContainerFacts>> {
+    let list = get(socket, "/containers/json")?;
+    let ids = list.as_array().into_iter().flatten();
+    Ok(ids
+        .filter_map(|one| one.get("Id")?.as_str())
+        .filter_map(|id| inspect(engine, socket, id).ok())
+        .collect())
+}
+
+fn inspect(engine: &str, socket: &Path, id: &str) -> io::Result<ContainerFacts> {
+    if !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let answer = get(socket, &format!("/containers/{id}/json"))?;
+    parse(engine, &answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// HTTP/1.0, so that the answer is never chunked and the engine closes the connection.
+fn get(socket: &Path, path: &str) -> io::Result<Value> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    let broken = || io::Error::from(io::ErrorKind::InvalidData);
+    let end_of_head = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .ok_or_else(broken)?;
+    let (head, body) = answer.split_at(end_of_head);
+    if head.split(|&b| b == b' ').nth(1) != Some(b"200") {
+        return Err(broken());
+    }
+    Ok(serde_json::from_slice(&body[4..])?)
+}
+
+fn parse(engine: &str, inspected: &Value) -> Option<ContainerFacts> {
+    let text = |value: &Value| value.as_str().map(Box::<str>::from);
+    let labels = &inspected["Config"]["Labels"];
+    let compose = text(&labels["com.docker.compose.project"])
+        .zip(text(&labels["com.docker.compose.service"]));
+    let settings = &inspected["NetworkSettings"];
+    let networks = settings["Networks"].as_object();
+    let mut addresses: Vec<IpAddr> = networks
+        .into_iter()
+        .flat_map(serde_json::Map::values)
+        .flat_map(|network| [&network["IPAddress"], &network["GlobalIPv6Address"]])
+        .filter_map(|address| address.as_str()?.parse().ok())
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    let mut published: Vec<(SocketAddr, u16)> = settings["Ports"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(inside, outside)| {
+            let inside: u16 = inside.strip_suffix("/tcp")?.parse().ok()?;
+            Some((inside, outside.as_array()?))
+        })
+        .flat_map(|(inside, outside)| {
+            outside.iter().filter_map(move |binding| {
+                let ip: IpAddr = binding["HostIp"].as_str()?.parse().ok()?;
+                let port = binding["HostPort"].as_str()?.parse().ok()?;
+                Some((SocketAddr::new(ip, port), inside))
+            })
+        })
+        .collect();
+    published.sort();
+    Some(ContainerFacts {
+        id: text(&inspected["Id"])?,
+        name: inspected["Name"].as_str()?.trim_start_matches('/').into(),
+        engine: engine.into(),
+        compose,
+        addresses: addresses.into(),
+        published: published.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: &str = "4f1c9a7d0e2b3c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5";
+
+    #[test]
+    fn ids_are_found_in_the_paths_of_all_engines() {
+        for path in [
+            format!("/docker/{ID}"),
+            format!("/system.slice/docker-{ID}.scope"),
+            format!(
+                "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container"
+            ),
+            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope"),
+        ] {
+            assert_eq!(container_id(&path), Some(ID), "{path}");
+        }
+        for path in [
+            "/system.slice/api.service".to_owned(),
+            format!("/machine.slice/libpod-conmon-{ID}.scope"),
+            "/docker/abc".to_owned(),
+        ] {
+            assert_eq!(container_id(&path), None, "{path}");
+        }
+    }
+
+    /// What `GET /containers/<id>/json` of Docker Engine 28 answers, cut to what is used.
+    fn inspected() -> Value {
+        serde_json::json!({
+            "Id": ID,
+            "Name": "/shop-api-1",
+            "Config": { "Labels": {
+                "com.docker.compose.project": "shop",
+                "com.docker.compose.service": "api",
+            } },
+            "NetworkSettings": {
+                "Networks": { "shop_default": { "IPAddress": "172.18.0.3", "GlobalIPv6Address": "" } },
+                "Ports": {
+                    "3000/tcp": [
+                        { "HostIp": "0.0.0.0", "HostPort": "8080" },
+                        { "HostIp": "::", "HostPort": "8080" },
+                    ],
+                    "9229/tcp": null,
+                },
+            },
+        })
+    }
+
+    #[test]
+    fn an_engine_is_asked_over_its_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("docker.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 512];
+            let len = stream.read(&mut request).unwrap();
+            let body = inspected().to_string();
+            write!(
+                stream,
+                "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{body}"
+            )
+            .unwrap();
+            String::from_utf8(request[..len].to_vec()).unwrap()
+        });
+        let facts = inspect("docker", &path, ID).unwrap();
+        assert!(
+            server
+                .join()
+                .unwrap()
+                .starts_with(&format!("GET /containers/{ID}/json HTTP/1.0\r\n"))
+        );
+        assert_eq!(&*facts.name, "shop-api-1");
+        assert_eq!(facts.compose, Some(("shop".into(), "api".into())));
+        assert_eq!(&*facts.addresses, ["172.18.0.3".parse::<IpAddr>().unwrap()]);
+        let published: Vec<_> = facts
+            .published
+            .iter()
+            .map(|(outside, inside)| format!("{outside}>{inside}"))
+            .collect();
+        assert_eq!(published, ["0.0.0.0:8080>3000", "[::]:8080>3000"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_and_answer_is_survived(path in ".{0,120}", body in "\\PC{0,60}") {
+            let _ = container_id(&path);
+            let _ = parse("docker", &Value::String(body));
+        }
+    }
+}

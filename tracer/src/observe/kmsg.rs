@@ -1,0 +1,172 @@
+//! The kernel log's reports of OOM kills: the scope, on machines where no hook tells it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use crate::model::{OomReport, OomScope};
+
+/// /dev/kmsg, read from where it was when the tracer started.
+#[derive(Debug)]
+pub(super) struct KernelLog(File);
+
+/// What a round of reading gave.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// Reports, oldest first.
+    pub(super) reports: Vec<OomReport>,
+    /// Times the log was overwritten before it was read.
+    pub(super) overwritten: u64,
+}
+
+impl KernelLog {
+    pub(super) fn open() -> io::Result<Self> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/kmsg")?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Self(file))
+    }
+
+    /// Everything since the last round. Never waits.
+    pub(super) fn read(&mut self) -> Round {
+        /// Of one round; the rest waits for the next.
+        const MAX_RECORDS: usize = 10_000;
+        let mut round = Round::default();
+        // The kernel gives one record per read, of at most 8 KiB with its dictionary.
+        let mut buffer = [0; 8192];
+        for _ in 0..MAX_RECORDS {
+            match self.0.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(len) => {
+                    let record = String::from_utf8_lossy(&buffer[..len]);
+                    round.reports.extend(parse(&record));
+                }
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => round.overwritten += 1,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        round
+    }
+}
+
+/// A record: `priority,sequence,time,flags;text`. The text of interest:
+///
+/// `oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=c,mems_allowed=0,oom_memcg=/a,task_memcg=/a/b,task=node,pid=7,uid=0`
+///
+/// Paths and names may hold commas and equals signs, so each value ends at the *next known key*,
+/// and what follows the names is found from the end.
+fn parse(record: &str) -> Option<OomReport> {
+    let (prefix, text) = record.split_once(';')?;
+    // Userspace can write to the log too; facility 0 (priority below 8) only the kernel can.
+    let priority: u32 = prefix.split(',').next()?.parse().ok()?;
+    if priority >= 8 {
+        return None;
+    }
+    let text = text.lines().next()?.strip_prefix("oom-kill:")?;
+    let constraint = between(text, "constraint=", ",nodemask=")?;
+    let (before, uid) = text.rsplit_once(",uid=")?;
+    let _: u32 = uid.parse().ok()?;
+    let (before, pid) = before.rsplit_once(",pid=")?;
+    let (before, comm) = before.rsplit_once(",task=")?;
+    let (before, task_cgroup) = match before.rsplit_once(",task_memcg=") {
+        Some((before, path)) => (before, Some(path)),
+        None => (before, None),
+    };
+    let scope = if constraint == "CONSTRAINT_MEMCG" {
+        OomScope::Cgroup {
+            id: 0,
+            path: before
+                .split_once(",oom_memcg=")
+                .map(|(_, path)| path.into()),
+            limit_bytes: None,
+        }
+    } else {
+        OomScope::Global
+    };
+    Some(OomReport {
+        victim: pid.parse().ok()?,
+        comm: comm.into(),
+        scope,
+        task_cgroup: task_cgroup.map(Into::into),
+    })
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    rest.split_once(end).map(|(value, _)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn report(text: &str) -> Option<OomReport> {
+        parse(&format!("6,1234,5678,-;{text}\n SUBSYSTEM=x\n"))
+    }
+
+    #[test]
+    fn reports_tell_scope_and_victim() {
+        let cgroup = |path: &str| OomScope::Cgroup {
+            id: 0,
+            path: Some(path.into()),
+            limit_bytes: None,
+        };
+        for (text, scope, victim, comm, task_cgroup) in [
+            (
+                "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a/b,task=node,pid=7,uid=0",
+                cgroup("/a"),
+                7,
+                "node",
+                Some("/a/b"),
+            ),
+            (
+                "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/system.slice/x.service,task=my app,pid=70,uid=33",
+                OomScope::Global,
+                70,
+                "my app",
+                Some("/system.slice/x.service"),
+            ),
+            (
+                "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=a,b,mems_allowed=0-1,oom_memcg=/we,ird=x,task_memcg=/we,ird=x/pid=3,task=a,pid=9,pid=11,uid=0",
+                cgroup("/we,ird=x"),
+                11,
+                "a,pid=9",
+                Some("/we,ird=x/pid=3"),
+            ),
+        ] {
+            let want = OomReport {
+                victim,
+                comm: comm.into(),
+                scope,
+                task_cgroup: task_cgroup.map(Into::into),
+            };
+            assert_eq!(report(text), Some(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_lines_are_no_reports() {
+        assert_eq!(report("Out of memory: Killed process 7 (node)"), None);
+        assert_eq!(
+            report("oom-kill:constraint=CONSTRAINT_MEMCG,nodemask="),
+            None
+        );
+        assert_eq!(parse("no record"), None);
+        let forged =
+            "14,1,1,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),task=x,pid=1,uid=0";
+        assert_eq!(parse(forged), None, "written by a user program");
+    }
+
+    proptest! {
+        #[test]
+        fn anything_may_stand_in_the_log(text in ".{0,200}") {
+            let _ = parse(&text);
+            let _ = report(&format!("oom-kill:constraint=CONSTRAINT_MEMCG,nodemask={text},uid=0"));
+        }
+    }
+}
