@@ -55,19 +55,17 @@ impl Connects {
 
     /// A process is long dead.
     pub(super) fn forget(&mut self, key: ProcessKey) {
-        let mut rest = self.totals.split_off(&(
-            key,
-            0,
-            Endpoint::Tcp(std::net::SocketAddr::from(([0, 0, 0, 0], 0))),
-            ConnectError::Refused,
-        ));
-        while let Some(entry) = rest.first_entry() {
-            if entry.key().0 != key {
-                break;
-            }
-            entry.remove();
+        let first = Endpoint::Tcp(std::net::SocketAddr::from(([0, 0, 0, 0], 0)));
+        let entries: Vec<_> = self
+            .totals
+            .range((key, 0, first, ConnectError::Refused)..)
+            .map(|(entry, _)| entry)
+            .take_while(|entry| entry.0 == key)
+            .cloned()
+            .collect();
+        for entry in entries {
+            self.totals.remove(&entry);
         }
-        self.totals.append(&mut rest);
     }
 
     fn add(&mut self, key: Key, failure: ConnectFailure, now: Timestamp) -> Option<Body> {
@@ -127,17 +125,16 @@ impl Analysis {
         };
         let upstream = self.world.upstream(netns, &failed.remote);
         let owner = self.world.processes.find(failed.owner.key);
-        let attribution = match owner {
-            Some(owner) => std::sync::Arc::clone(&owner.attribution),
-            None => {
-                let task = crate::model::TaskFacts {
-                    key: failed.owner.key,
-                    uid: failed.owner.uid,
-                    comm: failed.owner.comm,
-                    ..crate::model::TaskFacts::default()
-                };
-                self.world.unknown(task, ProcessKey::default()).attribution
-            }
+        let attribution = if let Some(owner) = owner {
+            std::sync::Arc::clone(&owner.attribution)
+        } else {
+            let task = crate::model::TaskFacts {
+                key: failed.owner.key,
+                uid: failed.owner.uid,
+                comm: failed.owner.comm,
+                ..crate::model::TaskFacts::default()
+            };
+            self.world.unknown(task, ProcessKey::default()).attribution
         };
         let is_unix = matches!(failed.remote, Endpoint::Unix(_));
         if is_unix && !self.options.all && attribution.role.is_none() && upstream.is_none() {

@@ -99,10 +99,7 @@ impl Analysis {
             };
             self.world.unknown(mark.victim, parent)
         });
-        let oom = OomFacts {
-            scope: self.scope(Some(mark), &process, at),
-            along: false,
-        };
+        let oom = self.oom_facts(Some(mark), &process, at, false);
         let evidence = Evidence {
             status: Some(ExitStatus::Signal {
                 signal: SIGKILL,
@@ -271,9 +268,23 @@ impl Analysis {
         }
     }
 
-    fn scope(&self, mark: Option<&OomMark>, process: &Process, at: Timestamp) -> Scope {
-        let report = self.marks.report(process.task.key.pid, at);
-        Scope::of(mark, report, &process.facts, &self.world.cgroups)
+    fn oom_facts(
+        &self,
+        mark: Option<&OomMark>,
+        process: &Process,
+        at: Timestamp,
+        along: bool,
+    ) -> OomFacts {
+        let victim = mark.map_or(process.task.key.pid, |mark| mark.victim.key.pid);
+        let report = self.marks.report(victim, at);
+        let scope = Scope::of(mark, report, &process.facts, &self.world.cgroups);
+        let own = process.facts.cgroup_path.as_deref();
+        let above = matches!(&scope, Scope::Cgroup { path, .. } if path.as_deref() != own);
+        OomFacts {
+            scope,
+            along,
+            above,
+        }
     }
 
     /// The OOM kill that ended the process: it was marked, or it was killed by the kernel along
@@ -283,10 +294,8 @@ impl Analysis {
             return None;
         }
         if exit.oom_marked {
-            return Some(OomFacts {
-                scope: self.scope(self.marks.of(exit.task.key), process, at),
-                along: false,
-            });
+            let mark = self.marks.of(exit.task.key);
+            return Some(self.oom_facts(mark, process, at, false));
         }
         let by_kernel = |sent: SignalSent| sent.signal == 9 && sent.code == SI_KERNEL;
         if !exit.stop.is_some_and(by_kernel) {
@@ -301,10 +310,7 @@ impl Analysis {
                         same(&victim.attribution.service, &process.attribution.service)
                     }))
         })?;
-        Some(OomFacts {
-            scope: self.scope(Some(mark), process, at),
-            along: true,
-        })
+        Some(self.oom_facts(Some(mark), process, at, true))
     }
 
     fn sent(&self, sent: &SignalSent, exit: &Exit, process: &Process) -> Sent {

@@ -20,19 +20,19 @@ fn key(pid: Pid) -> ProcessKey {
     }
 }
 
-fn task(pid: Pid, ppid: Pid, comm: &str) -> TaskFacts {
+fn task(pid: Pid, parent: Pid, comm: &str) -> TaskFacts {
     TaskFacts {
         key: key(pid),
-        ppid,
+        ppid: parent,
         cgroup: 7,
         comm: Comm::new(comm),
         ..TaskFacts::default()
     }
 }
 
-fn process(pid: Pid, ppid: Pid, comm: &str, unit: &str) -> What {
+fn process(pid: Pid, parent: Pid, comm: &str, unit: &str) -> What {
     What::Process(Box::new(ProcessFacts {
-        task: task(pid, ppid, comm),
+        task: task(pid, parent, comm),
         cgroup_path: Some(format!("/system.slice/{unit}").into()),
         netns: 1,
         from_scan: true,

@@ -29,6 +29,8 @@ pub struct OomFacts {
     pub scope: Scope,
     /// Whether this process was killed along with the victim, not as the victim.
     pub along: bool,
+    /// Whether the cgroup is not its own but one above it.
+    pub above: bool,
 }
 
 impl Scope {
@@ -86,10 +88,11 @@ pub(super) fn verdict(oom: &OomFacts, evidence: &Evidence) -> Verdict {
             let limit = limit_bytes.map_or_else(String::new, |limit| format!(" {}", bytes(limit)));
             let of = path
                 .as_deref()
+                .filter(|_| oom.above)
                 .map_or_else(String::new, |path| format!(" of {}", printable(path)));
             Verdict::new(
                 Cause::OomCgroup,
-                format!("killed by the kernel{along}: cgroup limit{limit} reached{of}{tail}"),
+                format!("killed by the kernel{along}: cgroup limit{limit}{of} reached{tail}"),
                 format!("OOM (cgroup limit{limit})"),
             )
         }

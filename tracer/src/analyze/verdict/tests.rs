@@ -8,6 +8,7 @@ const S: fn(u8) -> Option<ExitStatus> = |signal| {
 };
 const C: fn(u8) -> Option<ExitStatus> = |code| Some(ExitStatus::Code(code));
 
+#[expect(clippy::unnecessary_wraps, reason = "keeps the tables short")]
 fn sent(signal: u32, code: i32, comm: &str, pid: u32) -> Option<Sent> {
     let facts = SenderFacts {
         pid,
@@ -44,14 +45,17 @@ fn case(status: Option<ExitStatus>, last: Option<Sent>) -> Evidence {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "keeps the tables short")]
 fn oom(scope: Scope) -> Option<OomFacts> {
     Some(OomFacts {
         scope,
         along: false,
+        above: true,
     })
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_death_has_one_cause_and_says_why() {
     use Cause::{Clean, Crash, Error, Killed, OomDaemon, Unknown};
     for (status, last, cause, why) in [
@@ -310,7 +314,7 @@ fn oom_kills_name_the_limit_and_only_explain_a_sigkill() {
         (
             scope.clone(),
             Cause::OomCgroup,
-            "killed by the kernel: cgroup limit 2.0 GiB reached of /system.slice/api.service, peak 1.98 GiB, up 3m12s",
+            "killed by the kernel: cgroup limit 2.0 GiB of /system.slice/api.service reached, peak 1.98 GiB, up 3m12s",
         ),
         (
             Scope::Global,

@@ -203,7 +203,19 @@ impl World {
                 process.listened = true;
             }
         }
-        self.listeners.up(listener, at, key, service)
+        let change = self.listeners.up(listener, at, key, service);
+        // A rule may name services by port.
+        for holder in &listener.holders {
+            if let Some(process) = self.processes.get(*holder)
+                && process.dead.is_none()
+            {
+                let attribution = self.attribute(&process.facts, process.parent);
+                if let Some(process) = self.processes.get_mut(*holder) {
+                    process.attribution = attribution;
+                }
+            }
+        }
+        change
     }
 
     /// Whose a listener is, by its owner's present name: a container's may have come late.
