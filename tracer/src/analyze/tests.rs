@@ -300,6 +300,50 @@ fn repeated_outages_become_one_crash_loop() {
     );
 }
 
+#[test]
+fn a_unix_listener_is_down_with_its_last_holder_and_a_workers_death_takes_nothing_down() {
+    let mut all = scan();
+    all.truncate(5);
+    all.extend([
+        at(
+            0,
+            What::ListenerUp(Listener {
+                socket: SocketId::Scanned(8),
+                netns: 1,
+                address: Endpoint::Unix("/run/api.sock".into()),
+                holders: [key(60)].into(),
+            }),
+        ),
+        at(1, What::Armed),
+        at(
+            10,
+            What::Forked {
+                child: task(61, 60, "node"),
+                parent: key(60),
+            },
+        ),
+        at(20, exit(61, "node", ExitStatus::Code(1), false)),
+        at(200, What::Tick),
+    ]);
+    let findings = run(&all);
+    assert_eq!(
+        kinds(&findings),
+        [Kind::Start, Kind::Death, Kind::Incident, Kind::Incident]
+    );
+    let Body::Incident(closed) = &findings[3].body else {
+        panic!("no incident");
+    };
+    assert_eq!(
+        (closed.state, closed.down_ms),
+        (IncidentState::Closed, None)
+    );
+    all.push(at(300, exit(60, "node", ExitStatus::Code(1), false)));
+    assert_eq!(
+        kinds(&run(&all))[4..],
+        [Kind::Death, Kind::Incident, Kind::ListenerDown]
+    );
+}
+
 fn any_event() -> impl Strategy<Value = What> {
     let status = prop_oneof![
         Just(KILLED),
