@@ -119,12 +119,13 @@ impl Incidents {
         service: &Service,
         place: Place,
         at: Timestamp,
-        cause: Option<Cause>,
+        death: Option<(Pid, Cause, Timestamp)>,
         opens: bool,
         world: &World,
     ) -> (Option<u64>, Option<Body>) {
         let key = key_of(service);
         let new = !self.open.contains_key(&key);
+        let cause = death.map(|(_, cause, _)| cause);
         let summary = match cause {
             Some(Cause::Clean) => "stopped",
             _ => "stopped listening",
@@ -135,6 +136,10 @@ impl Incidents {
         let Some(outage) = self.open.get_mut(&key) else {
             return (None, None);
         };
+        if new {
+            outage.death = death;
+            outage.deaths = u64::from(death.is_some());
+        }
         outage.lost.insert(place);
         // From here on it is the listeners that tell whether the service is back.
         outage.awaits_process = false;

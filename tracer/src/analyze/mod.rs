@@ -300,12 +300,15 @@ impl Analysis {
                 }
             }
             Change::Down(place) => {
-                let cause = owner.and_then(|owner| owner.dead).map(|(_, cause)| cause);
+                let death = owner.and_then(|owner| {
+                    let (died, cause) = owner.dead?;
+                    Some((owner.task.key.pid, cause, died))
+                });
                 let worthy = service.manager != Manager::Process
-                    || cause.is_some_and(|cause| cause != Cause::Clean);
+                    || death.is_some_and(|(_, cause, _)| cause != Cause::Clean);
                 let (incident, opened) =
                     self.incidents
-                        .listener_down(&service, place, at, cause, worthy, &self.world);
+                        .listener_down(&service, place, at, death, worthy, &self.world);
                 finding.incident = incident;
                 self.report(at, Body::ListenerDown(finding), findings);
                 if let Some(opened) = opened {
