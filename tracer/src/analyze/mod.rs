@@ -1,3 +1,324 @@
-//! Observations in, findings out. Pure: no I/O, no clock; time comes from observations.
+//! Observations in, findings out. Pure: no I/O, no clock; time comes from observations. The same
+//! observations give the same findings, so a replay equals what was seen live.
+//!
+//! This file only routes: the world is kept in `world`, each kind of conclusion is drawn in a file
+//! of its own.
 
+mod advice;
 pub mod attribution;
+mod connects;
+mod cuts;
+mod death;
+mod incident;
+pub mod rules;
+pub mod verdict;
+pub mod world;
+
+use std::collections::BTreeMap;
+
+pub use world::World;
+
+use crate::model::{
+    Body, Cause, End, Finding, Listener, ListenerChange, LostEvents, Manager, NetNs, Observation,
+    Pid, ProcessKey, Ring, SCHEMA_VERSION, Start, Timestamp, What,
+};
+use connects::Connects;
+use cuts::Cuts;
+use death::OomMarks;
+use incident::Incidents;
+use rules::Rules;
+use world::{Change, key_of};
+
+/// What to report.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Report every exit and every failed connect.
+    pub all: bool,
+    /// The tracer's own network namespace, which findings leave out.
+    pub own_netns: NetNs,
+    /// The tracer itself, whose exits and connects are not news.
+    pub own_pid: Pid,
+}
+
+/// Turns observations into findings.
+pub struct Analysis {
+    options: Options,
+    world: World,
+    armed: bool,
+    started: Timestamp,
+    now: Timestamp,
+    lost_since: BTreeMap<Ring, Timestamp>,
+    marks: OomMarks,
+    connects: Connects,
+    cuts: Cuts,
+    incidents: Incidents,
+    totals: End,
+}
+
+impl Analysis {
+    /// Nothing is known yet.
+    pub fn new(rules: Rules, options: Options) -> Self {
+        Self {
+            options,
+            world: World::new(rules),
+            armed: false,
+            started: Timestamp::default(),
+            now: Timestamp::default(),
+            lost_since: BTreeMap::new(),
+            marks: OomMarks::default(),
+            connects: Connects::default(),
+            cuts: Cuts::default(),
+            incidents: Incidents::default(),
+            totals: End::default(),
+        }
+    }
+
+    /// What is known of the machine.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// When a [`What::Tick`] is wanted at the latest; None while nothing waits for time to pass.
+    pub fn due(&self) -> Option<Timestamp> {
+        [self.connects.due(), self.cuts.due(), self.incidents.due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Takes one observation in; conclusions are appended to `findings`.
+    pub fn observe(&mut self, observation: &Observation, findings: &mut Vec<Finding>) {
+        let at = observation.at;
+        self.now = self.now.max(at);
+        self.advance(findings);
+        match &observation.what {
+            What::Session(session) => {
+                self.world.set_clock(session.clock);
+                self.world.session = (**session).clone();
+            }
+            What::Clock(clock) => self.world.set_clock(*clock),
+            What::Process(facts) => {
+                let forgotten = self.world.learn(facts);
+                self.came(facts.task.key, &forgotten, findings);
+            }
+            What::Forked { child, parent } => {
+                let forgotten = self.world.forked(*child, *parent);
+                self.forget(&forgotten);
+            }
+            What::Executed { task, args } => {
+                let forgotten = self.world.executed(*task, args);
+                self.came(task.key, &forgotten, findings);
+            }
+            What::Exited(exit) => self.exited(exit, at, findings),
+            What::OomMarked(mark) => self.oom_marked(mark, at, findings),
+            What::OomReported(report) => self.marks.reported(report, at),
+            What::ListenerUp(listener) => self.listener_up(listener, at, findings),
+            What::ListenerDown {
+                socket,
+                netns,
+                address,
+                ..
+            } => {
+                let place = (*netns, address.clone());
+                if let Some(change) = self.world.listeners.down(*socket, &place, at) {
+                    self.listener_changed(change, at, findings);
+                }
+            }
+            What::ListenersScanned {
+                netns,
+                unix,
+                listeners,
+            } => {
+                for change in self.world.listeners.vanished(*netns, *unix, listeners, at) {
+                    self.listener_changed(change, at, findings);
+                }
+                for listener in listeners {
+                    self.listener_up(listener, at, findings);
+                }
+            }
+            What::ConnectFailed(failed) => self.connect_failed(failed, at, findings),
+            What::ConnectionCut {
+                owner,
+                netns,
+                local,
+                remote,
+            } => self.connection_cut(owner, *netns, local, remote),
+            What::Cgroup {
+                id,
+                path,
+                memory_limit_bytes,
+            } => self.world.cgroups.insert(*id, path, *memory_limit_bytes),
+            What::Container(facts) => self.world.container(facts),
+            What::Lost { ring, count } => {
+                let since = self.lost_since.insert(*ring, at).unwrap_or(self.started);
+                self.totals.lost = self.totals.lost.saturating_add(*count);
+                let since = self.world.wall(since);
+                self.report(
+                    at,
+                    Body::Lost(LostEvents {
+                        ring: *ring,
+                        count: *count,
+                        since,
+                    }),
+                    findings,
+                );
+            }
+            What::Armed => self.arm(at, findings),
+            What::Tick => {}
+            What::End => self.end(findings),
+        }
+    }
+
+    fn arm(&mut self, at: Timestamp, findings: &mut Vec<Finding>) {
+        if std::mem::replace(&mut self.armed, true) {
+            return;
+        }
+        self.started = at;
+        let session = &self.world.session;
+        let body = Body::Start(Start {
+            version: session.tracer_version.to_string(),
+            kernel: session.kernel.to_string(),
+            host: session.host.to_string(),
+            hooks: session.hooks.clone(),
+            services: self.world.services(),
+            blind: session.blind.clone(),
+        });
+        self.report(at, body, findings);
+    }
+
+    fn end(&mut self, findings: &mut Vec<Finding>) {
+        let now = self.now;
+        for body in self.connects.flush(None) {
+            self.report(now, body, findings);
+        }
+        self.flush_cuts(None, findings);
+        for body in self.incidents.at_end(&self.world) {
+            self.report(now, body, findings);
+        }
+        let elapsed = if self.armed {
+            now.since(self.started)
+        } else {
+            std::time::Duration::ZERO
+        };
+        self.totals.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.totals.incidents = self.incidents.total();
+        self.totals.incidents_open = self.incidents.open_count();
+        let body = Body::End(self.totals.clone());
+        self.report(now, body, findings);
+    }
+
+    /// Does what was waiting for time to pass.
+    fn advance(&mut self, findings: &mut Vec<Finding>) {
+        let now = self.now;
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        for body in self.connects.flush(Some(now)) {
+            self.report(now, body, findings);
+        }
+        self.flush_cuts(Some(now), findings);
+        for body in self.incidents.advance(now, &self.world) {
+            self.report(now, body, findings);
+        }
+    }
+
+    fn report(&self, at: Timestamp, body: Body, findings: &mut Vec<Finding>) {
+        if self.armed {
+            findings.push(Finding {
+                v: SCHEMA_VERSION,
+                at: self.world.wall(at),
+                body,
+            });
+        }
+    }
+
+    /// A process got its program or its facts: it may be what an incident waits for.
+    fn came(&mut self, key: ProcessKey, forgotten: &[ProcessKey], findings: &mut Vec<Finding>) {
+        self.forget(forgotten);
+        let Some(process) = self.world.processes.get(key) else {
+            return;
+        };
+        let service = &process.attribution.service;
+        if process.dead.is_some()
+            || !self.incidents.awaits_process(&key_of(service))
+            || !self.world.is_main(process)
+        {
+            return;
+        }
+        let service = key_of(service);
+        let now = self.now;
+        for body in self.incidents.process_up(&service, now, &self.world) {
+            self.report(now, body, findings);
+        }
+    }
+
+    fn forget(&mut self, keys: &[ProcessKey]) {
+        for key in keys {
+            self.connects.forget(*key);
+        }
+    }
+
+    fn listener_up(&mut self, listener: &Listener, at: Timestamp, findings: &mut Vec<Finding>) {
+        if let Some(change) = self.world.listener_up(listener, at) {
+            self.listener_changed(change, at, findings);
+        }
+    }
+
+    fn listener_changed(&mut self, change: Change, at: Timestamp, findings: &mut Vec<Finding>) {
+        if !self.armed {
+            return;
+        }
+        let (Change::Up(place, _) | Change::Down(place)) = &change;
+        let Some(listening) = self.world.listeners.get(place) else {
+            return;
+        };
+        let service = self.world.listener_service(listening);
+        let owner = listening
+            .owner
+            .and_then(|key| self.world.processes.get(key));
+        let mut finding = ListenerChange {
+            service: service.clone(),
+            address: place.1.clone(),
+            netns: (place.0 != 0 && place.0 != self.options.own_netns).then_some(place.0),
+            process: None,
+            down_ms: None,
+            incident: None,
+        };
+        match change {
+            Change::Up(place, down) => {
+                finding.process = owner.map(|owner| crate::model::Party {
+                    pid: owner.task.key.pid,
+                    comm: owner.task.comm.to_text(),
+                    service: None,
+                });
+                finding.down_ms = down.map(|down| crate::model::quantity::millis(at.since(down)));
+                let (incident, closed) = self.incidents.listener_up(&place, at, &self.world);
+                finding.incident = incident;
+                self.report(at, Body::ListenerUp(finding), findings);
+                for body in closed {
+                    self.report(at, body, findings);
+                }
+            }
+            Change::Down(place) => {
+                let death = owner.and_then(|owner| {
+                    let (died, cause) = owner.dead?;
+                    Some((owner.task.key.pid, cause, died))
+                });
+                let worthy = service.manager != Manager::Process
+                    || death.is_some_and(|(_, cause, _)| cause != Cause::Clean);
+                let (incident, opened) =
+                    self.incidents
+                        .listener_down(&service, place, at, death, worthy, &self.world);
+                finding.incident = incident;
+                self.report(at, Body::ListenerDown(finding), findings);
+                if let Some(opened) = opened {
+                    self.report(at, opened, findings);
+                }
+                self.flush_cuts(None, findings);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

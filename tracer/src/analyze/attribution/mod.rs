@@ -22,3 +22,29 @@ pub struct Attribution {
     /// The kind of proxy the process is, if it is one.
     pub role: Option<ProxyKind>,
 }
+
+/// Names the process by its unit, else its parent's service, else its executable.
+pub fn attribute(candidate: &Candidate<'_>, _: &super::rules::Rules) -> Attribution {
+    use crate::model::Manager;
+    let comm = candidate.facts.task.comm.to_text();
+    let role = comm.starts_with("nginx").then_some(ProxyKind::Nginx);
+    let unit = candidate
+        .facts
+        .cgroup_path
+        .as_deref()
+        .and_then(|path| path.rsplit('/').next())
+        .filter(|name| name.ends_with(".service"));
+    let service = match (unit, candidate.parent) {
+        (Some(unit), _) => Service {
+            name: unit.into(),
+            manager: Manager::Systemd,
+            evidence: "cgroup".into(),
+        },
+        _ => Service {
+            name: comm.as_str().into(),
+            manager: Manager::Process,
+            evidence: "executable".into(),
+        },
+    };
+    Attribution { service, role }
+}

@@ -1,0 +1,345 @@
+//! Incidents: a service's outage, from its first loss until it is back. One open incident per
+//! service; a service that keeps going down has one that lasts until it stays up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::world::{Place, ServiceKey, World, key_of};
+use crate::model::quantity::{duration, millis};
+use crate::model::{
+    Because, Body, Cause, Incident, IncidentState, Pid, Service, Timestamp, printable,
+};
+
+/// A service that is down again this soon is flapping, and up only when it stays up this long.
+const SETTLE: Duration = Duration::from_secs(10);
+/// A death that takes nothing down waits this long for its effects.
+const GRACE: Duration = Duration::from_millis(100);
+/// This many outages in a row are a crash loop.
+const LOOP: u32 = 3;
+const MAX_OPEN: usize = 1024;
+
+/// A death as incidents see it.
+pub(super) struct Loss {
+    pub pid: Pid,
+    pub cause: Cause,
+    pub summary: String,
+    pub advice: Vec<String>,
+    /// No main process of the service is left, and it doesn't listen.
+    pub takes_down: bool,
+    /// It held listeners that are still to be lost.
+    pub listens: bool,
+}
+
+struct Outage {
+    id: u64,
+    service: Service,
+    cause: Cause,
+    summary: String,
+    advice: Vec<String>,
+    opened: Timestamp,
+    deaths: u64,
+    connects_failed: u64,
+    connections_cut: u64,
+    death: Option<(Pid, Cause, Timestamp)>,
+    lost: BTreeSet<Place>,
+    awaits_process: bool,
+    down_since: Option<Timestamp>,
+    down: Duration,
+    outages: u32,
+    closes: Option<Timestamp>,
+}
+
+/// All incidents.
+#[derive(Default)]
+pub(super) struct Incidents {
+    open: BTreeMap<ServiceKey, Outage>,
+    /// When a service came back last, and its outages in a row.
+    back: BTreeMap<ServiceKey, (Timestamp, u32)>,
+    count: u64,
+}
+
+impl Incidents {
+    pub(super) fn total(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn open_count(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.open.values().filter_map(|outage| outage.closes).min()
+    }
+
+    pub(super) fn awaits_process(&self, service: &ServiceKey) -> bool {
+        self.open
+            .get(service)
+            .is_some_and(|outage| outage.awaits_process)
+    }
+
+    /// The incident that a death belongs to; a new one is returned as a finding too.
+    pub(super) fn death(
+        &mut self,
+        service: &Service,
+        at: Timestamp,
+        loss: Loss,
+        opens: bool,
+        world: &World,
+    ) -> (Option<u64>, Option<Body>) {
+        let key = key_of(service);
+        let new = !self.open.contains_key(&key);
+        if new && !(opens && self.start(service, at, loss.cause, &loss.summary)) {
+            return (None, None);
+        }
+        let Some(outage) = self.open.get_mut(&key) else {
+            return (None, None);
+        };
+        outage.deaths += 1;
+        outage.death = Some((loss.pid, loss.cause, at));
+        if outage.cause == Cause::Unknown {
+            outage.cause = loss.cause;
+            outage.summary = loss.summary;
+        }
+        if outage.advice.is_empty() {
+            outage.advice = loss.advice;
+        }
+        if loss.takes_down {
+            outage.awaits_process = true;
+            outage.went_down(at);
+        } else if !outage.is_down() && (new || loss.listens) {
+            outage.closes = outage.closes.max(Some(at.after(GRACE)));
+        }
+        let opened = new.then(|| outage.finding(IncidentState::Open, None, world));
+        (Some(outage.id), opened)
+    }
+
+    /// Nothing listens at a service's address any more.
+    pub(super) fn listener_down(
+        &mut self,
+        service: &Service,
+        place: Place,
+        at: Timestamp,
+        death: Option<(Pid, Cause, Timestamp)>,
+        opens: bool,
+        world: &World,
+    ) -> (Option<u64>, Option<Body>) {
+        let key = key_of(service);
+        let new = !self.open.contains_key(&key);
+        let cause = death.map(|(_, cause, _)| cause);
+        let summary = match cause {
+            Some(Cause::Clean) => "stopped",
+            _ => "stopped listening",
+        };
+        if new && !(opens && self.start(service, at, cause.unwrap_or(Cause::Unknown), summary)) {
+            return (None, None);
+        }
+        let Some(outage) = self.open.get_mut(&key) else {
+            return (None, None);
+        };
+        if new {
+            outage.death = death;
+            outage.deaths = u64::from(death.is_some());
+        }
+        outage.lost.insert(place);
+        // From here on it is the listeners that tell whether the service is back.
+        outage.awaits_process = false;
+        outage.went_down(at);
+        let opened = new.then(|| outage.finding(IncidentState::Open, None, world));
+        (Some(outage.id), opened)
+    }
+
+    /// An address is served again, by whomever.
+    pub(super) fn listener_up(
+        &mut self,
+        place: &Place,
+        at: Timestamp,
+        world: &World,
+    ) -> (Option<u64>, Vec<Body>) {
+        let Some((key, outage)) = self
+            .open
+            .iter_mut()
+            .find(|(_, outage)| outage.lost.contains(place))
+        else {
+            return (None, Vec::new());
+        };
+        outage.lost.remove(place);
+        let (id, key) = (outage.id, key.clone());
+        (Some(id), self.came_back(&key, at, world))
+    }
+
+    /// A main process of the service lives.
+    pub(super) fn process_up(
+        &mut self,
+        service: &ServiceKey,
+        at: Timestamp,
+        world: &World,
+    ) -> Vec<Body> {
+        if let Some(outage) = self.open.get_mut(service) {
+            outage.awaits_process = false;
+        }
+        self.came_back(service, at, world)
+    }
+
+    fn came_back(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Vec<Body> {
+        let Some(outage) = self.open.get_mut(key) else {
+            return Vec::new();
+        };
+        if outage.is_down() {
+            return Vec::new();
+        }
+        if let Some(since) = outage.down_since.take() {
+            outage.down += at.since(since);
+        }
+        if outage.outages > 1 {
+            outage.closes = Some(at.after(SETTLE));
+            return Vec::new();
+        }
+        self.close(key, at, world).into_iter().collect()
+    }
+
+    /// Closes what was to be closed by now.
+    pub(super) fn advance(&mut self, now: Timestamp, world: &World) -> Vec<Body> {
+        let ripe: Vec<ServiceKey> = self
+            .open
+            .iter()
+            .filter(|(_, outage)| outage.closes.is_some_and(|at| at <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        ripe.iter()
+            .filter_map(|key| self.close(key, now, world))
+            .collect()
+    }
+
+    /// The incidents that are still open when the tracer stops.
+    pub(super) fn at_end(&self, world: &World) -> Vec<Body> {
+        let mut open: Vec<&Outage> = self.open.values().collect();
+        open.sort_by_key(|outage| outage.id);
+        open.into_iter()
+            .map(|outage| outage.finding(IncidentState::Open, None, world))
+            .collect()
+    }
+
+    /// What explains that `service` does not answer at `at`; counts the failures.
+    pub(super) fn explain(
+        &mut self,
+        service: &Service,
+        place: &Place,
+        down: Timestamp,
+        at: Timestamp,
+        count: u64,
+    ) -> Option<Because> {
+        let key = key_of(service);
+        let outage = match self.open.get_mut(&key) {
+            Some(outage) if outage.lost.contains(place) => outage,
+            _ => return None,
+        };
+        outage.connects_failed = outage.connects_failed.saturating_add(count);
+        let (state, since) = outage
+            .death
+            .map_or(("not listening", down), |(_, _, death)| ("dead", death));
+        let after = at.since(since);
+        Some(Because {
+            incident: outage.id,
+            death: outage.death.map(|(pid, _, _)| pid),
+            cause: outage.death.map(|(_, cause, _)| cause),
+            after_ms: millis(after),
+            sentence: format!(
+                "{}, {state} for {}: {}",
+                printable(&service.name),
+                duration(after),
+                outage.summary
+            ),
+        })
+    }
+
+    /// Connections of a service were cut.
+    pub(super) fn cut(&mut self, service: &Service, count: u64) -> Option<u64> {
+        let outage = self.open.get_mut(&key_of(service))?;
+        outage.connections_cut = outage.connections_cut.saturating_add(count);
+        Some(outage.id)
+    }
+
+    fn start(&mut self, service: &Service, at: Timestamp, cause: Cause, summary: &str) -> bool {
+        if self.open.len() >= MAX_OPEN {
+            return false;
+        }
+        let key = key_of(service);
+        let outages = self
+            .back
+            .remove(&key)
+            .filter(|(back, _)| at.since(*back) <= SETTLE)
+            .map_or(0, |(_, outages)| outages);
+        self.count += 1;
+        self.open.insert(
+            key,
+            Outage {
+                id: self.count,
+                service: service.clone(),
+                cause,
+                summary: summary.to_owned(),
+                advice: Vec::new(),
+                opened: at,
+                deaths: 0,
+                connects_failed: 0,
+                connections_cut: 0,
+                death: None,
+                lost: BTreeSet::new(),
+                awaits_process: false,
+                down_since: None,
+                down: Duration::ZERO,
+                outages,
+                closes: None,
+            },
+        );
+        true
+    }
+
+    fn close(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Option<Body> {
+        let outage = self.open.remove(key)?;
+        if outage.outages > 0 {
+            self.back.insert(key.clone(), (at, outage.outages));
+            if self.back.len() > MAX_OPEN
+                && let Some(oldest) = self
+                    .back
+                    .iter()
+                    .min_by_key(|(_, (at, _))| *at)
+                    .map(|(key, _)| key.clone())
+            {
+                self.back.remove(&oldest);
+            }
+        }
+        Some(outage.finding(IncidentState::Closed, Some(at), world))
+    }
+}
+
+impl Outage {
+    fn is_down(&self) -> bool {
+        self.awaits_process || !self.lost.is_empty()
+    }
+
+    fn went_down(&mut self, at: Timestamp) {
+        self.closes = None;
+        if self.down_since.is_none() {
+            self.down_since = Some(at);
+            self.outages = self.outages.saturating_add(1);
+        }
+    }
+
+    fn finding(&self, state: IncidentState, closed: Option<Timestamp>, world: &World) -> Body {
+        Body::Incident(Box::new(Incident {
+            id: self.id,
+            state,
+            service: self.service.clone(),
+            cause: self.cause,
+            summary: self.summary.clone(),
+            opened: world.wall(self.opened),
+            closed: closed.map(|at| world.wall(at)),
+            down_ms: (!self.down.is_zero()).then(|| millis(self.down)),
+            deaths: self.deaths,
+            connects_failed: self.connects_failed,
+            connections_cut: self.connections_cut,
+            crash_loop: self.outages >= LOOP,
+            advice: self.advice.clone(),
+        }))
+    }
+}

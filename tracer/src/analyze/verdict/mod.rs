@@ -1,0 +1,136 @@
+//! The cause of a death: one verdict from the evidence, with the sentence a tired person can act
+//! on. Pure: everything it may use is in [`Evidence`].
+
+mod heap;
+mod oom;
+mod signal;
+
+use std::time::Duration;
+
+pub use heap::{default_heap, heap_limit};
+pub use oom::{OomFacts, Scope};
+pub use signal::{SenderFacts, SenderKind, Sent, sender_kind};
+
+use crate::model::quantity::{bytes, duration};
+use crate::model::{Cause, ExitStatus, SignalName, Timestamp};
+
+/// A manager's stop signal explains an exit this long after it.
+const STOP_WINDOW: Duration = Duration::from_secs(90);
+
+/// What is known of a death.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// How it ended; exit status 0 by default.
+    pub status: Option<ExitStatus>,
+    /// When.
+    pub at: Timestamp,
+    /// Time since its creation.
+    pub uptime: Duration,
+    /// Peak resident set, bytes; 0 when not known.
+    pub peak_bytes: u64,
+    /// The last TERM, INT, QUIT, HUP, ABRT or KILL.
+    pub stop: Option<Sent>,
+    /// The last other fatal signal.
+    pub fault: Option<Sent>,
+    /// The OOM kill it was marked for, or a member of.
+    pub oom: Option<OomFacts>,
+    /// V8's heap limit, when it is a node process.
+    pub heap_limit_bytes: Option<u64>,
+}
+
+/// What is concluded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The cause.
+    pub cause: Cause,
+    /// One sentence.
+    pub why: String,
+    /// A few words: `OOM (cgroup limit 2.0 GiB)`.
+    pub summary: String,
+}
+
+impl Verdict {
+    fn new(cause: Cause, why: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self {
+            cause,
+            why: why.into(),
+            summary: summary.into(),
+        }
+    }
+}
+
+/// The verdict.
+pub fn verdict(evidence: &Evidence) -> Verdict {
+    match evidence.status {
+        None => Verdict::new(Cause::Unknown, "nothing tells how it ended", "unknown"),
+        Some(ExitStatus::Code(code)) => exited(code, evidence),
+        Some(ExitStatus::Signal {
+            signal,
+            core_dumped,
+        }) => {
+            let signal = u32::from(signal);
+            if signal == signal::KILL
+                && let Some(oom) = &evidence.oom
+            {
+                return oom::verdict(oom, evidence);
+            }
+            heap::verdict(signal, evidence)
+                .unwrap_or_else(|| signal::verdict(signal, core_dumped, evidence))
+        }
+    }
+}
+
+fn exited(code: u8, evidence: &Evidence) -> Verdict {
+    let asked = evidence.stop.as_ref().filter(|stop| {
+        evidence.at.since(stop.at) <= STOP_WINDOW && stop.is_polite() && !stop.by_itself()
+    });
+    let conventional = asked.is_some_and(|stop| u32::from(code) == 128 + stop.signal);
+    match (code, asked) {
+        (0, Some(stop)) => Verdict::new(
+            Cause::Clean,
+            format!("{} ({}), exited cleanly", stop.stopped(), stop.name()),
+            stop.stopped(),
+        ),
+        (0, None) => Verdict::new(
+            Cause::Clean,
+            format!("exited cleanly{}", up(evidence)),
+            "exited cleanly",
+        ),
+        (code, Some(stop)) if stop.by_manager() || conventional => Verdict::new(
+            Cause::Clean,
+            format!("{} ({}), exited with {code}", stop.stopped(), stop.name()),
+            stop.stopped(),
+        ),
+        (code, _) => {
+            let reported = match code {
+                126 => ": its command could not be executed".to_owned(),
+                127 => ": a command was not found".to_owned(),
+                129..=159 => format!(
+                    ": a child or wrapper reported {}",
+                    SignalName(u32::from(code) - 128)
+                ),
+                _ => String::new(),
+            };
+            Verdict::new(
+                Cause::Error,
+                format!("exit status {code}{reported}{}", up(evidence)),
+                format!("exit status {code}"),
+            )
+        }
+    }
+}
+
+/// `, peak 1.98 GiB, up 3m12s`.
+fn peak_and_up(evidence: &Evidence) -> String {
+    if evidence.peak_bytes == 0 {
+        return up(evidence);
+    }
+    format!(", peak {}{}", bytes(evidence.peak_bytes), up(evidence))
+}
+
+fn up(evidence: &Evidence) -> String {
+    format!(", up {}", duration(evidence.uptime))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! OOM kills: who hit which limit.
+
+use super::{Evidence, Verdict, peak_and_up};
+use crate::analyze::world::Cgroups;
+use crate::model::printable;
+use crate::model::quantity::bytes;
+use crate::model::{Cause, OomMark, OomReport, OomScope, ProcessFacts};
+
+/// What ran out of memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A cgroup.
+    Cgroup {
+        /// Its path.
+        path: Option<String>,
+        /// Its limit, bytes.
+        limit_bytes: Option<u64>,
+    },
+    /// The machine.
+    Global,
+    /// Nothing tells.
+    Unknown,
+}
+
+/// An OOM kill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OomFacts {
+    /// What ran out.
+    pub scope: Scope,
+    /// Whether this process was killed along with the victim, not as the victim.
+    pub along: bool,
+    /// Whether the cgroup is not its own but one above it.
+    pub above: bool,
+}
+
+impl Scope {
+    /// From the hook, else the kernel log, else what the mark saw at its limit.
+    pub fn of(
+        mark: Option<&OomMark>,
+        report: Option<&OomReport>,
+        facts: &ProcessFacts,
+        cgroups: &Cgroups,
+    ) -> Self {
+        let told = mark
+            .and_then(|mark| mark.scope.as_ref())
+            .or(report.map(|report| &report.scope));
+        match told {
+            Some(OomScope::Global) => Self::Global,
+            Some(OomScope::Cgroup {
+                id,
+                path,
+                limit_bytes,
+            }) => {
+                let known = cgroups.get(*id);
+                let path = path
+                    .clone()
+                    .or_else(|| known.map(|cgroup| cgroup.path.clone()));
+                let own = |_: &u64| path.is_some() && facts.memory_limit_cgroup == path;
+                let limit_bytes = limit_bytes
+                    .or_else(|| known.and_then(|cgroup| cgroup.limit_bytes))
+                    .or_else(|| path.as_deref().and_then(|path| cgroups.limit_of(path)))
+                    .or_else(|| facts.memory_limit_bytes.filter(own));
+                Self::Cgroup {
+                    path: path.map(String::from),
+                    limit_bytes,
+                }
+            }
+            None => match mark.and_then(|mark| mark.full_cgroup) {
+                Some(full) => Self::Cgroup {
+                    path: cgroups.get(full.id).map(|cgroup| cgroup.path.to_string()),
+                    limit_bytes: Some(full.limit_bytes),
+                },
+                None => Self::Unknown,
+            },
+        }
+    }
+}
+
+pub(super) fn verdict(oom: &OomFacts, evidence: &Evidence) -> Verdict {
+    let along = if oom.along {
+        " (along with another victim)"
+    } else {
+        ""
+    };
+    let tail = peak_and_up(evidence);
+    match &oom.scope {
+        Scope::Cgroup { path, limit_bytes } => {
+            let limit = limit_bytes.map_or_else(String::new, |limit| format!(" {}", bytes(limit)));
+            let of = path
+                .as_deref()
+                .filter(|_| oom.above)
+                .map_or_else(String::new, |path| format!(" of {}", printable(path)));
+            Verdict::new(
+                Cause::OomCgroup,
+                format!("killed by the kernel{along}: cgroup limit{limit}{of} reached{tail}"),
+                format!("OOM (cgroup limit{limit})"),
+            )
+        }
+        Scope::Global => Verdict::new(
+            Cause::OomGlobal,
+            format!("killed by the kernel{along}: the machine ran out of memory{tail}"),
+            "OOM (machine-wide)",
+        ),
+        Scope::Unknown => Verdict::new(
+            Cause::OomGlobal,
+            format!("killed by the kernel{along}: out of memory, scope not known{tail}"),
+            "OOM (scope not known)",
+        ),
+    }
+}

@@ -1,0 +1,411 @@
+//! What is known of the machine: processes, listeners, cgroups, containers, and which service each
+//! belongs to. Draws no conclusions about what happened; the correlators do.
+
+mod cgroups;
+mod listeners;
+mod processes;
+
+use std::sync::Arc;
+
+pub use cgroups::{Cgroup, Cgroups, Containers};
+pub use listeners::{Change, Listeners, Listening, Place};
+pub use processes::{Process, Processes};
+
+use super::attribution::{Attribution, Candidate, attribute};
+use super::rules::Rules;
+use crate::model::{
+    Actor, ClockAnchor, ContainerFacts, Endpoint, Listener, Manager, NetNs, Party, ProcessFacts,
+    ProcessKey, RunningService, Service, Session, TaskFacts, Timestamp, WallTime,
+};
+
+/// Names a service regardless of what told so.
+pub type ServiceKey = (Manager, Arc<str>);
+
+/// The key of a service.
+pub fn key_of(service: &Service) -> ServiceKey {
+    (service.manager, Arc::clone(&service.name))
+}
+
+/// Whether both are the same service.
+pub fn same(a: &Service, b: &Service) -> bool {
+    a.manager == b.manager && a.name == b.name
+}
+
+/// The machine as observed.
+pub struct World {
+    rules: Rules,
+    /// The machine and what can be seen on it.
+    pub session: Session,
+    clock: ClockAnchor,
+    /// Processes.
+    pub processes: Processes,
+    /// Listeners.
+    pub listeners: Listeners,
+    /// Cgroups.
+    pub cgroups: Cgroups,
+    /// Containers.
+    pub containers: Containers,
+}
+
+impl World {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            session: Session::default(),
+            clock: ClockAnchor::default(),
+            processes: Processes::default(),
+            listeners: Listeners::default(),
+            cgroups: Cgroups::default(),
+            containers: Containers::default(),
+        }
+    }
+
+    pub(super) fn set_clock(&mut self, clock: ClockAnchor) {
+        self.clock = clock;
+    }
+
+    /// Wall time of an instant.
+    pub fn wall(&self, at: Timestamp) -> WallTime {
+        self.clock.wall(at)
+    }
+
+    /// Facts from /proc. Returns what is forgotten to make room.
+    pub(super) fn learn(&mut self, facts: &ProcessFacts) -> Vec<ProcessKey> {
+        let key = facts.task.key;
+        let known = self.processes.get(key);
+        if self.processes.is_stale(key) || known.is_some_and(|process| process.dead.is_some()) {
+            return Vec::new();
+        }
+        let parent = match known {
+            Some(process) if process.parent.pid == facts.task.ppid => process.parent,
+            _ => self.parent_of(facts.task),
+        };
+        let forked_only = known.map_or_else(
+            || {
+                self.processes
+                    .find(parent)
+                    .is_some_and(|parent| facts.exe.is_some() && parent.facts.exe == facts.exe)
+            },
+            |process| process.forked_only,
+        );
+        let listened = known.is_some_and(|process| process.listened);
+        let facts = Arc::new(facts.clone());
+        let attribution = self.attribute(&facts, parent);
+        self.processes.insert(Process {
+            task: facts.task,
+            facts,
+            attribution,
+            parent,
+            forked_only,
+            listened,
+            dead: None,
+        })
+    }
+
+    /// A child inherits everything until its own facts arrive.
+    pub(super) fn forked(&mut self, child: TaskFacts, parent: ProcessKey) -> Vec<ProcessKey> {
+        if self.processes.is_stale(child.key) || self.processes.get(child.key).is_some() {
+            return Vec::new();
+        }
+        let process = match self.processes.find(parent) {
+            Some(known) => Process {
+                task: child,
+                facts: Arc::clone(&known.facts),
+                attribution: Arc::clone(&known.attribution),
+                parent,
+                forked_only: true,
+                listened: false,
+                dead: None,
+            },
+            None => self.unknown(child, parent),
+        };
+        self.listeners.inherit(parent, child.key);
+        self.processes.insert(process)
+    }
+
+    /// A process replaced its program: arguments and name are new, the rest is as before.
+    pub(super) fn executed(&mut self, task: TaskFacts, args: &[Box<str>]) -> Vec<ProcessKey> {
+        let known = self.processes.get(task.key);
+        if self.processes.is_stale(task.key) || known.is_some_and(|known| known.dead.is_some()) {
+            return Vec::new();
+        }
+        let parent = known.map_or_else(|| self.parent_of(task), |known| known.parent);
+        let mut facts = known.map_or_else(
+            || self.bare(task, parent),
+            |known| ProcessFacts::clone(&known.facts),
+        );
+        facts.task = task;
+        facts.args = args.into();
+        facts.exe = None;
+        facts.from_scan = false;
+        if let Some(cgroup) = self.cgroups.get(task.cgroup) {
+            facts.cgroup_path = Some(cgroup.path.clone());
+        }
+        let listened = known.is_some_and(|known| known.listened);
+        let facts = Arc::new(facts);
+        let attribution = self.attribute(&facts, parent);
+        self.listeners.executed(task.key);
+        self.processes.insert(Process {
+            task,
+            facts,
+            attribution,
+            parent,
+            forked_only: false,
+            listened,
+            dead: None,
+        })
+    }
+
+    /// A dying process whose birth was not seen: from its task, its cgroup and its parent.
+    pub(super) fn unknown(&self, task: TaskFacts, parent: ProcessKey) -> Process {
+        let facts = Arc::new(self.bare(task, parent));
+        let attribution = self.attribute(&facts, parent);
+        Process {
+            task,
+            facts,
+            attribution,
+            parent,
+            forked_only: false,
+            listened: false,
+            dead: None,
+        }
+    }
+
+    /// An engine told of a container: its processes may get a better name.
+    pub(super) fn container(&mut self, facts: &ContainerFacts) {
+        self.containers.insert(facts.clone());
+        let members: Vec<_> = self
+            .processes
+            .live()
+            .filter(|process| is_in(process, &facts.id))
+            .map(|process| (process.task.key, Arc::clone(&process.facts), process.parent))
+            .collect();
+        for (key, facts, parent) in members {
+            let attribution = self.attribute(&facts, parent);
+            if let Some(process) = self.processes.get_mut(key) {
+                process.attribution = attribution;
+            }
+        }
+    }
+
+    /// A listener, with its owner: whoever called listen() or the oldest holder that is not init,
+    /// which holds the sockets of socket-activated services.
+    pub(super) fn listener_up(&mut self, listener: &Listener, at: Timestamp) -> Option<Change> {
+        let owner = listener
+            .holders
+            .iter()
+            .filter_map(|key| self.processes.find(*key))
+            .min_by_key(|process| (process.task.key.pid == 1, process.task.key));
+        let key = owner.map(|owner| owner.task.key);
+        let service = owner.map_or_else(nobody, |owner| owner.attribution.service.clone());
+        for holder in &listener.holders {
+            if let Some(process) = self.processes.get_mut(*holder) {
+                process.listened = true;
+            }
+        }
+        let change = self.listeners.up(listener, at, key, service);
+        // A rule may name services by port.
+        for holder in &listener.holders {
+            if let Some(process) = self.processes.get(*holder)
+                && process.dead.is_none()
+            {
+                let attribution = self.attribute(&process.facts, process.parent);
+                if let Some(process) = self.processes.get_mut(*holder) {
+                    process.attribution = attribution;
+                }
+            }
+        }
+        change
+    }
+
+    /// Whose a listener is, by its owner's present name: a container's may have come late.
+    pub fn listener_service(&self, listening: &Listening) -> Service {
+        listening
+            .owner
+            .and_then(|owner| self.processes.get(owner))
+            .map_or_else(
+                || listening.service.clone(),
+                |process| process.attribution.service.clone(),
+            )
+    }
+
+    /// Who listens, or listened last, where a connect goes to: in its namespace, or in a container
+    /// behind the address.
+    pub fn upstream(&self, netns: NetNs, remote: &Endpoint) -> Option<(Place, &Listening)> {
+        if let Some(found) = self.listeners.answering(netns, remote)
+            && found.1.down.is_none()
+        {
+            return Some(found);
+        }
+        let inside = self.containers.serving(remote).and_then(|(facts, inside)| {
+            self.processes
+                .iter()
+                .filter(|process| process.facts.netns != 0 && is_in(process, &facts.id))
+                .find_map(|process| self.listeners.answering(process.facts.netns, &inside))
+        });
+        inside.or_else(|| self.listeners.answering(netns, remote))
+    }
+
+    /// Whether a process was started by something outside its service.
+    pub fn is_main(&self, process: &Process) -> bool {
+        process.parent.pid <= 1
+            || self.processes.find(process.parent).is_none_or(|parent| {
+                !same(&parent.attribution.service, &process.attribution.service)
+            })
+    }
+
+    /// Whether a process is a worker: forked without exec from one that listens.
+    pub fn is_worker(&self, process: &Process) -> bool {
+        process.forked_only
+            && self
+                .processes
+                .find(process.parent)
+                .is_some_and(|parent| parent.listened)
+    }
+
+    /// The main processes of a service that live.
+    pub fn live_mains(&self, service: &Service) -> usize {
+        self.processes
+            .live()
+            .filter(|process| same(&process.attribution.service, service) && self.is_main(process))
+            .count()
+    }
+
+    /// The proxy of the machine, when all its proxy processes are one service.
+    pub fn only_proxy(&self) -> Option<&Service> {
+        let mut proxies = self
+            .processes
+            .live()
+            .filter(|process| process.attribution.role.is_some())
+            .map(|process| &process.attribution.service);
+        let first = proxies.next()?;
+        proxies.all(|other| same(first, other)).then_some(first)
+    }
+
+    /// Somebody who had a part in something.
+    pub fn party(&self, actor: &Actor) -> Party {
+        Party {
+            pid: actor.key.pid,
+            comm: actor.comm.to_text(),
+            service: self
+                .processes
+                .find(actor.key)
+                .map(|process| Arc::clone(&process.attribution.service.name)),
+        }
+    }
+
+    /// The services that run, by name, with the number of their processes and where they listen.
+    pub fn services(&self) -> Vec<RunningService> {
+        let mut all = std::collections::BTreeMap::new();
+        for process in self.processes.live() {
+            let service = &process.attribution.service;
+            all.entry((Arc::clone(&service.name), service.manager))
+                .or_insert_with(|| RunningService {
+                    service: service.clone(),
+                    processes: 0,
+                    listens: Vec::new(),
+                })
+                .processes += 1;
+        }
+        for ((_, address), listening) in self.listeners.iter() {
+            let service = self.listener_service(listening);
+            if listening.down.is_none()
+                && let Some(row) = all.get_mut(&(service.name, service.manager))
+                && !row.listens.contains(address)
+            {
+                row.listens.push(address.clone());
+            }
+        }
+        let mut rows: Vec<_> = all.into_values().collect();
+        for row in &mut rows {
+            row.listens.sort();
+        }
+        rows
+    }
+
+    fn parent_of(&self, task: TaskFacts) -> ProcessKey {
+        self.processes
+            .by_pid(task.ppid)
+            .filter(|parent| parent.task.key.start_ticks <= task.key.start_ticks)
+            .map_or(
+                ProcessKey {
+                    pid: task.ppid,
+                    start_ticks: 0,
+                },
+                |parent| parent.task.key,
+            )
+    }
+
+    fn bare(&self, task: TaskFacts, parent: ProcessKey) -> ProcessFacts {
+        let parent = self.processes.find(parent);
+        ProcessFacts {
+            task,
+            cgroup_path: self
+                .cgroups
+                .get(task.cgroup)
+                .map(|cgroup| cgroup.path.clone())
+                .or_else(|| {
+                    parent
+                        .filter(|parent| task.cgroup == 0 || parent.task.cgroup == task.cgroup)
+                        .and_then(|parent| parent.facts.cgroup_path.clone())
+                }),
+            netns: parent.map_or(0, |parent| parent.facts.netns),
+            ..ProcessFacts::default()
+        }
+    }
+
+    fn attribute(&self, facts: &ProcessFacts, parent: ProcessKey) -> Arc<Attribution> {
+        let mut ports: Vec<u16> = self
+            .listeners
+            .held_by(facts.task.key)
+            .filter_map(|(_, address)| match address {
+                Endpoint::Tcp(address) => Some(address.port()),
+                Endpoint::Unix(_) => None,
+            })
+            .collect();
+        ports.dedup();
+        let parent = self
+            .processes
+            .find(parent)
+            .map(|parent| &parent.attribution);
+        let attribution = attribute(
+            &Candidate {
+                facts,
+                parent: parent.map(|parent| &parent.service),
+                ports: &ports,
+                container: &|id| self.containers.get(id),
+            },
+            &self.rules,
+        );
+        match parent {
+            Some(parent) if **parent == attribution => Arc::clone(parent),
+            _ => Arc::new(attribution),
+        }
+    }
+}
+
+/// A shell that the pid belongs to, if its program is one.
+pub fn is_shell(comm: &str) -> bool {
+    matches!(
+        comm,
+        "sh" | "bash" | "dash" | "zsh" | "fish" | "ksh" | "ash" | "tcsh" | "csh" | "mksh"
+    )
+}
+
+fn is_in(process: &Process, container: &str) -> bool {
+    !container.is_empty()
+        && process
+            .facts
+            .cgroup_path
+            .as_deref()
+            .is_some_and(|path| path.contains(container))
+}
+
+/// The service of a listener whose holder is not known.
+fn nobody() -> Service {
+    Service {
+        name: "unknown".into(),
+        manager: Manager::Process,
+        evidence: "its holder is not known".into(),
+    }
+}

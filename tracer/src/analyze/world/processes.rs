@@ -1,0 +1,134 @@
+//! Processes: who lives, who died lately, whose child each is. Knows nothing about services beyond
+//! carrying what attribution said.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::analyze::attribution::Attribution;
+use crate::model::{Cause, Pid, ProcessFacts, ProcessKey, TaskFacts, Timestamp};
+
+/// More live processes than any kernel allows by default on a machine worth this tool.
+const MAX_LIVE: usize = 65_536;
+/// Dead ones remembered, so that what comes after a death can still be named.
+const MAX_DEAD: usize = 1024;
+
+/// One process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its task, as last told.
+    pub task: TaskFacts,
+    /// Facts from /proc, its own or inherited; `facts.task` may be an ancestor's.
+    pub facts: Arc<ProcessFacts>,
+    /// Whose it is.
+    pub attribution: Arc<Attribution>,
+    /// Its parent; `start_ticks` is 0 when only the pid is known.
+    pub parent: ProcessKey,
+    /// Whether it runs the program it was forked with.
+    pub forked_only: bool,
+    /// Whether it ever held a listener.
+    pub listened: bool,
+    /// When it died and of what.
+    pub dead: Option<(Timestamp, Cause)>,
+}
+
+/// All processes that are known.
+#[derive(Debug, Default)]
+pub struct Processes {
+    all: BTreeMap<ProcessKey, Process>,
+    by_pid: BTreeMap<Pid, ProcessKey>,
+    dead: VecDeque<ProcessKey>,
+}
+
+impl Processes {
+    /// The process, alive or lately dead.
+    pub fn get(&self, key: ProcessKey) -> Option<&Process> {
+        self.all.get(&key)
+    }
+
+    /// As [`Self::get`].
+    pub fn get_mut(&mut self, key: ProcessKey) -> Option<&mut Process> {
+        self.all.get_mut(&key)
+    }
+
+    /// The process of that key or, when the creation time is not known, the newest of that pid.
+    pub fn find(&self, key: ProcessKey) -> Option<&Process> {
+        if key.start_ticks == 0 {
+            self.by_pid.get(&key.pid).and_then(|key| self.all.get(key))
+        } else {
+            self.all.get(&key)
+        }
+    }
+
+    /// The newest process of that pid.
+    pub fn by_pid(&self, pid: Pid) -> Option<&Process> {
+        self.by_pid.get(&pid).and_then(|key| self.all.get(key))
+    }
+
+    /// Those that live, by key.
+    pub fn live(&self) -> impl Iterator<Item = &Process> {
+        self.all.values().filter(|process| process.dead.is_none())
+    }
+
+    /// All that are known, the lately dead too, by key.
+    pub fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.all.values()
+    }
+
+    /// Whether `key` is older than the process that has its pid now: news of it is stale.
+    pub fn is_stale(&self, key: ProcessKey) -> bool {
+        self.by_pid
+            .get(&key.pid)
+            .is_some_and(|current| current.start_ticks > key.start_ticks)
+    }
+
+    /// Adds or replaces a live process. A predecessor of its pid must be dead: its exit was lost.
+    /// Returns the keys that are forgotten for good.
+    pub fn insert(&mut self, process: Process) -> Vec<ProcessKey> {
+        let key = process.task.key;
+        let mut forgotten = Vec::new();
+        if let Some(previous) = self.by_pid.insert(key.pid, key)
+            && previous != key
+            && self
+                .all
+                .get(&previous)
+                .is_some_and(|old| old.dead.is_none())
+        {
+            self.all.remove(&previous);
+            forgotten.push(previous);
+        }
+        self.all.insert(key, process);
+        if self.all.len() > MAX_LIVE + MAX_DEAD
+            && let Some(oldest) = self
+                .all
+                .values()
+                .filter(|process| process.dead.is_none() && process.task.key != key)
+                .map(|process| process.task.key)
+                .min_by_key(|key| (key.start_ticks, key.pid))
+        {
+            self.forget(oldest);
+            forgotten.push(oldest);
+        }
+        forgotten
+    }
+
+    /// Marks a process as dead; the ones that died longest ago are forgotten and returned.
+    pub fn died(&mut self, key: ProcessKey, at: Timestamp, cause: Cause) -> Option<ProcessKey> {
+        let process = self.all.get_mut(&key)?;
+        if process.dead.replace((at, cause)).is_none() {
+            self.dead.push_back(key);
+        }
+        if self.dead.len() <= MAX_DEAD {
+            return None;
+        }
+        let oldest = self.dead.pop_front()?;
+        self.forget(oldest);
+        Some(oldest)
+    }
+
+    fn forget(&mut self, key: ProcessKey) {
+        self.all.remove(&key);
+        if self.by_pid.get(&key.pid) == Some(&key) {
+            self.by_pid.remove(&key.pid);
+        }
+    }
+}
