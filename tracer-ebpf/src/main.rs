@@ -1,6 +1,31 @@
-//! The tracer's kernel programs.
+//! The tracer's kernel programs, one file per hook family.
+//!
+//! They filter, join what only the kernel knows at that instant, and send records; every
+//! conclusion is drawn in userspace. One object runs on every kernel from 5.10 on: struct offsets
+//! come in through [`maps::LAYOUT`], no helper is newer than 5.10, atomics never fetch.
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![expect(
+    unreachable_pub,
+    reason = "the program macros make public items out of private modules"
+)]
+
+mod cgroup;
+mod connect;
+mod kernel_read;
+mod maps;
+mod oom;
+mod process;
+mod refusals;
+mod signal;
+mod task;
+mod tcp;
+
+/// Some helpers (reading kernel memory, signals) are open to GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[cfg(not(test))]
 #[panic_handler]
