@@ -348,6 +348,8 @@ records! {
         pub pid: u32,
         /// As [`UnixConnectRecord::error`].
         pub error: u32,
+        /// As [`UnixConnectRecord::netns`].
+        pub netns: u32,
     }
 
     /// Value of the maps `REFUSALS` and `UNIX_REFUSALS`: the count, and what userspace needs to

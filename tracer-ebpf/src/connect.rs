@@ -263,7 +263,8 @@ fn is_failure_before_syn(error: u32) -> bool {
     )
 }
 
-#[inline(always)]
+/// A function of its own: stack space is scarce.
+#[inline(never)]
 fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
     let at_ns = now();
     let actor = current_actor();
@@ -272,6 +273,7 @@ fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
         path_len: 0,
         pid: actor.pid,
         error,
+        netns: netns_of(sock),
     };
     // The family comes first.
     let len = (call.len as u32).wrapping_sub(2);
@@ -303,7 +305,7 @@ fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
         actor,
         error,
         path_len: len,
-        netns: netns_of(sock),
+        netns: key.netns,
         pad: 0,
         total,
         path: key.path,
@@ -312,7 +314,8 @@ fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
     submit_batched(entry, at_ns);
 }
 
-#[inline(always)]
+/// A function of its own: stack space is scarce.
+#[inline(never)]
 fn report_tcp(call: &Call, memory: Memory, sock: Address, family: u16, error: u32) {
     /// Size of `struct sockaddr_in6` without the scope; `struct sockaddr_in` is 16 bytes.
     const LEN: usize = 24;

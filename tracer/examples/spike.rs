@@ -1,45 +1,77 @@
-use aya::programs::*;
-use aya::*;
-fn main() {
-    let obj = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+//! Throw-away.
+use tracer::kernel::Kernel;
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
     let t = std::time::Instant::now();
-    let bytes = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
-    let b = tracer::kernel::btf::Btf::parse(&bytes, &[], &[]).unwrap();
-    let l = b.layout().unwrap();
-    eprintln!("btf {:?}", t.elapsed());
-    use zerocopy::IntoBytes;
-    let dec = tracer_common::Decisions {
-        cgroup_v1: 1,
-        connect_returns: 1,
+    let mut k = match Kernel::start() {
+        Ok(k) => k,
+        Err(e) => {
+            eprintln!("error: {e}");
+            std::process::exit(1)
+        }
     };
-    let mut loader = EbpfLoader::new();
-    let mut e = loader
-        .btf(None)
-        .override_global("LAYOUT", l.as_bytes(), true)
-        .override_global("DECISIONS", dec.as_bytes(), true)
-        .load(obj)
-        .unwrap();
-    for (n, p) in e.programs_mut() {
-        let r = match p {
-            Program::RawTracePoint(p) => p.load(),
-            Program::TracePoint(p) => p.load(),
-            Program::KProbe(p) => p.load(),
-            _ => Ok(()),
-        };
-        match r {
-            Ok(()) => eprintln!("{n} ok"),
-            Err(ProgramError::LoadError {
-                verifier_log,
-                io_error,
-            }) => {
-                let s = verifier_log.to_string();
-                eprintln!(
-                    "{n} FAILED {io_error}\n{}",
-                    &s[s.len().saturating_sub(3000)..]
-                );
+    eprintln!("armed in {:?}", t.elapsed());
+    for h in k.hooks() {
+        eprintln!("{h:?}");
+    }
+    eprintln!(
+        "{:?} kmsg={} {:?}",
+        k.blind(),
+        k.scope_from_kmsg(),
+        k.cgroup_hierarchy()
+    );
+    eprintln!(
+        "{}",
+        std::fs::read_to_string("/proc/self/status")
+            .unwrap()
+            .lines()
+            .filter(|l| l.starts_with("VmRSS") || l.starts_with("VmHWM"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    );
+    let secs: u64 = std::env::args().nth(1).unwrap().parse().unwrap();
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(secs);
+    let mut out = Vec::new();
+    let (mut forks, mut execs, mut exits) = (0, 0, 0);
+    let quiet = std::env::args().nth(2).is_some();
+    while tokio::time::Instant::now() < end {
+        let wait = k.next_due().unwrap();
+        let _ = tokio::time::timeout(wait, k.readable()).await;
+        k.drain(&mut out);
+        for o in out.drain(..) {
+            use tracer::model::What::*;
+            match &o.what {
+                Forked { .. } => {
+                    forks += 1;
+                    if quiet {
+                        continue;
+                    }
+                }
+                Executed { .. } => {
+                    execs += 1;
+                    if quiet {
+                        continue;
+                    }
+                }
+                Exited(_) => {
+                    exits += 1;
+                    if quiet {
+                        continue;
+                    }
+                }
+                _ => {}
             }
-            Err(err) => eprintln!("{n} {err}"),
+            println!("{} {:?}", o.at.0, o.what);
         }
     }
-    eprintln!("all {:?}", t.elapsed());
+    eprintln!("forks {forks} execs {execs} exits {exits}");
+    eprintln!(
+        "{}",
+        std::fs::read_to_string("/proc/self/status")
+            .unwrap()
+            .lines()
+            .filter(|l| l.starts_with("VmRSS") || l.starts_with("VmHWM"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    );
 }

@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 
 /// Why type information could not be read.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum BtfError {
+pub(super) enum BtfError {
     /// Not BTF, or of another byte order.
     #[error("it does not start with a BTF header of this machine's byte order")]
     Header,
@@ -96,7 +96,7 @@ impl Type {
 }
 
 /// Type information, and where in it the wanted names are.
-pub struct Btf<'a> {
+pub(super) struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     /// Offsets in `types` by id - 1.
@@ -111,7 +111,7 @@ const TRACEPOINT: &str = "btf_trace_";
 impl<'a> Btf<'a> {
     /// Looks through `bytes`, keeping where the rows of the table, `tracepoints` and `functions`
     /// are.
-    pub fn parse(
+    pub(super) fn parse(
         bytes: &'a [u8],
         tracepoints: &[&'a str],
         functions: &[&'a str],
@@ -173,7 +173,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Values for every row of the table.
-    pub fn layout(&self) -> Result<Layout, BtfError> {
+    pub(super) fn layout(&self) -> Result<Layout, BtfError> {
         let mut layout = Layout::UNRESOLVED;
         let mut missing = Vec::new();
         let slots = layout.as_mut_bytes().chunks_exact_mut(size_of::<u32>());
@@ -192,12 +192,12 @@ impl<'a> Btf<'a> {
     }
 
     /// Whether the kernel has this tracepoint.
-    pub fn has_tracepoint(&self, name: &str) -> bool {
+    pub(super) fn has_tracepoint(&self, name: &str) -> bool {
         self.arguments(name).is_some()
     }
 
     /// Type id of a function.
-    pub fn function(&self, name: &str) -> Option<u32> {
+    pub(super) fn function(&self, name: &str) -> Option<u32> {
         self.of_kind(name, &[kind::FUNC]).next().map(|(id, _)| id)
     }
 
