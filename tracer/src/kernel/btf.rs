@@ -64,7 +64,7 @@ struct Type {
     name: u32,
     info: u32,
     /// Size in bytes or another type's id, by kind.
-    size_or_type: u32,
+    value: u32,
 }
 
 impl Type {
@@ -212,7 +212,7 @@ impl<'a> Btf<'a> {
             Lookup::Size { of } => self
                 .of_kind(of, &[kind::STRUCT, kind::UNION])
                 .next()
-                .map(|(_, ty)| ty.size_or_type),
+                .map(|(_, ty)| ty.value),
             Lookup::PointerArgument { trace, index } => {
                 let (proto, _) = self.arguments(trace)?;
                 let ty = self.resolve_modifiers(self.parameter(proto, index + 1)?)?;
@@ -294,11 +294,11 @@ impl<'a> Btf<'a> {
     fn arguments(&self, trace: &str) -> Option<(Type, usize)> {
         let name = format!("{TRACEPOINT}{trace}");
         let (_, typedef) = self.of_kind(&name, &[kind::TYPEDEF]).next()?;
-        let pointer = self.resolve_modifiers(typedef.size_or_type)?;
+        let pointer = self.resolve_modifiers(typedef.value)?;
         if pointer.kind() != kind::PTR {
             return None;
         }
-        let proto = self.resolve_modifiers(pointer.size_or_type)?;
+        let proto = self.resolve_modifiers(pointer.value)?;
         // The first parameter is the tracepoint's own `void *`.
         (proto.kind() == kind::FUNC_PROTO).then(|| (proto, proto.len().saturating_sub(1)))
     }
@@ -316,7 +316,7 @@ impl<'a> Btf<'a> {
         for _ in 0..MAX_DEPTH {
             match ty.kind() {
                 kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
-                    ty = self.type_by_id(ty.size_or_type)?
+                    ty = self.type_by_id(ty.value)?;
                 }
                 _ => return Some(ty),
             }
@@ -340,7 +340,7 @@ impl<'a> Btf<'a> {
             at,
             name: word(0),
             info: word(4),
-            size_or_type: word(8),
+            value: word(8),
         })
     }
 
@@ -378,12 +378,12 @@ fn sections(bytes: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
 /// Rejects most names by their first two bytes, so that a hundred thousand of them need not be
 /// measured and compared.
 struct Filter {
-    starts: Box<[bool; 1 << 16]>,
+    starts: Box<[bool]>,
 }
 
 impl Filter {
     fn new(wanted: &[&[u8]]) -> Self {
-        let mut starts = Box::new([false; 1 << 16]);
+        let mut starts = vec![false; 1 << 16].into_boxed_slice();
         for name in wanted {
             if let [a, b, ..] = name {
                 starts[usize::from(u16::from_ne_bytes([*a, *b]))] = true;

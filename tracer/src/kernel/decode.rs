@@ -318,3 +318,197 @@ fn unix_connect_error(errno: u32) -> ConnectError {
 pub(super) fn refusal(bytes: &[u8]) -> record::Refusal {
     record::Refusal::read_from_bytes(bytes).unwrap_or_else(|_| record::Refusal::new_zeroed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use zerocopy::IntoBytes;
+
+    const PAGE: u64 = 4096;
+
+    fn zeroed<T: FromZeros>(kind: u32, header: impl FnOnce(&mut T) -> &mut Header) -> T {
+        let mut record = T::new_zeroed();
+        *header(&mut record) = Header {
+            at_ns: 7_000_000_000,
+            kind,
+            cpu: 1,
+        };
+        record
+    }
+
+    fn seen(record: &(impl IntoBytes + Immutable)) -> What {
+        // As in the ring: bytes of rounding follow.
+        let mut bytes = record.as_bytes().to_vec();
+        bytes.extend([0xff; 4]);
+        match decode(&bytes, PAGE) {
+            Ok(Decoded::Seen(observation)) => {
+                assert_eq!(observation.at, Timestamp(7_000_000_000));
+                observation.what
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_exit_tells_status_peak_and_the_last_signals() {
+        let mut record = zeroed(kind::EXIT, |r: &mut ExitRecord| &mut r.header);
+        record.task.pid = 42;
+        record.task.start_ns = 1_234_567_890;
+        record.task.comm = *b"node\0\0\0\0\0\0\0\0\0\0\0\0";
+        record.status = 9;
+        record.oom_marked = 1;
+        record.peak_rss_pages = 3;
+        record.stop.at_ns = 6;
+        record.stop.signal = 9;
+        record.stop.code = 0x80;
+        let What::Exited(exit) = seen(&record) else {
+            panic!("another kind");
+        };
+        assert_eq!(
+            exit.task.key,
+            ProcessKey {
+                pid: 42,
+                start_ticks: 123
+            }
+        );
+        assert_eq!(exit.task.comm, Comm::new("node"));
+        assert_eq!(exit.status.signal(), Some(9));
+        assert_eq!(exit.peak_bytes, 3 * PAGE);
+        assert!(exit.oom_marked);
+        assert_eq!(exit.stop.map(|s| (s.signal, s.code)), Some((9, 0x80)));
+        assert_eq!(exit.fault, None);
+    }
+
+    #[test]
+    fn a_mark_of_a_kernel_that_tells_only_a_pid_has_nothing_else() {
+        let mut record = zeroed(kind::OOM_MARK, |r: &mut OomMarkRecord| &mut r.header);
+        record.victim.pid = 42;
+        let What::OomMarked(mark) = seen(&record) else {
+            panic!("another kind");
+        };
+        assert_eq!(mark.victim.key.pid, 42);
+        assert_eq!(mark.scope, None);
+        assert_eq!(mark.full_cgroup, None);
+        assert_eq!(mark.anon_bytes, None);
+    }
+
+    #[test]
+    fn the_scope_of_a_kill_is_a_cgroup_only_by_its_constraint() {
+        let mut record = zeroed(kind::OOM_MARK, |r: &mut OomMarkRecord| &mut r.header);
+        record.scope.known = 1;
+        record.scope.total_pages = 10;
+        record.scope.cgroup = 5;
+        let scope = |record: &OomMarkRecord| match seen(record) {
+            What::OomMarked(mark) => mark.scope,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scope(&record), Some(OomScope::Global));
+        record.scope.constraint = 3;
+        assert_eq!(
+            scope(&record),
+            Some(OomScope::Cgroup {
+                id: 5,
+                path: None,
+                limit_bytes: Some(10 * PAGE),
+            })
+        );
+    }
+
+    #[test]
+    fn arguments_are_split_and_lengths_are_not_trusted() {
+        let mut record = zeroed(kind::EXEC, |r: &mut ExecRecord| &mut r.header);
+        let args = |record: &ExecRecord| match seen(record) {
+            What::Executed { args, .. } => args.join("|"),
+            other => panic!("{other:?}"),
+        };
+        record.args[..10].copy_from_slice(b"node\0\0a\xff\0x");
+        record.args_len = 9;
+        assert_eq!(args(&record), "node||a\u{fffd}");
+        record.args_len = 0;
+        assert_eq!(args(&record), "");
+        record.args_len = u32::MAX;
+        assert!(args(&record).starts_with("node||"));
+    }
+
+    #[test]
+    fn failed_connects_are_told_by_address_and_error() {
+        let mut record = zeroed(kind::CONNECT_FAILED, |r: &mut ConnectRecord| &mut r.header);
+        record.endpoints.family = 2;
+        record.endpoints.remote[..4].copy_from_slice(&[127, 0, 0, 1]);
+        record.endpoints.remote_port = 3000;
+        record.total = 17;
+        let told = |record: &ConnectRecord| match decode(record.as_bytes(), PAGE) {
+            Ok(Decoded::Failed { total, failure, .. }) => {
+                (failure.remote.to_string(), failure.error, total)
+            }
+            other => panic!("{other:?}"),
+        };
+        for (errno, error) in [
+            (0, ConnectError::Timeout),
+            (110, ConnectError::Timeout),
+            (111, ConnectError::Refused),
+            (104, ConnectError::Reset),
+            (101, ConnectError::Unreachable),
+            (113, ConnectError::Unreachable),
+            (99, ConnectError::NoLocalPort),
+            (13, ConnectError::PermissionDenied),
+            (u32::MAX, ConnectError::Other),
+        ] {
+            record.error = errno;
+            assert_eq!(told(&record), ("127.0.0.1:3000".into(), error, 17));
+        }
+        // IPv4 through an IPv6 socket.
+        record.endpoints.family = 10;
+        record.endpoints.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
+        assert_eq!(told(&record).0, "10.0.0.1:3000");
+    }
+
+    #[test]
+    fn failed_unix_connects_are_told_by_path_and_error() {
+        let mut record = zeroed(kind::UNIX_CONNECT_FAILED, |r: &mut UnixConnectRecord| {
+            &mut r.header
+        });
+        record.path[..12].copy_from_slice(b"/run/fpm.soc");
+        let told = |record: &UnixConnectRecord| match decode(record.as_bytes(), PAGE) {
+            Ok(Decoded::Failed { failure, .. }) => (failure.remote.to_string(), failure.error),
+            other => panic!("{other:?}"),
+        };
+        record.path_len = u32::MAX;
+        for (errno, error) in [
+            (2, ConnectError::NoSocketFile),
+            (11, ConnectError::BacklogFull),
+            (13, ConnectError::PermissionDenied),
+            (111, ConnectError::Refused),
+        ] {
+            record.error = errno;
+            assert_eq!(told(&record), ("unix:/run/fpm.soc".into(), error));
+        }
+        record.path[0] = 0;
+        record.path_len = 4;
+        assert_eq!(told(&record).0, "unix:@run");
+    }
+
+    #[test]
+    fn what_is_no_record_is_malformed() {
+        assert_eq!(decode(&[], PAGE), Err(Malformed));
+        assert_eq!(decode(&[0; 15], PAGE), Err(Malformed));
+        assert_eq!(decode(&[0xff; 512], PAGE), Err(Malformed), "unknown kind");
+        let record = zeroed(kind::EXIT, |r: &mut ExitRecord| &mut r.header);
+        let bytes = record.as_bytes();
+        assert_eq!(decode(&bytes[..bytes.len() - 1], PAGE), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(
+            kind in 0u32..24,
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        ) {
+            if let Some(field) = bytes.get_mut(8..12) {
+                field.copy_from_slice(&kind.to_ne_bytes());
+            }
+            let _ = decode(&bytes, PAGE);
+        }
+    }
+}

@@ -232,7 +232,7 @@ mod tests {
             by: by(1, 80),
             free: false,
         };
-        assert_eq!(tally.take_due(at(25)), [due.clone()]);
+        assert_eq!(tally.take_due(at(25)), std::slice::from_ref(&due));
         assert_eq!(tally.next_due(), None);
         assert_eq!(tally.told(&by(1, 80), 7, at(9)), Some(7), "the remainder");
         assert_eq!(tally.take_due(at(40)), [due], "and once more, in case");
