@@ -10,6 +10,28 @@
     unreachable_pub,
     reason = "the program macros make public items out of private modules"
 )]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the program macros pass contexts by value"
+)]
+#![expect(
+    clippy::inline_always,
+    reason = "a call that is not inlined costs stack, which all of them share 512 bytes of"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "registers are 64 bits wide whatever a helper or hook means by them"
+)]
+
+/// Logs through aya-log when built with `kernel-log`; nothing otherwise.
+macro_rules! log {
+    ($($argument:tt)*) => {
+        #[cfg(feature = "kernel-log")]
+        aya_log_ebpf::debug!($($argument)*);
+    };
+}
 
 mod cgroup;
 mod connect;

@@ -34,10 +34,10 @@ pub(crate) use layout;
 /// The `u32` at `offset` of [`LAYOUT`]; use [`layout!`].
 #[inline(always)]
 pub fn slot(offset: usize) -> u32 {
-    let layout = (&raw const LAYOUT).cast::<u8>();
+    let layout = (&raw const LAYOUT).cast::<u32>();
     // SAFETY: `Global` is transparent over the layout, whose slots are all `u32`. The read is
     // volatile because the loader replaces what the compiler sees.
-    unsafe { layout.add(offset).cast::<u32>().read_volatile() }
+    unsafe { layout.byte_add(offset).read_volatile() }
 }
 
 /// Deaths, OOM marks and listener changes: little, and never to be lost. A storm of failed

@@ -178,14 +178,7 @@ fn resident(mm: Address, index: u32) -> u64 {
 /// at most eight pages, and other threads may have freed some since.
 #[inline(always)]
 fn slack(limit: u64) -> u64 {
-    let slack = limit >> 5;
-    if slack < 16 {
-        16
-    } else if slack > 512 {
-        512
-    } else {
-        slack
-    }
+    (limit >> 5).clamp(16, 512)
 }
 
 #[inline(always)]

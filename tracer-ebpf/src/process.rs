@@ -105,6 +105,7 @@ pub fn process_exit(ctx: RawTracePointContext) -> i32 {
     {
         return 0;
     }
+    log!(&ctx, "process {} is dead", pid);
     report_exit(leader, shared, pid, start_ns);
     signal::forget(pid);
     oom::forget(pid);
@@ -134,15 +135,12 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
         (&raw mut (*record).oom_marked).write(u32::from(oom_marked));
         (&raw mut (*record).peak_rss_pages).write(shared.read_at(layout!(signal_maxrss)));
         (&raw mut (*record).parent_start_ns).write(parent_of(leader).1);
-        match signal::last(pid, start_ns) {
-            Some(last) => {
-                (&raw mut (*record).stop).write(last.stop);
-                (&raw mut (*record).fault).write(last.fault);
-            }
-            None => {
-                (&raw mut (*record).stop).write(Signal::NONE);
-                (&raw mut (*record).fault).write(Signal::NONE);
-            }
+        if let Some(last) = signal::last(pid, start_ns) {
+            (&raw mut (*record).stop).write(last.stop);
+            (&raw mut (*record).fault).write(last.fault);
+        } else {
+            (&raw mut (*record).stop).write(Signal::NONE);
+            (&raw mut (*record).fault).write(Signal::NONE);
         }
         match oom::mark_of(pid, start_ns) {
             Some(mark) if oom_marked => {

@@ -79,6 +79,9 @@ pub(super) struct Loaded {
     pub(super) unix_refusals: HashMap<MapData, [u8; UNIX_KEY], [u8; COUNT]>,
     pub(super) hooks: Vec<Hook>,
     pub(super) blind: Vec<String>,
+    /// What the programs log.
+    #[cfg(feature = "kernel-log")]
+    pub(super) log: super::log::KernelLog,
     /// The rung of the ladder for the scope of OOM kills.
     pub(super) scope: ScopeRung,
 }
@@ -116,6 +119,11 @@ pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), Star
         lost: take(&mut ebpf, "LOST")?,
         refusals: take(&mut ebpf, "REFUSALS")?,
         unix_refusals: take(&mut ebpf, "UNIX_REFUSALS")?,
+        #[cfg(feature = "kernel-log")]
+        log: super::log::open(&mut ebpf).map_err(|error| {
+            let Failure(what, hint) = Failure::of(&error);
+            StartError::Load { what, hint }
+        })?,
         ebpf,
         tracepoints: Vec::new(),
         hooks: Vec::new(),

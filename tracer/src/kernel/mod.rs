@@ -8,6 +8,8 @@ mod btf;
 mod decode;
 mod facts;
 mod load;
+#[cfg(feature = "kernel-log")]
+mod log;
 mod plan;
 mod rings;
 mod tally;

@@ -122,7 +122,13 @@ impl Kernel {
     /// Reads both rings up to now, and appends what was seen, ordered by time. What is newer than
     /// the moment at which reading began is kept for the next call, so that neither ring gets
     /// ahead of the other.
+    ///
+    /// From one call to the next, two things may be older than what was given before: the remainder
+    /// of a storm of failed connects, told with the time of its last failure some 25 ms after it,
+    /// and a record that its hook was still writing.
     pub fn drain(&mut self, out: &mut Vec<Observation>) {
+        #[cfg(feature = "kernel-log")]
+        self.loaded.log.flush();
         let began = now();
         let mut upto = began;
         self.batch.append(&mut self.held);
