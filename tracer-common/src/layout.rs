@@ -221,12 +221,39 @@ kernel_layout! {
     net_inum: required offset("net", "ns.inum");
 
     /// `struct sock` of a `struct socket`.
-    socket_sk: optional offset("socket", "sk");
-    /// Network namespace in a task's `struct nsproxy`.
-    nsproxy_net_ns: optional offset("nsproxy", "net_ns");
+    socket_sk: required offset("socket", "sk");
+    /// `SOCK_*` type of a `struct socket`, a short.
+    socket_type: required offset("socket", "type");
+    /// Open files of a task.
+    task_files: required offset("task_struct", "files");
+    /// Descriptor table of a `struct files_struct`.
+    files_fdt: required offset("files_struct", "fdt");
+    /// Array of `struct file *` in a `struct fdtable`.
+    fdtable_fd: required offset("fdtable", "fd");
+    /// For a socket's `struct file`: its `struct socket`.
+    file_private_data: required offset("file", "private_data");
 
     /// Signal number in `struct kernel_siginfo`.
     siginfo_signo: required offset("kernel_siginfo", "si_signo");
     /// `si_code` in `struct kernel_siginfo`.
     siginfo_code: required offset("kernel_siginfo", "si_code");
+}
+
+/// What userspace decided from the machine's facts; injected as the read-only global `DECISIONS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout
+    )
+)]
+pub struct Decisions {
+    /// 1: cgroup ids are those of cgroup v1's memory hierarchy; 0: of the unified one.
+    pub cgroup_v1: u32,
+    /// 1: a hook sees connect() return, and reports what failed inside the call itself.
+    pub connect_returns: u32,
 }

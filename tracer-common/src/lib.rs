@@ -8,4 +8,4 @@
 pub mod layout;
 pub mod record;
 
-pub use layout::{ABSENT, Layout};
+pub use layout::{ABSENT, Decisions, Layout};

@@ -83,7 +83,7 @@ records! {
         pub ppid: u32,
         /// CLOCK_BOOTTIME when the process (its group leader) was created, ns.
         pub start_ns: u64,
-        /// Cgroup id (see the `CGROUP_V1` global for the hierarchy); 0 when unknown.
+        /// Cgroup id (see [`crate::Decisions::cgroup_v1`] for the hierarchy); 0 when unknown.
         pub cgroup: u64,
         /// Real user id in the initial user namespace.
         pub uid: u32,
@@ -265,11 +265,12 @@ records! {
         pub endpoints: Endpoints,
         /// The socket's error, a positive errno; 0 when the owner gave up by closing it.
         pub error: u32,
-        /// 1 when the local port was never assigned (no free port).
-        pub unbound: u32,
+        /// Explicit padding.
+        pub pad: u32,
         /// From connect() to failure, ns.
         pub elapsed_ns: u64,
-        /// Failures so far of this process, address and error, this one included.
+        /// Failures so far of this process, address and error, this one included; 0 when the map
+        /// `REFUSALS` was full: this record then stands for one failure that nothing counted.
         pub total: u64,
     }
 
@@ -288,7 +289,8 @@ records! {
         pub netns: u32,
         /// Explicit padding.
         pub pad: u32,
-        /// Failures so far of this process, path and error, this one included.
+        /// Failures so far of this process, path and error, this one included; 0 as in
+        /// [`ConnectRecord::total`].
         pub total: u64,
         /// `sun_path`; abstract names start with a NUL byte.
         pub path: [u8; UNIX_PATH_LEN],
@@ -336,18 +338,86 @@ records! {
         pub error: u32,
     }
 
-    /// Value of the map `REFUSALS`: the count, and the newest failure in full for the remainder
-    /// that userspace collects when a storm ends between two records.
+    /// Key of the map `UNIX_REFUSALS`.
+    pub struct UnixRefusalKey {
+        /// `sun_path`, zeroes after `path_len` bytes.
+        pub path: [u8; UNIX_PATH_LEN],
+        /// Bytes used in `path`.
+        pub path_len: u32,
+        /// Who called connect().
+        pub pid: u32,
+        /// As [`UnixConnectRecord::error`].
+        pub error: u32,
+        /// As [`UnixConnectRecord::netns`].
+        pub netns: u32,
+    }
+
+    /// Value of the maps `REFUSALS` and `UNIX_REFUSALS`: the count, and what userspace needs to
+    /// report the remainder when a storm ends between two records.
     pub struct Refusal {
         /// Failures so far.
         pub total: u64,
-        /// When the last record was sent, CLOCK_BOOTTIME ns.
+        /// When the last record was sent, CLOCK_BOOTTIME ns; 0 when it found no room.
         pub sent_ns: u64,
-        /// The newest failure.
+        /// The newest failure, CLOCK_BOOTTIME ns.
         pub last_ns: u64,
-        /// Count in the last record sent.
-        pub sent_total: u64,
-        /// Who called connect(), at the newest failure.
+        /// Who called connect(), at the first failure.
         pub actor: Actor,
     }
+}
+
+impl Actor {
+    /// Nobody, or not known.
+    pub const NOBODY: Self = Self {
+        pid: 0,
+        tid: 0,
+        start_ns: 0,
+        comm: [0; COMM_LEN],
+        uid: 0,
+        pad: 0,
+    };
+}
+
+impl Signal {
+    /// No signal was sent.
+    pub const NONE: Self = Self {
+        at_ns: 0,
+        sender: Actor::NOBODY,
+        signal: 0,
+        code: 0,
+    };
+}
+
+impl Task {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        pid: 0,
+        ppid: 0,
+        start_ns: 0,
+        cgroup: 0,
+        uid: 0,
+        ns_pid: 0,
+        comm: [0; COMM_LEN],
+    };
+}
+
+impl OomMemory {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        anon_pages: 0,
+        file_pages: 0,
+        full_cgroup: 0,
+        full_limit_pages: 0,
+        full_usage_pages: 0,
+    };
+}
+
+impl OomScope {
+    /// No hook told.
+    pub const UNKNOWN: Self = Self {
+        known: 0,
+        constraint: 0,
+        cgroup: 0,
+        total_pages: 0,
+    };
 }

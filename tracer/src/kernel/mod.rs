@@ -1,1 +1,21 @@
-//! kernel
+//! The kernel's side of things: which hooks this machine allows, loading and attaching them, and
+//! reading what they report. The only code that touches aya; it draws no conclusions.
+//!
+//! [`facts`] looks, [`plan`] decides (purely), [`load`] acts, [`rings`] reads, [`decode`] and
+//! [`tally`] turn records into observations (purely).
+
+mod btf;
+mod decode;
+mod facts;
+mod load;
+#[cfg(feature = "kernel-log")]
+mod log;
+mod plan;
+mod rings;
+mod tally;
+mod tracefs;
+
+pub use facts::{CgroupHierarchy, KernelFacts, Lockdown, Works};
+pub use load::StartError;
+pub use plan::{ConnectRung, Ladder, Plan, Refusal, ScopeRung, plan};
+pub use rings::Kernel;

@@ -361,7 +361,8 @@ pub struct ConnectFailed {
     pub elapsed: std::time::Duration,
     /// Failures so far of this process (while it lives), address and error. The kernel counts;
     /// records in a storm are thinned out, so the difference to the previous total is what
-    /// happened.
+    /// happened. A total that is not larger than the previous one began anew (there were too many
+    /// to keep): then it is itself what happened.
     pub total: u64,
 }
 

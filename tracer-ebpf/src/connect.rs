@@ -1,0 +1,347 @@
+//! What connect() returns: failed connects of unix stream sockets, and those of TCP sockets that
+//! failed before a SYN was sent (no route, no free port, forbidden).
+//!
+//! One rung of the ladder is loaded: fexit, else kprobe with kretprobe, else the system call's
+//! tracepoints, which see only the user's arguments and cost every system call a little.
+
+use aya_ebpf::{
+    helpers::generated,
+    macros::{fexit, kprobe, kretprobe, map, tracepoint},
+    maps::LruHashMap,
+    programs::{FExitContext, ProbeContext, RetProbeContext, TracePointContext},
+};
+use tracer_common::record::{Endpoints, UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind};
+
+use crate::{
+    kernel_read::Address,
+    maps::{STARTED, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
+    refusals,
+    task::{current, current_actor, current_pid_tgid},
+    tcp::{AF_INET, AF_INET6, IPPROTO_TCP, from_ipv4, netns_of, report_connect},
+};
+
+const AF_UNIX: u16 = 1;
+const SOCK_STREAM: u16 = 1;
+const SOCK_SEQPACKET: u16 = 5;
+
+/// A thread inside connect(), as the rungs without the arguments at the end need it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Call {
+    /// The address argument.
+    address: u64,
+    /// Its length.
+    len: u64,
+    /// `struct socket`, or the file descriptor for the system call's tracepoints.
+    socket: u64,
+    /// When, ns.
+    at_ns: u64,
+}
+
+/// By thread.
+#[map]
+static CALLS: LruHashMap<u64, Call> = LruHashMap::with_max_entries(2048, 0);
+
+#[fexit(function = "unix_stream_connect")]
+pub fn unix_connect_fexit(ctx: FExitContext) -> i32 {
+    fexit_returned(&ctx);
+    0
+}
+
+#[fexit(function = "inet_stream_connect")]
+pub fn inet_connect_fexit(ctx: FExitContext) -> i32 {
+    fexit_returned(&ctx);
+    0
+}
+
+/// Both functions are `(struct socket *, address, int len, int flags) -> int`.
+#[inline(always)]
+fn fexit_returned(ctx: &FExitContext) {
+    let call = Call {
+        socket: ctx.arg(0),
+        address: ctx.arg(1),
+        len: ctx.arg(2),
+        at_ns: now(),
+    };
+    returned(&call, Memory::Kernel, ctx.arg::<i32>(4));
+}
+
+#[kprobe]
+pub fn connect_kprobe(ctx: ProbeContext) -> u32 {
+    let (Some(socket), Some(address), Some(len)) = (ctx.arg(0), ctx.arg(1), ctx.arg(2)) else {
+        return 0;
+    };
+    begins(Call {
+        socket,
+        address,
+        len,
+        at_ns: now(),
+    });
+    0
+}
+
+#[kretprobe]
+pub fn connect_kretprobe(ctx: RetProbeContext) -> u32 {
+    if let Some(call) = take_call() {
+        returned(&call, Memory::Kernel, ctx.ret::<i32>());
+    }
+    0
+}
+
+#[tracepoint]
+pub fn connect_enter(ctx: TracePointContext) -> u32 {
+    // Fixed part of every system call's tracepoint: eight bytes common, the number, the arguments.
+    let argument = |index: usize| -> u64 {
+        // SAFETY: within the context, which the verifier checks.
+        unsafe { ctx.read_at(16 + 8 * index).unwrap_or(0) }
+    };
+    begins(Call {
+        socket: argument(0),
+        address: argument(1),
+        len: argument(2),
+        at_ns: now(),
+    });
+    0
+}
+
+#[tracepoint]
+pub fn connect_exit(ctx: TracePointContext) -> u32 {
+    // SAFETY: within the context, which the verifier checks.
+    let value: i64 = unsafe { ctx.read_at(16).unwrap_or(0) };
+    let Some(mut call) = take_call() else {
+        return 0;
+    };
+    if value >= 0 {
+        let _ = STARTED.remove(current_pid_tgid());
+        return 0;
+    }
+    call.socket = socket_of(call.socket).0;
+    returned(&call, Memory::User, value as i32);
+    0
+}
+
+#[inline(always)]
+fn begins(call: Call) {
+    // Fails only when the map is being changed by others.
+    let _ = CALLS.insert(current_pid_tgid(), call, 0);
+}
+
+#[inline(always)]
+fn take_call() -> Option<Call> {
+    let thread = current_pid_tgid();
+    // SAFETY: a map value of the running thread, copied before it is removed.
+    let call = unsafe { *CALLS.get_ptr(thread)? };
+    let _ = CALLS.remove(thread);
+    Some(call)
+}
+
+/// The `struct socket` behind the running process's file descriptor `fd`.
+#[inline(always)]
+fn socket_of(fd: u64) -> Address {
+    let files = current().follow(layout!(task_files));
+    let table = files.follow(layout!(files_fdt)).follow(layout!(fdtable_fd));
+    if fd > 1 << 20 {
+        return Address::NULL;
+    }
+    table
+        .follow(fd as u32 * 8)
+        .follow(layout!(file_private_data))
+}
+
+/// Where the address argument lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Kernel,
+    User,
+}
+
+impl Memory {
+    /// Reads up to `size` bytes; false when they can't be read.
+    ///
+    /// # Safety
+    ///
+    /// `to` must have room for `size` bytes.
+    #[inline(always)]
+    unsafe fn read(self, to: *mut u8, size: u32, from: u64) -> bool {
+        // SAFETY: as promised by the caller.
+        let failed = unsafe {
+            match self {
+                Self::Kernel => generated::bpf_probe_read_kernel(to.cast(), size, from as *const _),
+                Self::User => generated::bpf_probe_read_user(to.cast(), size, from as *const _),
+            }
+        };
+        failed == 0
+    }
+}
+
+#[inline(always)]
+fn returned(call: &Call, memory: Memory, result: i32) {
+    let thread = current_pid_tgid();
+    // SAFETY: a map value of the running thread, copied at once.
+    let started = unsafe { STARTED.get(thread).copied() };
+    if started.is_some() {
+        let _ = STARTED.remove(thread);
+    }
+    if result >= 0 {
+        return;
+    }
+    let error = result.unsigned_abs();
+    let socket = Address(call.socket);
+    let sock = socket.follow(layout!(socket_sk));
+    let kind: u16 = socket.read_at(layout!(socket_type));
+    match sock.read_at::<u16>(layout!(sock_family)) {
+        AF_UNIX if matches!(kind, SOCK_STREAM | SOCK_SEQPACKET) && is_unix_failure(error) => {
+            report_unix(call, memory, sock, error);
+        }
+        family @ (AF_INET | AF_INET6)
+            // What happens after SYN_SENT is told by the socket's state.
+            if started.is_none()
+                && is_failure_before_syn(error)
+                && sock.read_at::<u16>(layout!(sock_protocol)) == IPPROTO_TCP =>
+        {
+            report_tcp(call, memory, sock, family, error);
+        }
+        _ => {}
+    }
+}
+
+/// Whether `error` says something about the other end or the way there, rather than that the call
+/// was interrupted or wrong.
+#[inline(always)]
+fn is_unix_failure(error: u32) -> bool {
+    const EPERM: u32 = 1;
+    const ENOENT: u32 = 2;
+    const EAGAIN: u32 = 11;
+    const ENOMEM: u32 = 12;
+    const EACCES: u32 = 13;
+    const ENOTDIR: u32 = 20;
+    const ELOOP: u32 = 40;
+    const EPROTOTYPE: u32 = 91;
+    const ECONNRESET: u32 = 104;
+    const ECONNREFUSED: u32 = 111;
+    matches!(
+        error,
+        EPERM
+            | ENOENT
+            | EAGAIN
+            | ENOMEM
+            | EACCES
+            | ENOTDIR
+            | ELOOP
+            | EPROTOTYPE
+            | ECONNRESET
+            | ECONNREFUSED
+    )
+}
+
+/// Errors that connect() can return before a SYN is sent. Refused, timed out and reset are not
+/// among them: a second connect() on a socket whose first one failed returns those again.
+#[inline(always)]
+fn is_failure_before_syn(error: u32) -> bool {
+    const EPERM: u32 = 1;
+    const EAGAIN: u32 = 11;
+    const ENOMEM: u32 = 12;
+    const EACCES: u32 = 13;
+    const EADDRINUSE: u32 = 98;
+    const EADDRNOTAVAIL: u32 = 99;
+    const ENETDOWN: u32 = 100;
+    const ENETUNREACH: u32 = 101;
+    const ENOBUFS: u32 = 105;
+    const EHOSTUNREACH: u32 = 113;
+    matches!(
+        error,
+        EPERM
+            | EAGAIN
+            | ENOMEM
+            | EACCES
+            | EADDRINUSE
+            | EADDRNOTAVAIL
+            | ENETDOWN
+            | ENETUNREACH
+            | ENOBUFS
+            | EHOSTUNREACH
+    )
+}
+
+/// A function of its own: stack space is scarce.
+#[inline(never)]
+fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
+    let at_ns = now();
+    let actor = current_actor();
+    let mut key = UnixRefusalKey {
+        path: [0; UNIX_PATH_LEN],
+        path_len: 0,
+        pid: actor.pid,
+        error,
+        netns: netns_of(sock),
+    };
+    // The family comes first.
+    let len = (call.len as u32).wrapping_sub(2);
+    let len = if len > UNIX_PATH_LEN as u32 {
+        UNIX_PATH_LEN as u32
+    } else {
+        len
+    };
+    // SAFETY: `path` has room for `len` bytes.
+    if !unsafe {
+        memory.read(
+            (&raw mut key.path).cast(),
+            len,
+            call.address.wrapping_add(2),
+        )
+    } {
+        return;
+    }
+    key.path_len = len;
+    let Some(total) = refusals::count(&UNIX_REFUSALS, &key, &actor, at_ns) else {
+        return;
+    };
+    let Some(mut entry) = reserve_traffic::<UnixConnectRecord>() else {
+        refusals::not_sent(&UNIX_REFUSALS, &key);
+        return;
+    };
+    entry.write(UnixConnectRecord {
+        header: header(kind::UNIX_CONNECT_FAILED, at_ns),
+        actor,
+        error,
+        path_len: len,
+        netns: key.netns,
+        pad: 0,
+        total,
+        path: key.path,
+        pad2: 0,
+    });
+    submit_batched(entry, at_ns);
+}
+
+/// A function of its own: stack space is scarce.
+#[inline(never)]
+fn report_tcp(call: &Call, memory: Memory, sock: Address, family: u16, error: u32) {
+    /// Size of `struct sockaddr_in6` without the scope; `struct sockaddr_in` is 16 bytes.
+    const LEN: usize = 24;
+    let mut address = [0u8; LEN];
+    let len = if family == AF_INET { 16 } else { LEN as u32 };
+    // SAFETY: `address` has room for either length.
+    if !unsafe { memory.read((&raw mut address).cast(), len, call.address) } {
+        return;
+    }
+    let mut remote = [0; 16];
+    if u16::from_ne_bytes([address[0], address[1]]) == AF_INET {
+        remote = from_ipv4(u32::from_ne_bytes([
+            address[4], address[5], address[6], address[7],
+        ]));
+    } else {
+        remote.copy_from_slice(&address[8..]);
+    }
+    let endpoints = Endpoints {
+        local: [0; 16],
+        remote,
+        local_port: 0,
+        remote_port: u16::from_be_bytes([address[2], address[3]]),
+        family: u16::from_ne_bytes([address[0], address[1]]),
+        pad: 0,
+        netns: netns_of(sock),
+        pad2: 0,
+    };
+    report_connect(&current_actor(), &endpoints, error, call.at_ns);
+}

@@ -1,0 +1,175 @@
+//! The maps and read-only globals that the programs share, and how records are sent.
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated,
+    macros::map,
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+};
+use tracer_common::{
+    Decisions, Layout,
+    record::{Actor, Header, Refusal, RefusalKey, UnixRefusalKey, lost},
+};
+
+/// Struct offsets of the running kernel, injected before loading.
+#[unsafe(no_mangle)]
+pub static LAYOUT: Global<Layout> = Global::new(Layout::UNRESOLVED);
+
+/// What userspace decided, injected before loading.
+#[unsafe(no_mangle)]
+pub static DECISIONS: Global<Decisions> = Global::new(Decisions {
+    cgroup_v1: 0,
+    connect_returns: 0,
+});
+
+/// One slot of [`LAYOUT`], without loading the others to the stack.
+macro_rules! layout {
+    ($slot:ident) => {
+        $crate::maps::slot(core::mem::offset_of!(tracer_common::Layout, $slot))
+    };
+}
+pub(crate) use layout;
+
+/// The `u32` at `offset` of [`LAYOUT`]; use [`layout!`].
+#[inline(always)]
+pub fn slot(offset: usize) -> u32 {
+    let layout = (&raw const LAYOUT).cast::<u32>();
+    // SAFETY: `Global` is transparent over the layout, whose slots are all `u32`. The read is
+    // volatile because the loader replaces what the compiler sees.
+    unsafe { layout.byte_add(offset).read_volatile() }
+}
+
+/// Deaths, OOM marks and listener changes: little, and never to be lost. A storm of failed
+/// connects cannot fill it.
+#[map]
+pub static DEATHS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+
+/// Everything else.
+#[map]
+pub static TRAFFIC: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
+
+/// Records that found no room, per processor; indices are [`lost`].
+#[map]
+pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::COUNT, 0);
+
+/// When this processor last woke the reader of [`TRAFFIC`], CLOCK_BOOTTIME ns.
+#[map]
+static WOKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// A TCP socket in connect().
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Connecting {
+    /// Who called connect().
+    pub actor: Actor,
+    /// When, CLOCK_BOOTTIME ns.
+    pub at_ns: u64,
+}
+
+/// Owners of the sockets in SYN_SENT, by socket address.
+#[map]
+pub static CONNECTING: HashMap<u64, Connecting> = HashMap::with_max_entries(8192, 0);
+
+/// The socket that a thread, still inside connect(), has brought to SYN_SENT.
+#[map]
+pub static STARTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(2048, 0);
+
+/// Failed TCP connects, counted.
+#[map]
+pub static REFUSALS: HashMap<RefusalKey, Refusal> = HashMap::with_max_entries(4096, 0);
+
+/// Failed unix connects, counted.
+#[map]
+pub static UNIX_REFUSALS: HashMap<UnixRefusalKey, Refusal> = HashMap::with_max_entries(1024, 0);
+
+/// Adds to a counter that others add to as well.
+///
+/// By hand, because `core` has no atomic add for this target, and because an add that gives the old
+/// value needs Linux 5.12; this one every kernel has.
+#[inline(always)]
+pub fn add(counter: *mut u64, amount: u64) {
+    // SAFETY: callers pass the address of a u64 in a map value, aligned and alive for this run.
+    #[cfg(target_arch = "bpf")]
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({counter} + 0) += {amount}",
+            counter = in(reg) counter,
+            amount = in(reg) amount,
+        );
+    }
+    // Only so that lints can be run for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    let _ = (counter, amount);
+}
+
+/// Counts a record that found no room; `index` is one of [`lost`].
+#[inline(always)]
+pub fn count_lost(index: u32) {
+    if let Some(counter) = LOST.get_ptr_mut(index) {
+        add(counter, 1);
+    }
+}
+
+/// CLOCK_BOOTTIME, ns.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { generated::bpf_ktime_get_boot_ns() }
+}
+
+/// The common first part of a record.
+#[inline(always)]
+pub fn header(kind: u32, at_ns: u64) -> Header {
+    Header {
+        at_ns,
+        kind,
+        // SAFETY: the helper has no preconditions.
+        cpu: unsafe { generated::bpf_get_smp_processor_id() } as u32,
+    }
+}
+
+/// Room for a record in [`DEATHS`]; counted as lost when there is none.
+#[inline(always)]
+pub fn reserve_death<T: 'static>() -> Option<RingBufEntry<T>> {
+    let entry = DEATHS.reserve::<T>(0);
+    if entry.is_none() {
+        count_lost(lost::DEATHS);
+    }
+    entry
+}
+
+/// Room for a record in [`TRAFFIC`]; counted as lost when there is none.
+#[inline(always)]
+pub fn reserve_traffic<T: 'static>() -> Option<RingBufEntry<T>> {
+    let entry = TRAFFIC.reserve::<T>(0);
+    if entry.is_none() {
+        count_lost(lost::TRAFFIC);
+    }
+    entry
+}
+
+/// Sends a record and wakes the reader at once.
+#[inline(always)]
+pub fn submit_now<T>(entry: RingBufEntry<T>) {
+    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
+/// Sends a record; wakes the reader at most once a millisecond per processor. What is sent without
+/// a wake-up is read on the reader's timer.
+#[inline(always)]
+pub fn submit_batched<T>(entry: RingBufEntry<T>, at_ns: u64) {
+    const WAKE_EVERY_NS: u64 = 1_000_000;
+    let mut flags = BPF_RB_NO_WAKEUP;
+    if let Some(woken) = WOKEN.get_ptr_mut(0) {
+        // SAFETY: the map's value for this processor; a program that interrupts this one can at
+        // worst cause one wake-up more.
+        unsafe {
+            if at_ns.wrapping_sub(*woken) >= WAKE_EVERY_NS {
+                *woken = at_ns;
+                flags = BPF_RB_FORCE_WAKEUP;
+            }
+        }
+    }
+    entry.submit(u64::from(flags));
+}

@@ -1,0 +1,157 @@
+//! Processes: created, executing another program, dead.
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::generated,
+    macros::{map, raw_tracepoint},
+    maps::LruHashMap,
+    programs::RawTracePointContext,
+};
+use tracer_common::record::{ARGS_LEN, Actor, ExecRecord, ExitRecord, ForkRecord, Signal, kind};
+
+use crate::{
+    kernel_read::Address,
+    maps::{header, layout, now, reserve_death, reserve_traffic, submit_batched, submit_now},
+    oom, signal,
+    task::{parent_of, task_record},
+};
+
+/// `SIGNAL_GROUP_EXIT`: the whole group ends with `group_exit_code`.
+const SIGNAL_GROUP_EXIT: u32 = 0x4;
+
+/// Processes that were reported dead, by pid and creation time: where the kernel does not say
+/// which thread is the last, two that exit at once can both look like it.
+#[map]
+static EXITED: LruHashMap<(u64, u64), u8> = LruHashMap::with_max_entries(1024, 0);
+
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn process_fork(ctx: RawTracePointContext) -> i32 {
+    let child = Address(ctx.arg(1));
+    // A thread: not a process of its own.
+    if child.read_at::<u32>(layout!(task_pid)) != child.read_at::<u32>(layout!(task_tgid)) {
+        return 0;
+    }
+    let at_ns = now();
+    let Some(mut entry) = reserve_traffic::<ForkRecord>() else {
+        return 0;
+    };
+    entry.write(ForkRecord {
+        header: header(kind::FORK, at_ns),
+        child: task_record(child),
+        parent_start_ns: parent_of(child).1,
+    });
+    submit_batched(entry, at_ns);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_exec(ctx: RawTracePointContext) -> i32 {
+    let task = Address(ctx.arg(0));
+    let at_ns = now();
+    let Some(mut entry) = reserve_traffic::<ExecRecord>() else {
+        return 0;
+    };
+    let mm = task.follow(layout!(task_mm));
+    let start: u64 = mm.read_at(layout!(mm_arg_start));
+    let end: u64 = mm.read_at(layout!(mm_arg_end));
+    let total = end.saturating_sub(start);
+    let mut len = if total > ARGS_LEN as u64 {
+        ARGS_LEN as u64
+    } else {
+        total
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is in the ring, for this program alone until it is submitted. `len` is at
+    // most the size of `args`; every field but the rest of `args` is written.
+    unsafe {
+        (&raw mut (*record).header).write(header(kind::EXEC, at_ns));
+        (&raw mut (*record).task).write(task_record(task));
+        let failed = generated::bpf_probe_read_user(
+            (&raw mut (*record).args).cast(),
+            len as u32,
+            start as *const _,
+        ) != 0;
+        if failed {
+            len = 0;
+        }
+        (&raw mut (*record).args_len).write(len as u32);
+        (&raw mut (*record).args_total).write(total as u32);
+    }
+    submit_now(entry);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn process_exit(ctx: RawTracePointContext) -> i32 {
+    let task = Address(ctx.arg(0));
+    let shared = task.follow(layout!(task_signal));
+    oom::adopt_thread_mark(task, shared);
+    let told = layout!(exit_has_group_dead) == 1;
+    let dead = if told {
+        ctx.arg::<u64>(1) & 0xff != 0
+    } else {
+        shared.read_at::<u32>(layout!(signal_live)) == 0
+    };
+    if !dead {
+        return 0;
+    }
+    let leader = task.follow(layout!(task_group_leader));
+    let pid: u32 = leader.read_at(layout!(task_tgid));
+    let start_ns: u64 = leader.read_at(layout!(task_start_boottime));
+    if !told
+        && EXITED
+            .insert((u64::from(pid), start_ns), 1, u64::from(BPF_NOEXIST))
+            .is_err()
+    {
+        return 0;
+    }
+    log!(&ctx, "process {} is dead", pid);
+    report_exit(leader, shared, pid, start_ns);
+    signal::forget(pid);
+    oom::forget(pid);
+    0
+}
+
+#[inline(always)]
+fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
+    let at_ns = now();
+    let Some(mut entry) = reserve_death::<ExitRecord>() else {
+        return;
+    };
+    // As wait4() tells it to the parent.
+    let status = if shared.read_at::<u32>(layout!(signal_flags)) & SIGNAL_GROUP_EXIT == 0 {
+        leader.read_at(layout!(task_exit_code))
+    } else {
+        shared.read_at(layout!(signal_group_exit_code))
+    };
+    let oom_marked = !shared.follow(layout!(signal_oom_mm)).is_null();
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is in the ring, for this program alone until it is submitted; every field
+    // is written.
+    unsafe {
+        (&raw mut (*record).header).write(header(kind::EXIT, at_ns));
+        (&raw mut (*record).task).write(task_record(leader));
+        (&raw mut (*record).status).write(status);
+        (&raw mut (*record).oom_marked).write(u32::from(oom_marked));
+        (&raw mut (*record).peak_rss_pages).write(shared.read_at(layout!(signal_maxrss)));
+        (&raw mut (*record).parent_start_ns).write(parent_of(leader).1);
+        if let Some(last) = signal::last(pid, start_ns) {
+            (&raw mut (*record).stop).write(last.stop);
+            (&raw mut (*record).fault).write(last.fault);
+        } else {
+            (&raw mut (*record).stop).write(Signal::NONE);
+            (&raw mut (*record).fault).write(Signal::NONE);
+        }
+        match oom::mark_of(pid, start_ns) {
+            Some(mark) if oom_marked => {
+                (&raw mut (*record).trigger).write(mark.trigger);
+                (&raw mut (*record).oom_at_ns).write(mark.at_ns);
+            }
+            _ => {
+                (&raw mut (*record).trigger).write(Actor::NOBODY);
+                (&raw mut (*record).oom_at_ns).write(0);
+            }
+        }
+    }
+    submit_now(entry);
+}

@@ -1,0 +1,113 @@
+//! Signals that can end a process: the last ones are remembered and told with its exit.
+
+use aya_ebpf::{
+    macros::{map, raw_tracepoint},
+    maps::LruHashMap,
+    programs::RawTracePointContext,
+};
+use tracer_common::record::Signal;
+
+use crate::{
+    kernel_read::Address,
+    maps::{layout, now},
+    task::{current_actor, start_of},
+};
+
+const SIGHUP: u32 = 1;
+const SIGINT: u32 = 2;
+const SIGQUIT: u32 = 3;
+const SIGABRT: u32 = 6;
+const SIGKILL: u32 = 9;
+const SIGTERM: u32 = 15;
+/// CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG and WINCH: their default action ends nothing.
+const HARMLESS: u64 = 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 28;
+
+/// `TRACE_SIGNAL_DELIVERED`. The others: ignored, already pending, no room, information lost.
+const DELIVERED: i32 = 0;
+const LOSE_INFO: i32 = 4;
+
+/// `SEND_SIG_NOINFO` and `SEND_SIG_PRIV` in place of a pointer to `struct kernel_siginfo`.
+const FROM_USER: u64 = 0;
+const FROM_KERNEL: u64 = 1;
+const SI_KERNEL: i32 = 0x80;
+
+/// The last fatal signals sent to a process.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Last {
+    /// Creation time of the process, ns: pids are reused.
+    pub start_ns: u64,
+    /// TERM, INT, QUIT, HUP, ABRT or KILL.
+    pub stop: Signal,
+    /// Any other.
+    pub fault: Signal,
+}
+
+/// By process id.
+#[map]
+static SIGNALS: LruHashMap<u32, Last> = LruHashMap::with_max_entries(4096, 0);
+
+#[raw_tracepoint(tracepoint = "signal_generate")]
+pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
+    let signal: u32 = ctx.arg(0);
+    let result: i32 = ctx.arg(4);
+    let harmless = signal < 64 && HARMLESS >> signal & 1 == 1;
+    if harmless || (result != DELIVERED && result != LOSE_INFO) {
+        return 0;
+    }
+    let info: u64 = ctx.arg(1);
+    let code = match info {
+        FROM_USER => 0,
+        FROM_KERNEL => SI_KERNEL,
+        info => Address(info).read_at::<u32>(layout!(siginfo_code)) as i32,
+    };
+    let target = Address(ctx.arg(2));
+    let pid: u32 = target.read_at(layout!(task_tgid));
+    let start_ns = start_of(target);
+    let sent = Signal {
+        at_ns: now(),
+        sender: current_actor(),
+        signal,
+        code,
+    };
+    let stop = matches!(
+        signal,
+        SIGHUP | SIGINT | SIGQUIT | SIGABRT | SIGKILL | SIGTERM
+    );
+    if let Some(last) = SIGNALS.get_ptr_mut(pid) {
+        // SAFETY: a map value. Two signals at once to one process may mix; each field stays valid.
+        unsafe {
+            if (*last).start_ns == start_ns {
+                if stop {
+                    (*last).stop = sent;
+                } else {
+                    (*last).fault = sent;
+                }
+                return 0;
+            }
+        }
+    }
+    let last = Last {
+        start_ns,
+        stop: if stop { sent } else { Signal::NONE },
+        fault: if stop { Signal::NONE } else { sent },
+    };
+    // Fails only when the map is being changed by others; the exit is then told without a sender.
+    let _ = SIGNALS.insert(pid, last, 0);
+    0
+}
+
+/// The last fatal signals sent to the process `pid` created at `start_ns`.
+#[inline(always)]
+pub fn last(pid: u32, start_ns: u64) -> Option<&'static Last> {
+    // SAFETY: a map value, read in place; see above for what a race can do.
+    let last: &'static Last = unsafe { &*SIGNALS.get_ptr(pid)? };
+    (last.start_ns == start_ns).then_some(last)
+}
+
+/// Frees what is remembered of a dead process.
+#[inline(always)]
+pub fn forget(pid: u32) {
+    // Fails when there was nothing.
+    let _ = SIGNALS.remove(pid);
+}

@@ -1,0 +1,127 @@
+//! What the programs say about tasks: [`Task`] records, and [`Actor`]s for the running one.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated,
+};
+use tracer_common::{
+    ABSENT,
+    record::{Actor, COMM_LEN, Task},
+};
+
+use crate::{
+    kernel_read::Address,
+    maps::{DECISIONS, layout},
+};
+
+/// `PF_EXITING`: the thread has begun to exit.
+const PF_EXITING: u32 = 0x4;
+/// Pid namespaces nest at most this deep.
+const MAX_PID_NS_LEVEL: u32 = 32;
+
+/// The running task.
+#[inline(always)]
+pub fn current() -> Address {
+    // SAFETY: the helper has no preconditions.
+    Address(unsafe { generated::bpf_get_current_task() })
+}
+
+/// Thread id of the running task in the high half's place: process id, then thread id.
+#[inline(always)]
+pub fn current_pid_tgid() -> u64 {
+    bpf_get_current_pid_tgid()
+}
+
+/// Whether the running thread has begun to exit.
+#[inline(always)]
+pub fn current_is_exiting() -> bool {
+    current().read_at::<u32>(layout!(task_flags)) & PF_EXITING != 0
+}
+
+/// The running process.
+#[inline(always)]
+pub fn current_actor() -> Actor {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    Actor {
+        pid: (pid_tgid >> 32) as u32,
+        tid: pid_tgid as u32,
+        start_ns: start_of(current()),
+        comm: bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
+        uid: bpf_get_current_uid_gid() as u32,
+        pad: 0,
+    }
+}
+
+/// Creation time of the process that `task` is a thread of, ns.
+#[inline(always)]
+pub fn start_of(task: Address) -> u64 {
+    task.follow(layout!(task_group_leader))
+        .read_at(layout!(task_start_boottime))
+}
+
+/// Pid and creation time of the process that waits for `task`.
+#[inline(always)]
+pub fn parent_of(task: Address) -> (u32, u64) {
+    let parent = task.follow(layout!(task_real_parent));
+    (parent.read_at(layout!(task_tgid)), start_of(parent))
+}
+
+/// The cgroup of `task` in the hierarchy that userspace chose.
+#[inline(always)]
+pub fn cgroup_of(task: Address) -> Address {
+    let set = task.follow(layout!(task_cgroups));
+    if DECISIONS.load().cgroup_v1 == 0 {
+        return set.follow(layout!(css_set_dfl_cgrp));
+    }
+    memory_state_of(task).follow(layout!(css_cgroup))
+}
+
+/// The memory controller's state of `task`: the address of its `struct mem_cgroup`, whose first
+/// member it is. Null on kernels without the controller.
+#[inline(always)]
+pub fn memory_state_of(task: Address) -> Address {
+    let index = layout!(memory_cgrp_id);
+    if index == ABSENT {
+        return Address::NULL;
+    }
+    let set = task.follow(layout!(task_cgroups));
+    set.at(layout!(css_set_subsys)).follow(index * 8)
+}
+
+/// Id of a cgroup.
+#[inline(always)]
+pub fn cgroup_id(cgroup: Address) -> u64 {
+    cgroup
+        .follow(layout!(cgroup_kn))
+        .read_at(layout!(kernfs_node_id))
+}
+
+/// The process that `task` is a thread of.
+#[inline(always)]
+pub fn task_record(task: Address) -> Task {
+    let leader = task.follow(layout!(task_group_leader));
+    Task {
+        pid: leader.read_at(layout!(task_tgid)),
+        ppid: leader
+            .follow(layout!(task_real_parent))
+            .read_at(layout!(task_tgid)),
+        start_ns: leader.read_at(layout!(task_start_boottime)),
+        cgroup: cgroup_id(cgroup_of(leader)),
+        uid: leader
+            .follow(layout!(task_real_cred))
+            .read_at(layout!(cred_uid)),
+        ns_pid: ns_pid_of(leader),
+        comm: leader.read_at(layout!(task_comm)),
+    }
+}
+
+/// Process id of `leader` in its own pid namespace.
+#[inline(always)]
+fn ns_pid_of(leader: Address) -> u32 {
+    let pid = leader.follow(layout!(task_thread_pid));
+    let level: u32 = pid.read_at(layout!(pid_level));
+    if level > MAX_PID_NS_LEVEL {
+        return 0;
+    }
+    pid.at(layout!(pid_numbers))
+        .read_at(level * layout!(upid_size))
+}

@@ -1,0 +1,225 @@
+//! TCP: failed connects, listeners that come and go, connections cut by their owner's death.
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use tracer_common::record::{
+    Actor, ConnectRecord, CutRecord, Endpoints, ListenRecord, RefusalKey, kind, lost,
+};
+
+use crate::{
+    kernel_read::Address,
+    maps::{
+        CONNECTING, Connecting, DECISIONS, REFUSALS, STARTED, count_lost, header, layout, now,
+        reserve_death, reserve_traffic, submit_batched, submit_now,
+    },
+    refusals,
+    task::{current_actor, current_is_exiting, current_pid_tgid},
+};
+
+const ESTABLISHED: i32 = 1;
+const SYN_SENT: i32 = 2;
+const FIN_WAIT1: i32 = 4;
+const CLOSE: i32 = 7;
+const CLOSE_WAIT: i32 = 8;
+const LAST_ACK: i32 = 9;
+const LISTEN: i32 = 10;
+
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+pub const IPPROTO_TCP: u16 = 6;
+
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
+    let socket = Address(ctx.arg(0));
+    let old: i32 = ctx.arg(1);
+    let new: i32 = ctx.arg(2);
+    let cut = matches!(
+        (old, new),
+        (_, FIN_WAIT1 | LAST_ACK) | (ESTABLISHED | CLOSE_WAIT, CLOSE)
+    );
+    if !cut && old != SYN_SENT && new != SYN_SENT && old != LISTEN && new != LISTEN {
+        return 0;
+    }
+    if socket.read_at::<u16>(layout!(sock_protocol)) != IPPROTO_TCP {
+        return 0;
+    }
+    match (old, new) {
+        (_, SYN_SENT) => connect_begins(socket),
+        (SYN_SENT, CLOSE) => connect_failed(socket),
+        (SYN_SENT, _) => {
+            // Fails when tracing began after the connect.
+            let _ = CONNECTING.remove(socket.0);
+        }
+        (_, LISTEN) => listener(socket, kind::LISTEN_UP),
+        (LISTEN, CLOSE) => listener(socket, kind::LISTEN_DOWN),
+        (LISTEN, _) => {}
+        _ => connection_closed(socket, new),
+    }
+    0
+}
+
+/// In the context of connect(): the only moment at which the owner is surely the one that runs.
+#[inline(always)]
+fn connect_begins(socket: Address) {
+    let connecting = Connecting {
+        actor: current_actor(),
+        at_ns: now(),
+    };
+    if CONNECTING.insert(socket.0, connecting, 0).is_err() {
+        count_lost(lost::CONNECTING);
+    }
+    if DECISIONS.load().connect_returns == 1 {
+        // Fails only when the map is being changed by others.
+        let _ = STARTED.insert(current_pid_tgid(), socket.0, 0);
+    }
+}
+
+/// Often in softirq, or in the peer's context.
+#[inline(always)]
+fn connect_failed(socket: Address) {
+    let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
+        return;
+    };
+    // SAFETY: a map value of this socket, whose lock is held; copied before it is removed.
+    let connecting = unsafe { *connecting };
+    let _ = CONNECTING.remove(socket.0);
+    let error: u32 = socket.read_at(layout!(sock_err));
+    if error == 0 {
+        // Its owner is dying, or never got as far as to send: connect() then returns the reason.
+        if current_is_exiting() || fails_inside_connect(socket) {
+            return;
+        }
+    }
+    report_connect(
+        &connecting.actor,
+        &endpoints(socket),
+        error,
+        connecting.at_ns,
+    );
+}
+
+/// Whether the running thread is still inside the connect() that brought `socket` to SYN_SENT.
+#[inline(always)]
+fn fails_inside_connect(socket: Address) -> bool {
+    let thread = current_pid_tgid();
+    // SAFETY: a map value of the running thread.
+    match unsafe { STARTED.get(thread) } {
+        Some(started) if *started == socket.0 => {
+            let _ = STARTED.remove(thread);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Counts a failed connect, and sends a record when one is due.
+#[inline(always)]
+pub fn report_connect(actor: &Actor, endpoints: &Endpoints, error: u32, began_ns: u64) {
+    let at_ns = now();
+    let key = RefusalKey {
+        remote: endpoints.remote,
+        pid: actor.pid,
+        netns: endpoints.netns,
+        remote_port: endpoints.remote_port,
+        family: endpoints.family,
+        error,
+    };
+    let Some(total) = refusals::count(&REFUSALS, &key, actor, at_ns) else {
+        return;
+    };
+    let Some(mut entry) = reserve_traffic::<ConnectRecord>() else {
+        refusals::not_sent(&REFUSALS, &key);
+        return;
+    };
+    entry.write(ConnectRecord {
+        header: header(kind::CONNECT_FAILED, at_ns),
+        actor: *actor,
+        endpoints: *endpoints,
+        error,
+        pad: 0,
+        elapsed_ns: at_ns.wrapping_sub(began_ns),
+        total,
+    });
+    submit_batched(entry, at_ns);
+}
+
+#[inline(always)]
+fn listener(socket: Address, kind: u32) {
+    let endpoints = endpoints(socket);
+    // listen() without bind(): the port comes after the state, and is given back before it. Nothing
+    // that others are told to connect to is made so.
+    if endpoints.local_port == 0 {
+        return;
+    }
+    let Some(mut entry) = reserve_death::<ListenRecord>() else {
+        return;
+    };
+    entry.write(ListenRecord {
+        header: header(kind, now()),
+        socket: socket.0,
+        endpoints,
+        actor: current_actor(),
+        exiting: u32::from(current_is_exiting()),
+        pad: 0,
+    });
+    submit_now(entry);
+}
+
+#[inline(always)]
+fn connection_closed(socket: Address, new: i32) {
+    if !current_is_exiting() {
+        return;
+    }
+    // A reset that arrives while some process happens to exit is not that process's doing.
+    if new == CLOSE && socket.read_at::<u32>(layout!(sock_err)) != 0 {
+        return;
+    }
+    let at_ns = now();
+    let Some(mut entry) = reserve_traffic::<CutRecord>() else {
+        return;
+    };
+    entry.write(CutRecord {
+        header: header(kind::CUT, at_ns),
+        actor: current_actor(),
+        endpoints: endpoints(socket),
+    });
+    submit_batched(entry, at_ns);
+}
+
+/// Inode number of the network namespace of `socket`.
+#[inline(always)]
+pub fn netns_of(socket: Address) -> u32 {
+    socket.follow(layout!(sock_net)).read_at(layout!(net_inum))
+}
+
+#[inline(always)]
+fn endpoints(socket: Address) -> Endpoints {
+    let family: u16 = socket.read_at(layout!(sock_family));
+    let (local, remote) = if family == AF_INET6 {
+        (
+            socket.read_at(layout!(sock_v6_rcv_saddr)),
+            socket.read_at(layout!(sock_v6_daddr)),
+        )
+    } else {
+        (
+            from_ipv4(socket.read_at(layout!(sock_rcv_saddr))),
+            from_ipv4(socket.read_at(layout!(sock_daddr))),
+        )
+    };
+    Endpoints {
+        local,
+        remote,
+        local_port: socket.read_at(layout!(sock_num)),
+        remote_port: u16::from_be(socket.read_at(layout!(sock_dport))),
+        family,
+        pad: 0,
+        netns: netns_of(socket),
+        pad2: 0,
+    }
+}
+
+/// An IPv4 address in the first four of sixteen bytes. `address` is as it lies in memory.
+#[inline(always)]
+pub fn from_ipv4(address: u32) -> [u8; 16] {
+    let [a, b, c, d] = address.to_ne_bytes();
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}

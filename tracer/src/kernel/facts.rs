@@ -1,0 +1,325 @@
+//! Facts about this machine that decide what can be hooked, gathered by looking and by harmless
+//! trials. What to make of them is [`super::plan`]'s work.
+
+use std::fs;
+use std::io;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+
+use tracer_common::Layout;
+
+use super::btf::Btf;
+use super::tracefs;
+
+/// Whether something works; if not, why.
+pub type Works = Result<(), String>;
+
+/// The hierarchy whose cgroup ids the hooks tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupHierarchy {
+    /// Version 2.
+    Unified,
+    /// Version 1's memory controller.
+    MemoryV1,
+}
+
+/// Kernel lockdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lockdown {
+    /// Off, or not told.
+    Off,
+    /// Hides nothing that the tracer reads.
+    Integrity,
+    /// Kernel memory must not be read.
+    Confidentiality,
+}
+
+/// What is known about the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelFacts {
+    /// `uname -r`.
+    pub release: String,
+    /// The first two numbers of `release`.
+    pub version: Option<(u32, u32)>,
+    /// Capabilities that are missing for BPF.
+    pub missing_capabilities: Vec<&'static str>,
+    /// The kernel's type information could be read, and has what the tracer needs.
+    pub type_information: Works,
+    /// Tracepoints, of those the programs use, that the kernel lacks.
+    pub missing_tracepoints: Vec<&'static str>,
+    /// Lockdown mode.
+    pub lockdown: Lockdown,
+    /// fentry and fexit programs may be loaded.
+    pub fentry: Works,
+    /// Kprobes may be made.
+    pub kprobes: Works,
+    /// The tracepoints of connect() can be found.
+    pub syscall_tracepoints: Works,
+    /// /dev/kmsg may be read.
+    pub kernel_log: Works,
+    /// Where memory is accounted.
+    pub cgroups: CgroupHierarchy,
+}
+
+/// The tracepoints that the raw tracepoint programs use.
+pub(super) const TRACEPOINTS: [&str; 7] = [
+    "sched_process_fork",
+    "sched_process_exec",
+    "sched_process_exit",
+    "signal_generate",
+    "mark_victim",
+    "inet_sock_set_state",
+    "cgroup_mkdir",
+];
+/// Functions of the optional hooks.
+pub(super) const UNIX_CONNECT: &str = "unix_stream_connect";
+pub(super) const INET_CONNECT: &str = "inet_stream_connect";
+pub(super) const OOM_KILL: &str = "oom_kill_process";
+
+impl KernelFacts {
+    /// Looks at the machine. The layout is there when `type_information` is fine.
+    pub fn gather() -> (Self, Option<Layout>) {
+        let release = rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned();
+        let types = TypeFacts::read();
+        let (type_information, layout) = match types.layout {
+            Ok(layout) => (Ok(()), Some(layout)),
+            Err(why) => (Err(why), None),
+        };
+        let facts = Self {
+            version: parse_version(&release),
+            release,
+            missing_capabilities: missing_capabilities(
+                &fs::read_to_string("/proc/self/status").unwrap_or_default(),
+            ),
+            type_information,
+            missing_tracepoints: types.missing_tracepoints,
+            lockdown: parse_lockdown(
+                &fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default(),
+            ),
+            fentry: types.function.map_or_else(
+                || Err(format!("the kernel has no function {UNIX_CONNECT}")),
+                try_fentry,
+            ),
+            kprobes: match fs::metadata("/sys/bus/event_source/devices/kprobe") {
+                Ok(_) => Ok(()),
+                Err(_) => Err("the kernel is built without kprobes".into()),
+            },
+            syscall_tracepoints: tracefs::tracepoint_id("syscalls", "sys_exit_connect")
+                .map(|_| ())
+                .map_err(|error| format!("no tracepoint syscalls/sys_exit_connect: {error}")),
+            kernel_log: fs::File::open("/dev/kmsg")
+                .map(|_| ())
+                .map_err(|error| format!("/dev/kmsg can't be read: {error}")),
+            cgroups: parse_hierarchy(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default()),
+        };
+        (facts, layout)
+    }
+}
+
+/// What the kernel's type information tells.
+struct TypeFacts {
+    layout: Result<Layout, String>,
+    missing_tracepoints: Vec<&'static str>,
+    /// Type id of [`UNIX_CONNECT`].
+    function: Option<u32>,
+}
+
+impl TypeFacts {
+    fn read() -> Self {
+        const PATH: &str = "/sys/kernel/btf/vmlinux";
+        let unknown = |why| Self {
+            layout: Err(why),
+            missing_tracepoints: Vec::new(),
+            function: None,
+        };
+        let bytes = match fs::read(PATH) {
+            Ok(bytes) => bytes,
+            Err(error) => return unknown(format!("{PATH}: {error}")),
+        };
+        let btf = match Btf::parse(&bytes, &TRACEPOINTS, &[UNIX_CONNECT]) {
+            Ok(btf) => btf,
+            Err(error) => return unknown(format!("{PATH}: {error}")),
+        };
+        Self {
+            layout: btf.layout().map_err(|error| format!("{PATH}: {error}")),
+            missing_tracepoints: TRACEPOINTS
+                .into_iter()
+                .filter(|name| !btf.has_tracepoint(name))
+                .collect(),
+            function: btf.function(UNIX_CONNECT),
+        }
+    }
+}
+
+fn parse_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// `status` is /proc/self/status.
+fn missing_capabilities(status: &str) -> Vec<&'static str> {
+    const SYS_ADMIN: u32 = 21;
+    const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .unwrap_or(0);
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    NEEDED
+        .into_iter()
+        .filter(|&(bit, _)| !has(bit) && !has(SYS_ADMIN))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+/// `text` is /sys/kernel/security/lockdown: `none [integrity] confidentiality`.
+fn parse_lockdown(text: &str) -> Lockdown {
+    if text.contains("[confidentiality]") {
+        Lockdown::Confidentiality
+    } else if text.contains("[integrity]") {
+        Lockdown::Integrity
+    } else {
+        Lockdown::Off
+    }
+}
+
+/// `text` is /proc/self/cgroup; a line of version 1 names its controllers.
+fn parse_hierarchy(text: &str) -> CgroupHierarchy {
+    let memory_v1 = text.lines().any(|line| {
+        line.split(':')
+            .nth(1)
+            .is_some_and(|controllers| controllers.split(',').any(|name| name == "memory"))
+    });
+    if memory_v1 {
+        CgroupHierarchy::MemoryV1
+    } else {
+        CgroupHierarchy::Unified
+    }
+}
+
+/// The part of `union bpf_attr` that loading a program uses, as of 5.10.
+#[repr(C)]
+#[derive(Default)]
+struct ProgLoadAttr {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+    attach_prog_fd: u32,
+    pad: u32,
+}
+
+/// Loads `return 0` as an fentry program of the function with this type id, and drops it.
+fn try_fentry(function: u32) -> Works {
+    const BPF_PROG_LOAD: libc::c_int = 5;
+    const BPF_PROG_TYPE_TRACING: u32 = 26;
+    const BPF_TRACE_FENTRY: u32 = 24;
+    const RETURN_0: [u64; 2] = [0xb7, 0x95];
+    let attr = ProgLoadAttr {
+        prog_type: BPF_PROG_TYPE_TRACING,
+        insn_cnt: 2,
+        insns: RETURN_0.as_ptr().expose_provenance() as u64,
+        license: c"GPL".as_ptr().expose_provenance() as u64,
+        expected_attach_type: BPF_TRACE_FENTRY,
+        attach_btf_id: function,
+        ..ProgLoadAttr::default()
+    };
+    // SAFETY: `attr` is a bpf_attr of the size told; what it points to is alive for the call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_LOAD,
+            &raw const attr,
+            size_of::<ProgLoadAttr>(),
+        )
+    };
+    match libc::c_int::try_from(fd) {
+        Ok(fd) if fd >= 0 => {
+            // SAFETY: the call just made this descriptor; nothing else owns it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            Ok(())
+        }
+        _ => Err(format!(
+            "loading an fentry program: {}",
+            io::Error::last_os_error()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_release_names() {
+        assert_eq!(parse_version("5.10.0-30-cloud-amd64"), Some((5, 10)));
+        assert_eq!(parse_version("6.18.44-fc-v669"), Some((6, 18)));
+        assert_eq!(parse_version("7.3"), Some((7, 3)));
+        assert_eq!(parse_version("weird"), None);
+        assert_eq!(parse_version(""), None);
+    }
+
+    #[test]
+    fn bpf_needs_its_own_capabilities_or_sys_admin() {
+        let missing = |hex: &str| missing_capabilities(&format!("Name:\tx\nCapEff:\t{hex}\n"));
+        assert_eq!(missing("000001ffffffffff"), [""; 0]);
+        assert_eq!(missing("0000000000200000"), [""; 0], "CAP_SYS_ADMIN alone");
+        assert_eq!(missing("000000c000000000"), [""; 0]);
+        assert_eq!(missing("0000008000000000"), ["CAP_PERFMON"]);
+        assert_eq!(missing("0000000000000000"), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(missing_capabilities(""), ["CAP_BPF", "CAP_PERFMON"]);
+    }
+
+    #[test]
+    fn lockdown_and_hierarchy_are_recognised() {
+        assert_eq!(
+            parse_lockdown("none [integrity] confidentiality\n"),
+            Lockdown::Integrity
+        );
+        assert_eq!(
+            parse_lockdown("none integrity [confidentiality]\n"),
+            Lockdown::Confidentiality
+        );
+        assert_eq!(parse_lockdown(""), Lockdown::Off);
+        assert_eq!(
+            parse_hierarchy("0::/user.slice\n"),
+            CgroupHierarchy::Unified
+        );
+        assert_eq!(
+            parse_hierarchy("12:cpu,cpuacct:/\n9:memory:/a\n0::/\n"),
+            CgroupHierarchy::MemoryV1
+        );
+        assert_eq!(
+            parse_hierarchy("12:cpu:/memory\n0::/memory\n"),
+            CgroupHierarchy::Unified
+        );
+    }
+
+    #[test]
+    fn this_machine_has_what_the_tests_need() {
+        let (facts, layout) = KernelFacts::gather();
+        assert!(facts.version >= Some((5, 10)), "{facts:?}");
+        assert_eq!(facts.type_information, Ok(()));
+        assert!(layout.is_some());
+        assert_eq!(facts.missing_tracepoints, [""; 0]);
+    }
+}

@@ -1,0 +1,389 @@
+//! Loads the kernel programs as planned, and attaches them: all that the main job needs, or
+//! nothing. Optional hooks go down their ladder, and say why.
+
+use std::io;
+
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::{FEntry, FExit, KProbe, ProgramError, RawTracePoint, TracePoint};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thiserror::Error;
+use tracer_common::{Decisions, Layout};
+use zerocopy::IntoBytes;
+
+use super::facts::{CgroupHierarchy, INET_CONNECT, OOM_KILL, UNIX_CONNECT};
+use super::plan::{BLIND_CONNECT, ConnectRung, Plan, Refusal, ScopeRung, blind_without};
+use super::tracefs;
+use crate::model::Hook;
+
+/// The programs, as `build.rs` made them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+
+/// Why tracing did not begin.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// It can't work on this machine.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The programs' object could not be brought into the kernel.
+    #[error("loading the kernel programs: {what}{hint}")]
+    Load {
+        /// What failed on what.
+        what: String,
+        /// What to do; empty or starting with `; `.
+        hint: &'static str,
+    },
+    /// One program could not be loaded or attached.
+    #[error("kernel program {program}: {what}{hint}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What failed.
+        what: String,
+        /// What to do; empty or starting with `; `.
+        hint: &'static str,
+    },
+    /// A map of the object is missing or can't be mapped.
+    #[error("map {map}: {what}{hint}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// What failed.
+        what: String,
+        /// What to do; empty or starting with `; `.
+        hint: &'static str,
+    },
+    /// The rings can't be waited for.
+    #[error("waiting for the rings: {0}")]
+    Wait(#[source] io::Error),
+}
+
+/// The raw tracepoint programs: hook, program, tracepoint.
+const RAW_TRACEPOINTS: [(&str, &str, &str); 7] = [
+    ("exit", "process_exit", "sched_process_exit"),
+    ("tcp", "tcp_state", "inet_sock_set_state"),
+    ("oom_mark", "oom_mark", "mark_victim"),
+    ("signal", "signal_generate", "signal_generate"),
+    ("exec", "process_exec", "sched_process_exec"),
+    ("fork", "process_fork", "sched_process_fork"),
+    ("cgroup", "cgroup_mkdir", "cgroup_mkdir"),
+];
+
+/// What runs in the kernel; everything is detached when this is dropped.
+pub(super) struct Loaded {
+    /// Keeps programs and links alive.
+    ebpf: Ebpf,
+    tracepoints: Vec<tracefs::Attached>,
+    pub(super) lost: PerCpuArray<MapData, u64>,
+    pub(super) refusals: HashMap<MapData, [u8; TCP_KEY], [u8; COUNT]>,
+    pub(super) unix_refusals: HashMap<MapData, [u8; UNIX_KEY], [u8; COUNT]>,
+    pub(super) hooks: Vec<Hook>,
+    pub(super) blind: Vec<String>,
+    /// What the programs log.
+    #[cfg(feature = "kernel-log")]
+    pub(super) log: super::log::KernelLog,
+    /// The rung of the ladder for the scope of OOM kills.
+    pub(super) scope: ScopeRung,
+}
+
+/// The rings, to be read.
+pub(super) struct Rings {
+    pub(super) deaths: RingBuf<MapData>,
+    pub(super) traffic: RingBuf<MapData>,
+}
+
+pub(super) const TCP_KEY: usize = size_of::<tracer_common::record::RefusalKey>();
+pub(super) const UNIX_KEY: usize = size_of::<tracer_common::record::UnixRefusalKey>();
+pub(super) const COUNT: usize = size_of::<tracer_common::record::Refusal>();
+
+pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), StartError> {
+    raise_memlock();
+    let decisions = Decisions {
+        cgroup_v1: u32::from(plan.cgroups == CgroupHierarchy::MemoryV1),
+        connect_returns: u32::from(!plan.connect.rungs.is_empty()),
+    };
+    let mut ebpf = EbpfLoader::new()
+        // Parsing the kernel's type information takes longer than everything else, and is needed
+        // for fentry and fexit only.
+        .btf(None)
+        .override_global("LAYOUT", layout.as_bytes(), true)
+        .override_global("DECISIONS", decisions.as_bytes(), true)
+        .load(OBJECT)
+        .map_err(|error| load_error(&error))?;
+
+    let rings = Rings {
+        deaths: take(&mut ebpf, "DEATHS")?,
+        traffic: take(&mut ebpf, "TRAFFIC")?,
+    };
+    let mut loaded = Loaded {
+        lost: take(&mut ebpf, "LOST")?,
+        refusals: take(&mut ebpf, "REFUSALS")?,
+        unix_refusals: take(&mut ebpf, "UNIX_REFUSALS")?,
+        #[cfg(feature = "kernel-log")]
+        log: super::log::open(&mut ebpf).map_err(|error| {
+            let Failure(what, hint) = Failure::of(&error);
+            StartError::Load { what, hint }
+        })?,
+        ebpf,
+        tracepoints: Vec::new(),
+        hooks: Vec::new(),
+        blind: Vec::new(),
+        scope: ScopeRung::Counters,
+    };
+    loaded.attach(plan)?;
+    Ok((loaded, rings))
+}
+
+impl Loaded {
+    fn attach(&mut self, plan: &Plan) -> Result<(), StartError> {
+        let mut btf = LazyBtf::default();
+        // Before the state changes, so that what the one leaves to the other is seen.
+        self.attach_connect(plan, &mut btf);
+        for (name, program, tracepoint) in RAW_TRACEPOINTS {
+            let mut hook = Hook {
+                name: name.into(),
+                via: Some(format!("raw_tracepoint {tracepoint}")),
+                ok: true,
+                why: None,
+            };
+            let outcome = if plan.without.contains(&tracepoint) {
+                Err(Failure("the kernel has no such tracepoint".into(), ""))
+            } else {
+                self.attach_raw(program, tracepoint)
+            };
+            if let Err(Failure(what, hint)) = outcome {
+                let Some(unseen) = blind_without(tracepoint) else {
+                    return Err(StartError::Program {
+                        program,
+                        what,
+                        hint,
+                    });
+                };
+                self.blind.push(unseen.into());
+                hook.ok = false;
+                hook.why = Some(what);
+            }
+            self.hooks.push(hook);
+        }
+        self.attach_scope(plan, &mut btf);
+        Ok(())
+    }
+
+    fn attach_raw(&mut self, name: &str, tracepoint: &str) -> Result<(), Failure> {
+        let program: &mut RawTracePoint = self.program(name)?;
+        program.load().map_err(|error| Failure::of(&error))?;
+        program
+            .attach(tracepoint)
+            .map_err(|error| Failure::of(&error))?;
+        Ok(())
+    }
+
+    fn attach_connect(&mut self, plan: &Plan, btf: &mut LazyBtf) {
+        let mut why = plan.connect.why_not.clone();
+        for &rung in &plan.connect.rungs {
+            let outcome = match rung {
+                ConnectRung::Fexit => self
+                    .attach_fexit("unix_connect_fexit", UNIX_CONNECT, btf)
+                    .and_then(|()| self.attach_fexit("inet_connect_fexit", INET_CONNECT, btf)),
+                ConnectRung::Kretprobe => {
+                    // The return first: an entry without one would only be remembered.
+                    self.attach_kprobe("connect_kretprobe", &[UNIX_CONNECT, INET_CONNECT])
+                        .and_then(|()| {
+                            self.attach_kprobe("connect_kprobe", &[UNIX_CONNECT, INET_CONNECT])
+                        })
+                }
+                ConnectRung::Syscall => self
+                    .attach_tracepoint("connect_exit", "sys_exit_connect")
+                    .and_then(|()| self.attach_tracepoint("connect_enter", "sys_enter_connect")),
+            };
+            match outcome {
+                Ok(()) => {
+                    self.hooks.push(hook("connect", Some(rung.via()), &why));
+                    return;
+                }
+                Err(Failure(what, _)) => why.push(format!("{}: {what}", rung.via())),
+            }
+        }
+        self.blind.push(BLIND_CONNECT.into());
+        self.hooks.push(hook("connect", None, &why));
+    }
+
+    fn attach_scope(&mut self, plan: &Plan, btf: &mut LazyBtf) {
+        let mut why = plan.scope.why_not.clone();
+        for &rung in &plan.scope.rungs {
+            let outcome = match rung {
+                ScopeRung::Fentry => self.attach_fentry("oom_scope_fentry", OOM_KILL, btf),
+                ScopeRung::Kprobe => self.attach_kprobe("oom_scope_kprobe", &[OOM_KILL]),
+                ScopeRung::KernelLog | ScopeRung::Counters => Ok(()),
+            };
+            match outcome {
+                Ok(()) => {
+                    self.scope = rung;
+                    self.hooks.push(hook("oom_scope", Some(rung.via()), &why));
+                    return;
+                }
+                Err(Failure(what, _)) => why.push(format!("{}: {what}", rung.via())),
+            }
+        }
+    }
+
+    fn attach_fexit(
+        &mut self,
+        name: &str,
+        function: &str,
+        btf: &mut LazyBtf,
+    ) -> Result<(), Failure> {
+        let program: &mut FExit = self.program(name)?;
+        program
+            .load(function, btf.get()?)
+            .map_err(|error| Failure::of(&error))?;
+        program.attach().map_err(|error| Failure::of(&error))?;
+        Ok(())
+    }
+
+    fn attach_fentry(
+        &mut self,
+        name: &str,
+        function: &str,
+        btf: &mut LazyBtf,
+    ) -> Result<(), Failure> {
+        let program: &mut FEntry = self.program(name)?;
+        program
+            .load(function, btf.get()?)
+            .map_err(|error| Failure::of(&error))?;
+        program.attach().map_err(|error| Failure::of(&error))?;
+        Ok(())
+    }
+
+    fn attach_kprobe(&mut self, name: &str, functions: &[&str]) -> Result<(), Failure> {
+        let program: &mut KProbe = self.program(name)?;
+        program.load().map_err(|error| Failure::of(&error))?;
+        for function in functions {
+            program
+                .attach(*function, 0)
+                .map_err(|error| Failure::of(&error))?;
+        }
+        Ok(())
+    }
+
+    fn attach_tracepoint(&mut self, name: &str, tracepoint: &str) -> Result<(), Failure> {
+        let program: &mut TracePoint = self.program(name)?;
+        program.load().map_err(|error| Failure::of(&error))?;
+        let fd = program.fd().map_err(|error| Failure::of(&error))?;
+        let attached = tracefs::tracepoint_id("syscalls", tracepoint)
+            .and_then(|id| tracefs::attach(std::os::fd::AsFd::as_fd(fd), id))
+            .map_err(|error| Failure(error.to_string(), ""))?;
+        self.tracepoints.push(attached);
+        Ok(())
+    }
+
+    fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P, Failure>
+    where
+        &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    {
+        self.ebpf
+            .program_mut(name)
+            .ok_or_else(|| Failure("the object has no such program".into(), ""))?
+            .try_into()
+            .map_err(|error| Failure::of(&error))
+    }
+}
+
+/// The kernel's type information as aya reads it, read once, and only when needed.
+#[derive(Default)]
+struct LazyBtf(Option<Btf>);
+
+impl LazyBtf {
+    fn get(&mut self) -> Result<&Btf, Failure> {
+        if self.0.is_none() {
+            let btf = Btf::from_sys_fs().map_err(|error| Failure(error.to_string(), ""))?;
+            self.0 = Some(btf);
+        }
+        self.0
+            .as_ref()
+            .ok_or_else(|| Failure("no type information".into(), ""))
+    }
+}
+
+fn hook(name: &str, via: Option<&str>, why: &[String]) -> Hook {
+    Hook {
+        name: name.into(),
+        via: via.map(Into::into),
+        ok: via.is_some(),
+        why: (!why.is_empty()).then(|| why.join("; ")),
+    }
+}
+
+/// One of the object's maps, as what it is.
+fn take<M>(ebpf: &mut Ebpf, map: &'static str) -> Result<M, StartError>
+where
+    M: TryFrom<aya::maps::Map, Error = MapError>,
+{
+    ebpf.take_map(map)
+        .ok_or(MapError::InvalidName { name: map.into() })
+        .and_then(M::try_from)
+        .map_err(|error| {
+            let Failure(what, hint) = Failure::of(&error);
+            StartError::Map { map, what, hint }
+        })
+}
+
+/// Up to 5.10, maps count against the limit on locked memory.
+fn raise_memlock() {
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    // Without the capability for it the present limit may still do; if not, creating a map fails
+    // and says so.
+    let _ = setrlimit(Resource::Memlock, unlimited);
+}
+
+const MEMLOCK: &str = "; the limit on locked memory is too low: raise it with `ulimit -l unlimited` \
+                       (systemd: LimitMEMLOCK=infinity)";
+const PERMISSION: &str =
+    "; run as root outside of containers, with CAP_SYS_ADMIN or with CAP_BPF and CAP_PERFMON";
+
+/// What failed, and what to do about it.
+struct Failure(String, &'static str);
+
+impl Failure {
+    /// Tells the whole chain of causes, without the verifier's pages.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut text = String::new();
+        let mut cause = Some(error);
+        let mut os = None;
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                os = io.raw_os_error();
+            }
+            let mut line = error.to_string();
+            // The kernel's verifier explains itself at length; its last lines hold the reason.
+            if let Some((head, log)) = line.split_once("Verifier output:") {
+                let tail: Vec<&str> = log.lines().filter(|l| !l.trim().is_empty()).collect();
+                let tail = tail[tail.len().saturating_sub(3)..].join(" | ");
+                line = format!("{}{tail}", head.trim_end_matches([' ', '.']));
+            }
+            if !text.contains(&line) {
+                if !text.is_empty() {
+                    text.push_str(": ");
+                }
+                text.push_str(&line);
+            }
+            cause = error.source();
+        }
+        let limited = getrlimit(Resource::Memlock).current.is_some();
+        let hint = match os {
+            Some(libc::EPERM | libc::ENOMEM) if limited => MEMLOCK,
+            Some(libc::EPERM | libc::EACCES) => PERMISSION,
+            Some(libc::ENOMEM) => "; the machine, or the cgroup this runs in, is out of memory",
+            _ => "",
+        };
+        Self(text, hint)
+    }
+}
+
+fn load_error(error: &EbpfError) -> StartError {
+    let Failure(what, hint) = Failure::of(error);
+    StartError::Load { what, hint }
+}

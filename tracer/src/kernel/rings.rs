@@ -1,0 +1,306 @@
+//! The running trace: waits for the rings, and reads them into observations in order of time.
+
+use std::io;
+use std::time::Duration;
+
+use aya::maps::{MapData, RingBuf};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tracer_common::record::{RefusalKey, UnixRefusalKey, lost};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::decode::{self, Decoded, decode};
+use super::facts::{CgroupHierarchy, KernelFacts};
+use super::load::{self, Loaded, StartError};
+use super::plan::{Plan, Refusal, ScopeRung, plan};
+use super::tally::{Counted, Tally};
+use crate::model::{Hook, Observation, Ring, Timestamp, What};
+
+/// Records read from one ring in one go; the rest is left for the next.
+const BATCH: usize = 8192;
+/// Records that are sent without waking the reader follow one that does within a millisecond: look
+/// again this long after having read any.
+const LINGER: Duration = Duration::from_millis(5);
+/// How often the counters of losses are looked at.
+const LOST_EVERY: Duration = Duration::from_millis(250);
+
+/// The hooks, armed. Dropping it disarms them.
+pub struct Kernel {
+    loaded: Loaded,
+    deaths: AsyncFd<RingBuf<MapData>>,
+    traffic: AsyncFd<RingBuf<MapData>>,
+    cgroups: CgroupHierarchy,
+    page_bytes: u64,
+    tally: Tally,
+    /// Read, but newer than the moment up to which everything was read.
+    held: Vec<Observation>,
+    /// Sorting space, kept.
+    batch: Vec<Observation>,
+    lost: Losses,
+    /// Whether the last drain found records, or left some.
+    busy: bool,
+}
+
+impl Kernel {
+    /// Looks at the machine, decides, loads and attaches. Needs a tokio runtime with I/O.
+    pub fn start() -> Result<Self, StartError> {
+        let (facts, layout) = KernelFacts::gather();
+        let plan = plan(&facts)?;
+        let layout = layout.ok_or_else(|| Refusal {
+            what: "the kernel's type information can't be used".into(),
+            advice: "see `tracer doctor`".into(),
+        })?;
+        Self::start_as(&plan, &layout)
+    }
+
+    fn start_as(plan: &Plan, layout: &tracer_common::Layout) -> Result<Self, StartError> {
+        let (loaded, rings) = load::load(plan, layout)?;
+        let wait = |ring| {
+            // SAFETY: the ring owns the map's descriptor, open and the same until it is dropped.
+            unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
+                .map_err(|error| StartError::Wait(error.into()))
+        };
+        Ok(Self {
+            loaded,
+            deaths: wait(rings.deaths)?,
+            traffic: wait(rings.traffic)?,
+            cgroups: plan.cgroups,
+            page_bytes: rustix::param::page_size() as u64,
+            tally: Tally::default(),
+            held: Vec::new(),
+            batch: Vec::new(),
+            lost: Losses::default(),
+            busy: false,
+        })
+    }
+
+    /// The hooks, and how each was got.
+    pub fn hooks(&self) -> &[Hook] {
+        &self.loaded.hooks
+    }
+
+    /// What can't be seen, in words.
+    pub fn blind(&self) -> &[String] {
+        &self.loaded.blind
+    }
+
+    /// The hierarchy whose ids are in [`crate::model::TaskFacts::cgroup`].
+    pub fn cgroup_hierarchy(&self) -> CgroupHierarchy {
+        self.cgroups
+    }
+
+    /// Whether the scope of OOM kills has to be read from the kernel log.
+    pub fn scope_from_kmsg(&self) -> bool {
+        self.loaded.scope == ScopeRung::KernelLog
+    }
+
+    /// Returns when [`Self::drain`] may find something. Records that are sent without a wake-up
+    /// are found by draining when [`Self::next_due`] tells.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        tokio::select! {
+            ready = self.deaths.readable() => ready?.clear_ready(),
+            ready = self.traffic.readable() => ready?.clear_ready(),
+        }
+        Ok(())
+    }
+
+    /// Whether there is something to drain now, without waiting.
+    pub fn has_pending(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// How long to wait at most before draining again.
+    pub fn next_due(&self) -> Option<Duration> {
+        if self.has_pending() {
+            return Some(Duration::from_millis(1));
+        }
+        let timer = if self.busy { LINGER } else { LOST_EVERY };
+        let counter = self.tally.next_due().map(|due| due.since(now()));
+        Some(counter.map_or(timer, |due| due.clamp(LINGER, timer.max(LINGER))))
+    }
+
+    /// Reads both rings up to now, and appends what was seen, ordered by time. What is newer than
+    /// the moment at which reading began is kept for the next call, so that neither ring gets
+    /// ahead of the other.
+    ///
+    /// From one call to the next, two things may be older than what was given before: the remainder
+    /// of a storm of failed connects, told with the time of its last failure some 25 ms after it,
+    /// and a record that its hook was still writing.
+    pub fn drain(&mut self, out: &mut Vec<Observation>) {
+        #[cfg(feature = "kernel-log")]
+        self.loaded.log.flush();
+        let began = now();
+        let mut upto = began;
+        self.batch.append(&mut self.held);
+        let (deaths, last) = self.read(Ring::Deaths);
+        if deaths == BATCH {
+            upto = upto.min(last);
+        }
+        let (traffic, last) = self.read(Ring::Traffic);
+        if traffic == BATCH {
+            upto = upto.min(last);
+        }
+        self.busy = deaths + traffic > 0;
+        self.fetch_remainders(began);
+        self.look_for_losses(began);
+
+        self.batch.sort_by_key(|observation| observation.at);
+        let newer = self
+            .batch
+            .partition_point(|observation| observation.at <= upto);
+        self.held.extend(self.batch.drain(newer..));
+        out.append(&mut self.batch);
+    }
+
+    /// Reads up to a batch of records; gives their number and the time of the last.
+    fn read(&mut self, ring: Ring) -> (usize, Timestamp) {
+        let records = match ring {
+            Ring::Deaths => self.deaths.get_mut(),
+            _ => self.traffic.get_mut(),
+        };
+        let (mut count, mut last) = (0, Timestamp::default());
+        while count < BATCH {
+            let Some(record) = records.next() else { break };
+            count += 1;
+            match decode(&record, self.page_bytes) {
+                Ok(Decoded::Seen(observation)) => {
+                    last = observation.at;
+                    if let What::Exited(exit) = &observation.what {
+                        self.tally.process_ended(exit.task.key.pid, observation.at);
+                    }
+                    self.batch.push(observation);
+                }
+                Ok(Decoded::Failed {
+                    at,
+                    by,
+                    total,
+                    mut failure,
+                }) => {
+                    last = at;
+                    if let Some(total) = self.tally.told(&by, total, at) {
+                        failure.total = total;
+                        let what = What::ConnectFailed(Box::new(failure));
+                        self.batch.push(Observation { at, what });
+                    }
+                }
+                Err(decode::Malformed) => self.lost.malformed += 1,
+            }
+        }
+        (count, last)
+    }
+
+    /// Looks at the kernel's counters whose last record may not have told everything.
+    fn fetch_remainders(&mut self, now: Timestamp) {
+        for due in self.tally.take_due(now) {
+            self.fetch(&due.by);
+            if due.free {
+                self.loaded.free(&due.by);
+                self.tally.freed(&due.by);
+            }
+        }
+    }
+
+    fn fetch(&mut self, by: &Counted) {
+        let Some(count) = self.loaded.count(by) else {
+            return;
+        };
+        let at = Timestamp(count.last_ns);
+        if count.total > 0
+            && let Some(total) = self.tally.told(by, count.total, at)
+        {
+            let mut failure = decode::failure_of(by, &count.actor);
+            failure.total = total;
+            let what = What::ConnectFailed(Box::new(failure));
+            self.batch.push(Observation { at, what });
+        }
+    }
+
+    fn look_for_losses(&mut self, now: Timestamp) {
+        if now.since(self.lost.looked) < LOST_EVERY {
+            return;
+        }
+        self.lost.looked = now;
+        let mut totals = [0; COUNTERS];
+        for (index, total) in (0u32..).zip(&mut totals) {
+            *total = match self.loaded.lost.get(&index, 0) {
+                Ok(values) => values.iter().sum(),
+                // It is there as long as the programs are; no news is no loss.
+                Err(_) => self.lost.told[index as usize],
+            };
+        }
+        totals[lost::TRAFFIC as usize] += self.lost.malformed;
+        let traffic_before = self.lost.told[lost::TRAFFIC as usize];
+        for (at, ring) in [Ring::Deaths, Ring::Traffic, Ring::Connecting]
+            .into_iter()
+            .enumerate()
+        {
+            let count = totals[at].saturating_sub(self.lost.told[at]);
+            if count > 0 {
+                self.batch.push(Observation {
+                    at: now,
+                    what: What::Lost { ring, count },
+                });
+            }
+        }
+        self.lost.told = totals;
+        if totals[lost::TRAFFIC as usize] > traffic_before {
+            // The only record of a failed connect may be among the lost: its count is not.
+            for by in self.loaded.counted() {
+                self.fetch(&by);
+            }
+        }
+    }
+}
+
+const COUNTERS: usize = lost::COUNT as usize;
+
+#[derive(Default)]
+struct Losses {
+    looked: Timestamp,
+    told: [u64; COUNTERS],
+    /// Bytes in a ring that were no record; told with the losses of `TRAFFIC`.
+    malformed: u64,
+}
+
+impl Loaded {
+    fn count(&self, by: &Counted) -> Option<tracer_common::record::Refusal> {
+        let bytes = match by {
+            Counted::Tcp(key) => self.refusals.get(&bytes_of(key)?, 0),
+            Counted::Unix(key) => self.unix_refusals.get(&bytes_of(&**key)?, 0),
+        };
+        // Absent: freed already, or never counted.
+        Some(decode::refusal(&bytes.ok()?))
+    }
+
+    fn free(&mut self, by: &Counted) {
+        // Fails when it was never counted.
+        let _ = match by {
+            Counted::Tcp(key) => bytes_of(key).map(|key| self.refusals.remove(&key)),
+            Counted::Unix(key) => bytes_of(&**key).map(|key| self.unix_refusals.remove(&key)),
+        };
+    }
+
+    /// All that is counted.
+    fn counted(&self) -> Vec<Counted> {
+        let tcp = self.refusals.keys().flatten().filter_map(|key| {
+            let key = RefusalKey::read_from_bytes(&key).ok()?;
+            Some(Counted::Tcp(key))
+        });
+        let unix = self.unix_refusals.keys().flatten().filter_map(|key| {
+            let key = UnixRefusalKey::read_from_bytes(&key).ok()?;
+            Some(Counted::Unix(Box::new(key)))
+        });
+        tcp.chain(unix).collect()
+    }
+}
+
+fn bytes_of<const N: usize>(key: &(impl IntoBytes + zerocopy::Immutable)) -> Option<[u8; N]> {
+    key.as_bytes().try_into().ok()
+}
+
+/// CLOCK_BOOTTIME.
+fn now() -> Timestamp {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let ns = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+    Timestamp(u64::try_from(ns).unwrap_or(0))
+}
