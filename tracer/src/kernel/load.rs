@@ -11,9 +11,10 @@ use thiserror::Error;
 use tracer_common::{Decisions, Layout};
 use zerocopy::IntoBytes;
 
-use super::facts::{CgroupHierarchy, INET_CONNECT, OOM_KILL, UNIX_CONNECT};
+use super::facts::{INET_CONNECT, OOM_KILL, UNIX_CONNECT};
 use super::plan::{BLIND_CONNECT, ConnectRung, Plan, Refusal, ScopeRung, blind_without};
 use super::tracefs;
+use crate::model::Hierarchy;
 use crate::model::Hook;
 
 /// The programs, as `build.rs` made them.
@@ -99,7 +100,7 @@ pub(super) const COUNT: usize = size_of::<tracer_common::record::Refusal>();
 pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), StartError> {
     raise_memlock();
     let decisions = Decisions {
-        cgroup_v1: u32::from(plan.cgroups == CgroupHierarchy::MemoryV1),
+        cgroup_v1: u32::from(plan.cgroups == Hierarchy::MemoryV1),
         connect_returns: u32::from(!plan.connect.rungs.is_empty()),
     };
     let mut ebpf = EbpfLoader::new()
