@@ -4,6 +4,7 @@
 pub mod cgroup;
 pub mod netns;
 pub mod process;
+pub mod schema;
 pub mod tracer;
 
 pub use cgroup::MemoryCgroup;
