@@ -25,7 +25,7 @@ pub fn current() -> Address {
     Address(unsafe { generated::bpf_get_current_task() })
 }
 
-/// Thread id of the running task in the high half's place: process id, then thread id.
+/// The running thread: process id in the high half, thread id in the low one.
 #[inline(always)]
 pub fn current_pid_tgid() -> u64 {
     bpf_get_current_pid_tgid()

@@ -85,7 +85,7 @@ fn connect_failed(socket: Address) {
     let error: u32 = socket.read_at(layout!(sock_err));
     if error == 0 {
         // Its owner is dying, or never got as far as to send: connect() then returns the reason.
-        if current_is_exiting() || fails_inside_connect(socket) {
+        if current_is_exiting() || fails_inside_connect(socket, connecting.at_ns) {
             return;
         }
     }
@@ -98,8 +98,15 @@ fn connect_failed(socket: Address) {
 }
 
 /// Whether the running thread is still inside the connect() that brought `socket` to SYN_SENT.
+///
+/// Not seen to return are calls made through io_uring, hence the time limit: what such a call left
+/// behind must not hide that the thread gives up waiting later.
 #[inline(always)]
-fn fails_inside_connect(socket: Address) -> bool {
+fn fails_inside_connect(socket: Address, began_ns: u64) -> bool {
+    const CALL_LASTS_NS: u64 = 100_000_000;
+    if now().wrapping_sub(began_ns) > CALL_LASTS_NS {
+        return false;
+    }
     let thread = current_pid_tgid();
     // SAFETY: a map value of the running thread.
     match unsafe { STARTED.get(thread) } {

@@ -15,7 +15,6 @@ use crate::observe::{self, Observer, clock};
 pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 
 /// A trace of the running machine.
-#[derive(Debug)]
 pub struct Live {
     kernel: Kernel,
     observer: Observer,
@@ -57,7 +56,11 @@ impl Live {
     /// # Errors
     ///
     /// Those of `emit` (and of waiting for the rings, which ends the trace as well).
-    pub async fn run(&mut self, stop: impl Future<Output = ()>, emit: &mut Emit<'_>) -> io::Result<()> {
+    pub async fn run(
+        &mut self,
+        stop: impl Future<Output = ()>,
+        emit: &mut Emit<'_>,
+    ) -> io::Result<()> {
         self.scan(emit)?;
         let mut stop = pin!(stop);
         loop {

@@ -180,7 +180,7 @@ impl Analysis {
             kernel: session.kernel.to_string(),
             host: session.host.to_string(),
             hooks: session.hooks.clone(),
-            services: self.world.services(),
+            services: self.world.services().into_iter().map(Into::into).collect(),
             blind: session.blind.clone(),
         });
         self.report(at, body, findings);

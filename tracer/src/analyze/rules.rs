@@ -10,3 +10,10 @@ impl Rules {
         Self
     }
 }
+
+impl Rules {
+    /// stand-in
+    pub fn parse(_text: &str, _file: &str) -> Result<Self, std::io::Error> {
+        Ok(Self)
+    }
+}

@@ -35,7 +35,8 @@ impl ConfigArgs {
 
 fn read(path: &Path) -> anyhow::Result<Rules> {
     let shown = path.display();
-    let file = fs::File::open(path).with_context(|| format!("cannot open the configuration {shown}"))?;
+    let file =
+        fs::File::open(path).with_context(|| format!("cannot open the configuration {shown}"))?;
     let mut text = String::new();
     let read = file
         .take(MAX_BYTES + 1)

@@ -103,7 +103,9 @@ fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)
                 () = interrupt => stopper.stop(),
             }
         };
-        live.run(stop, &mut emit).await.context("the trace ended early")
+        live.run(stop, &mut emit)
+            .await
+            .context("the trace ended early")
     });
     // Lets a script that still waits for the start go on, and end.
     stopper.stop();

@@ -54,7 +54,11 @@ async fn examine() -> Vec<Check> {
         Ok(mut kernel) => {
             checks.extend(kernel.hooks().iter().map(hook));
             for blind in kernel.blind() {
-                checks.push(check("blind", Status::Warn, format!("can't be seen: {blind}")));
+                checks.push(check(
+                    "blind",
+                    Status::Warn,
+                    format!("can't be seen: {blind}"),
+                ));
             }
             checks.push(self_check(&mut kernel).await);
         }
@@ -94,7 +98,10 @@ async fn self_check(kernel: &mut Kernel) -> Check {
         Ok(took) => check(
             NAME,
             Status::Ok,
-            format!("a process was ended and its death was seen after {:.1} ms", took.as_secs_f64() * 1e3),
+            format!(
+                "a process was ended and its death was seen after {:.1} ms",
+                took.as_secs_f64() * 1e3
+            ),
         ),
         Err(error) => Check {
             remedy: Some("please report this, with the output of `tracer doctor`".to_owned()),
@@ -118,7 +125,10 @@ async fn death_of_a_child(kernel: &mut Kernel) -> anyhow::Result<Duration> {
     let mut seen = Vec::new();
     loop {
         kernel.drain(&mut seen);
-        if seen.drain(..).any(|observation| is_clean_death(&observation, pid)) {
+        if seen
+            .drain(..)
+            .any(|observation| is_clean_death(&observation, pid))
+        {
             return Ok(ended.elapsed());
         }
         if !kernel.has_pending() {
@@ -145,7 +155,9 @@ fn what_runs() -> Vec<Check> {
         .filter(|service| service.role.is_some())
         .map(|service| service.service.name.to_string())
         .collect();
-    let listening = services.iter().filter(|service| !service.listens.is_empty());
+    let listening = services
+        .iter()
+        .filter(|service| !service.listens.is_empty());
     let mut checks = vec![check(
         "services",
         Status::Ok,
@@ -165,7 +177,11 @@ fn what_runs() -> Vec<Check> {
         check("proxies", Status::Ok, proxies.join(", "))
     });
     for blind in blind {
-        checks.push(check("blind", Status::Warn, format!("can't be seen: {blind}")));
+        checks.push(check(
+            "blind",
+            Status::Warn,
+            format!("can't be seen: {blind}"),
+        ));
     }
     checks
 }

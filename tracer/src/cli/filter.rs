@@ -29,12 +29,14 @@ pub(super) fn concerns(globs: &[ServiceGlob], finding: &Finding) -> bool {
         Body::Start(_) | Body::Lost(_) | Body::End(_) => return true,
         Body::Oom(death) | Body::Death(death) => [Some(&death.service.name), None],
         Body::ListenerDown(change) | Body::ListenerUp(change) => [Some(&change.service.name), None],
-        Body::ConnectFailed(failure) => {
-            [Some(&failure.proxy.name), failure.upstream.service.as_deref()]
-        }
-        Body::ConnectionCut(cut) => {
-            [Some(&cut.service.name), cut.peer.as_ref().map(|peer| &*peer.name)]
-        }
+        Body::ConnectFailed(failure) => [
+            Some(&failure.proxy.name),
+            failure.upstream.service.as_deref(),
+        ],
+        Body::ConnectionCut(cut) => [
+            Some(&cut.service.name),
+            cut.peer.as_ref().map(|peer| &*peer.name),
+        ],
         Body::Incident(incident) => [Some(&incident.service.name), None],
     };
     names

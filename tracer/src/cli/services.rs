@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::config::ConfigArgs;
 use super::Outcome;
+use super::config::ConfigArgs;
 use crate::analyze::rules::Rules;
 use crate::analyze::world::ServiceView;
 use crate::analyze::{Analysis, Options};
@@ -62,7 +62,10 @@ pub(super) fn scan(rules: Rules) -> (Analysis, Vec<String>) {
 }
 
 fn row(analysis: &Analysis, view: ServiceView) -> ServiceRow {
-    let memory = view.pids.iter().filter_map(|&pid| usage::resident_bytes(pid));
+    let memory = view
+        .pids
+        .iter()
+        .filter_map(|&pid| usage::resident_bytes(pid));
     let upstreams = match view.role {
         Some(_) => upstreams(analysis, &view),
         None => Vec::new(),

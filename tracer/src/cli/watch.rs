@@ -61,7 +61,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     runtime()?.block_on(async {
         let stop = stop_request(args.time)?;
         let mut live = Live::start(rules, args.all)?;
-        live.run(stop, &mut emit).await.context("the trace ended early")
+        live.run(stop, &mut emit)
+            .await
+            .context("the trace ended early")
     })?;
     Ok(if failed {
         Outcome::FailOn

@@ -9,18 +9,10 @@ use tracer_common::Layout;
 
 use super::btf::Btf;
 use super::tracefs;
+use crate::model::Hierarchy;
 
 /// Whether something works; if not, why.
 pub type Works = Result<(), String>;
-
-/// The hierarchy whose cgroup ids the hooks tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CgroupHierarchy {
-    /// Version 2.
-    Unified,
-    /// Version 1's memory controller.
-    MemoryV1,
-}
 
 /// Kernel lockdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +49,7 @@ pub struct KernelFacts {
     /// /dev/kmsg may be read.
     pub kernel_log: Works,
     /// Where memory is accounted.
-    pub cgroups: CgroupHierarchy,
+    pub cgroups: Hierarchy,
 }
 
 /// The tracepoints that the raw tracepoint programs use.
@@ -112,7 +104,7 @@ impl KernelFacts {
             kernel_log: fs::File::open("/dev/kmsg")
                 .map(|_| ())
                 .map_err(|error| format!("/dev/kmsg can't be read: {error}")),
-            cgroups: parse_hierarchy(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default()),
+            cgroups: hierarchy(),
         };
         (facts, layout)
     }
@@ -186,17 +178,22 @@ fn parse_lockdown(text: &str) -> Lockdown {
     }
 }
 
+/// The hierarchy in which memory is accounted.
+pub fn hierarchy() -> Hierarchy {
+    parse_hierarchy(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
+}
+
 /// `text` is /proc/self/cgroup; a line of version 1 names its controllers.
-fn parse_hierarchy(text: &str) -> CgroupHierarchy {
+fn parse_hierarchy(text: &str) -> Hierarchy {
     let memory_v1 = text.lines().any(|line| {
         line.split(':')
             .nth(1)
             .is_some_and(|controllers| controllers.split(',').any(|name| name == "memory"))
     });
     if memory_v1 {
-        CgroupHierarchy::MemoryV1
+        Hierarchy::MemoryV1
     } else {
-        CgroupHierarchy::Unified
+        Hierarchy::Unified
     }
 }
 
@@ -300,17 +297,14 @@ mod tests {
             Lockdown::Confidentiality
         );
         assert_eq!(parse_lockdown(""), Lockdown::Off);
-        assert_eq!(
-            parse_hierarchy("0::/user.slice\n"),
-            CgroupHierarchy::Unified
-        );
+        assert_eq!(parse_hierarchy("0::/user.slice\n"), Hierarchy::Unified);
         assert_eq!(
             parse_hierarchy("12:cpu,cpuacct:/\n9:memory:/a\n0::/\n"),
-            CgroupHierarchy::MemoryV1
+            Hierarchy::MemoryV1
         );
         assert_eq!(
             parse_hierarchy("12:cpu:/memory\n0::/memory\n"),
-            CgroupHierarchy::Unified
+            Hierarchy::Unified
         );
     }
 

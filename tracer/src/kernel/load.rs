@@ -4,17 +4,17 @@
 use std::io;
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::{FEntry, FExit, KProbe, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tracer_common::{Decisions, Layout};
 use zerocopy::IntoBytes;
 
-use super::facts::{CgroupHierarchy, INET_CONNECT, OOM_KILL, UNIX_CONNECT};
-use super::plan::{BLIND_CONNECT, ConnectRung, Plan, Refusal, ScopeRung, blind_without};
+use super::facts::{INET_CONNECT, OOM_KILL, UNIX_CONNECT};
+use super::plan::{BLIND_CONNECT, ConnectRung, Ladder, Plan, Refusal, ScopeRung, blind_without};
 use super::tracefs;
-use crate::model::Hook;
+use crate::model::{Hierarchy, Hook};
 
 /// The programs, as `build.rs` made them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -99,7 +99,7 @@ pub(super) const COUNT: usize = size_of::<tracer_common::record::Refusal>();
 pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), StartError> {
     raise_memlock();
     let decisions = Decisions {
-        cgroup_v1: u32::from(plan.cgroups == CgroupHierarchy::MemoryV1),
+        cgroup_v1: u32::from(plan.cgroups == Hierarchy::MemoryV1),
         connect_returns: u32::from(!plan.connect.rungs.is_empty()),
     };
     let mut ebpf = EbpfLoader::new()
@@ -130,15 +130,24 @@ pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), Star
         blind: Vec::new(),
         scope: ScopeRung::Counters,
     };
-    loaded.attach(plan)?;
+    let mut btf = LazyBtf::default();
+    // Before the state changes, so that what the one leaves to the other is seen.
+    if let Err(why) = loaded.attach_connect(plan, &mut btf) {
+        // The programs count on connect()'s return being seen: again, without.
+        drop(loaded);
+        let mut plan = plan.clone();
+        plan.connect = Ladder {
+            rungs: Vec::new(),
+            why_not: why,
+        };
+        return load(&plan, layout);
+    }
+    loaded.attach(plan, &mut btf)?;
     Ok((loaded, rings))
 }
 
 impl Loaded {
-    fn attach(&mut self, plan: &Plan) -> Result<(), StartError> {
-        let mut btf = LazyBtf::default();
-        // Before the state changes, so that what the one leaves to the other is seen.
-        self.attach_connect(plan, &mut btf);
+    fn attach(&mut self, plan: &Plan, btf: &mut LazyBtf) -> Result<(), StartError> {
         for (name, program, tracepoint) in RAW_TRACEPOINTS {
             let mut hook = Hook {
                 name: name.into(),
@@ -165,7 +174,7 @@ impl Loaded {
             }
             self.hooks.push(hook);
         }
-        self.attach_scope(plan, &mut btf);
+        self.attach_scope(plan, btf);
         Ok(())
     }
 
@@ -178,20 +187,20 @@ impl Loaded {
         Ok(())
     }
 
-    fn attach_connect(&mut self, plan: &Plan, btf: &mut LazyBtf) {
+    /// Takes the first rung that holds. When there were rungs and none held, tells why.
+    fn attach_connect(&mut self, plan: &Plan, btf: &mut LazyBtf) -> Result<(), Vec<String>> {
         let mut why = plan.connect.why_not.clone();
         for &rung in &plan.connect.rungs {
             let outcome = match rung {
                 ConnectRung::Fexit => self
                     .attach_fexit("unix_connect_fexit", UNIX_CONNECT, btf)
                     .and_then(|()| self.attach_fexit("inet_connect_fexit", INET_CONNECT, btf)),
-                ConnectRung::Kretprobe => {
-                    // The return first: an entry without one would only be remembered.
-                    self.attach_kprobe("connect_kretprobe", &[UNIX_CONNECT, INET_CONNECT])
-                        .and_then(|()| {
-                            self.attach_kprobe("connect_kprobe", &[UNIX_CONNECT, INET_CONNECT])
-                        })
-                }
+                // The return first: an entry without one would only be remembered.
+                ConnectRung::Kretprobe => self
+                    .attach_kprobe("connect_kretprobe", &[UNIX_CONNECT, INET_CONNECT])
+                    .and_then(|()| {
+                        self.attach_kprobe("connect_kprobe", &[UNIX_CONNECT, INET_CONNECT])
+                    }),
                 ConnectRung::Syscall => self
                     .attach_tracepoint("connect_exit", "sys_exit_connect")
                     .and_then(|()| self.attach_tracepoint("connect_enter", "sys_enter_connect")),
@@ -199,13 +208,41 @@ impl Loaded {
             match outcome {
                 Ok(()) => {
                     self.hooks.push(hook("connect", Some(rung.via()), &why));
-                    return;
+                    return Ok(());
                 }
-                Err(Failure(what, _)) => why.push(format!("{}: {what}", rung.via())),
+                Err(Failure(what, _)) => {
+                    why.push(format!("{}: {what}", rung.via()));
+                    self.detach_connect();
+                }
             }
+        }
+        if !plan.connect.rungs.is_empty() {
+            return Err(why);
         }
         self.blind.push(BLIND_CONNECT.into());
         self.hooks.push(hook("connect", None, &why));
+        Ok(())
+    }
+
+    /// Takes back the half of a rung that held, so that nothing is seen twice.
+    fn detach_connect(&mut self) {
+        self.tracepoints.clear();
+        for name in [
+            "unix_connect_fexit",
+            "inet_connect_fexit",
+            "connect_kprobe",
+            "connect_kretprobe",
+            "connect_enter",
+            "connect_exit",
+        ] {
+            // Fails when it was not loaded.
+            let _ = match self.ebpf.program_mut(name) {
+                Some(Program::FExit(program)) => program.unload(),
+                Some(Program::KProbe(program)) => program.unload(),
+                Some(Program::TracePoint(program)) => program.unload(),
+                _ => Ok(()),
+            };
+        }
     }
 
     fn attach_scope(&mut self, plan: &Plan, btf: &mut LazyBtf) {
@@ -279,7 +316,7 @@ impl Loaded {
 
     fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P, Failure>
     where
-        &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
     {
         self.ebpf
             .program_mut(name)

@@ -15,7 +15,7 @@ mod rings;
 mod tally;
 mod tracefs;
 
-pub use facts::{CgroupHierarchy, KernelFacts, Lockdown, Works};
+pub use facts::{KernelFacts, Lockdown, Works, hierarchy};
 pub use load::StartError;
 pub use plan::{ConnectRung, Ladder, Plan, Refusal, ScopeRung, plan};
 pub use rings::Kernel;

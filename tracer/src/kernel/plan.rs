@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::facts::{CgroupHierarchy, KernelFacts, Lockdown, Works};
+use super::facts::{KernelFacts, Lockdown, Works};
+use crate::model::Hierarchy;
 
 /// The oldest kernel that the programs are made for.
 const OLDEST: (u32, u32) = (5, 10);
@@ -115,7 +116,7 @@ pub struct Plan {
     /// How the scope of an OOM kill is learnt.
     pub scope: Ladder<ScopeRung>,
     /// The hierarchy whose ids the hooks tell.
-    pub cgroups: CgroupHierarchy,
+    pub cgroups: Hierarchy,
 }
 
 /// What can't be seen when no rung of the ladder for connect() holds.
@@ -214,7 +215,7 @@ mod tests {
             kprobes: Ok(()),
             syscall_tracepoints: Ok(()),
             kernel_log: Ok(()),
-            cgroups: CgroupHierarchy::Unified,
+            cgroups: Hierarchy::Unified,
         }
     }
 
@@ -328,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_hierarchy_is_passed_on() {
-        let plan = flipped(|f| f.cgroups = CgroupHierarchy::MemoryV1).unwrap();
-        assert_eq!(plan.cgroups, CgroupHierarchy::MemoryV1);
+        let plan = flipped(|f| f.cgroups = Hierarchy::MemoryV1).unwrap();
+        assert_eq!(plan.cgroups, Hierarchy::MemoryV1);
     }
 }

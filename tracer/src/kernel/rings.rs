@@ -10,11 +10,11 @@ use tracer_common::record::{RefusalKey, UnixRefusalKey, lost};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::decode::{self, Decoded, decode};
-use super::facts::{CgroupHierarchy, KernelFacts};
+use super::facts::KernelFacts;
 use super::load::{self, Loaded, StartError};
 use super::plan::{Plan, Refusal, ScopeRung, plan};
 use super::tally::{Counted, Tally};
-use crate::model::{Hook, Observation, Ring, Timestamp, What};
+use crate::model::{Hierarchy, Hook, Observation, Ring, Timestamp, What};
 
 /// Records read from one ring in one go; the rest is left for the next.
 const BATCH: usize = 8192;
@@ -29,7 +29,7 @@ pub struct Kernel {
     loaded: Loaded,
     deaths: AsyncFd<RingBuf<MapData>>,
     traffic: AsyncFd<RingBuf<MapData>>,
-    cgroups: CgroupHierarchy,
+    cgroups: Hierarchy,
     page_bytes: u64,
     tally: Tally,
     /// Read, but newer than the moment up to which everything was read.
@@ -85,7 +85,7 @@ impl Kernel {
     }
 
     /// The hierarchy whose ids are in [`crate::model::TaskFacts::cgroup`].
-    pub fn cgroup_hierarchy(&self) -> CgroupHierarchy {
+    pub fn hierarchy(&self) -> Hierarchy {
         self.cgroups
     }
 

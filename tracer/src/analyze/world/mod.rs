@@ -4,18 +4,20 @@
 mod cgroups;
 mod listeners;
 mod processes;
+mod services;
 
 use std::sync::Arc;
 
 pub use cgroups::{Cgroup, Cgroups, Containers};
 pub use listeners::{Change, Listeners, Listening, Place};
 pub use processes::{Process, Processes};
+pub use services::ServiceView;
 
 use super::attribution::{Attribution, Candidate, attribute};
 use super::rules::Rules;
 use crate::model::{
     Actor, ClockAnchor, ContainerFacts, Endpoint, Listener, Manager, NetNs, Party, ProcessFacts,
-    ProcessKey, RunningService, Service, Session, TaskFacts, Timestamp, WallTime,
+    ProcessKey, Service, Session, TaskFacts, Timestamp, WallTime,
 };
 
 /// Names a service regardless of what told so.
@@ -292,35 +294,6 @@ impl World {
                 .find(actor.key)
                 .map(|process| Arc::clone(&process.attribution.service.name)),
         }
-    }
-
-    /// The services that run, by name, with the number of their processes and where they listen.
-    pub fn services(&self) -> Vec<RunningService> {
-        let mut all = std::collections::BTreeMap::new();
-        for process in self.processes.live() {
-            let service = &process.attribution.service;
-            all.entry((Arc::clone(&service.name), service.manager))
-                .or_insert_with(|| RunningService {
-                    service: service.clone(),
-                    processes: 0,
-                    listens: Vec::new(),
-                })
-                .processes += 1;
-        }
-        for ((_, address), listening) in self.listeners.iter() {
-            let service = self.listener_service(listening);
-            if listening.down.is_none()
-                && let Some(row) = all.get_mut(&(service.name, service.manager))
-                && !row.listens.contains(address)
-            {
-                row.listens.push(address.clone());
-            }
-        }
-        let mut rows: Vec<_> = all.into_values().collect();
-        for row in &mut rows {
-            row.listens.sort();
-        }
-        rows
     }
 
     fn parent_of(&self, task: TaskFacts) -> ProcessKey {

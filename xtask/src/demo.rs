@@ -1,0 +1,23 @@
+//! `cargo xtask demo`: from a fresh checkout to a real incident, seen.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{build, run, setup};
+
+/// What is passed on.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Arguments for `tracer demo`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    setup::build()?;
+    run::run(&mut build::command()?)?;
+    let mut demo = run::as_root(build::binary()?, &["NO_COLOR"])?;
+    let status = run::status(demo.arg("demo").args(&args.args))?;
+    Ok(run::exit_code(status))
+}

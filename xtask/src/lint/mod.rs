@@ -1,0 +1,123 @@
+//! `cargo xtask lint`: formatting, clippy for both halves, dependencies, house rules.
+//!
+//! Every check runs, whatever came of the ones before; what failed and what could not be checked is
+//! said at the end.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::{run, setup};
+
+mod advisories;
+mod house;
+
+/// How strict to be where a check depends on the outside.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct Args {
+    /// Fail when the advisory database cannot be had, instead of warning
+    #[arg(long)]
+    require_advisories: bool,
+}
+
+/// What came of one check.
+enum Verdict {
+    Passed,
+    Failed,
+    /// Not checked, and why.
+    Unchecked(String),
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    setup::build()?;
+    setup::lint_tools()?;
+    let mut verdicts = Vec::new();
+    for (name, command) in commands()? {
+        verdicts.push((name, passed(command)?));
+    }
+    verdicts.push(("advisories", advisories::check()?));
+    verdicts.push(("house rules", house::check()?));
+    Ok(summary(&verdicts, args))
+}
+
+fn passed(mut command: Command) -> Result<Verdict> {
+    let status = run::status(&mut command)?;
+    Ok(if status.success() {
+        Verdict::Passed
+    } else {
+        Verdict::Failed
+    })
+}
+
+fn commands() -> Result<Vec<(&'static str, Command)>> {
+    let mut format = run::cargo()?;
+    format.args(["fmt", "--all", "--check"]);
+
+    let mut host = run::cargo()?;
+    host.args(["clippy", "--workspace", "--exclude", "tracer-ebpf"])
+        .args(["--all-targets", "--all-features", "--", "-D", "warnings"]);
+
+    let mut dependencies = run::cargo()?;
+    dependencies.args([
+        "deny",
+        "--all-features",
+        "check",
+        "licenses",
+        "bans",
+        "sources",
+    ]);
+
+    Ok(vec![
+        ("format", format),
+        ("clippy, host", host),
+        ("clippy, kernel programs", kernel(&[])?),
+        (
+            "clippy, kernel programs with kernel-log",
+            kernel(&["kernel-log"])?,
+        ),
+        ("dependencies", dependencies),
+    ])
+}
+
+/// clippy for the kernel programs, compiled for the host: distributions that build for the BPF
+/// target have no clippy for it, and aya-ebpf compiles for both. Without std, a panic can't unwind.
+fn kernel(features: &[&str]) -> Result<Command> {
+    let mut command = run::cargo()?;
+    command
+        .args(["clippy", "--package", "tracer-ebpf", "--bins"])
+        .args(["--target", &host_target()?])
+        .args(["--features", &features.join(",")])
+        .args(["--", "-D", "warnings"])
+        .env("CARGO_PROFILE_DEV_PANIC", "abort");
+    Ok(command)
+}
+
+fn host_target() -> Result<String> {
+    let version = run::answer(Command::new("rustc").args(["--version", "--verbose"]));
+    let version = version.context("`rustc -vV` fails")?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host
+        .context("`rustc -vV` does not tell the host")?
+        .to_owned())
+}
+
+fn summary(verdicts: &[(&str, Verdict)], args: Args) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    println!("lint:");
+    for (name, verdict) in verdicts {
+        match verdict {
+            Verdict::Passed => println!("  passed   {name}"),
+            Verdict::Failed => {
+                println!("  FAILED   {name}");
+                code = ExitCode::FAILURE;
+            }
+            Verdict::Unchecked(why) => {
+                println!("  NOT CHECKED: {name}: {why}");
+                if args.require_advisories {
+                    code = ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+    code
+}

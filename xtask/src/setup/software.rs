@@ -1,0 +1,160 @@
+//! The real software that the tests drive: proxies, application servers, process managers.
+//!
+//! What matters is that a program is there, not which package brought it. pm2 comes from npm into
+//! a folder of the user's cache, never into the checkout or the system.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{found, numbers};
+use crate::{debian, run};
+
+/// The version of pm2 that is installed.
+const PM2: &str = "7.0.4";
+
+/// The oldest node that [`PM2`] and the tests' workers run on.
+const OLDEST_NODE: &str = "18";
+
+/// A program that the tests start.
+struct Program {
+    /// File name; a version may follow it (`php-fpm8.2`).
+    name: &'static str,
+    /// Debian's package.
+    debian: &'static str,
+}
+
+const PROGRAMS: [Program; 7] = [
+    Program {
+        name: "nginx",
+        debian: "nginx-light",
+    },
+    Program {
+        name: "php-fpm",
+        debian: "php-fpm",
+    },
+    Program {
+        name: "supervisord",
+        debian: "supervisor",
+    },
+    Program {
+        name: "ip",
+        debian: "iproute2",
+    },
+    Program {
+        name: "curl",
+        debian: "curl",
+    },
+    Program {
+        name: "node",
+        debian: "nodejs",
+    },
+    Program {
+        name: "npm",
+        debian: "npm",
+    },
+];
+
+/// Makes sure that all of it is there.
+pub(super) fn ready() -> Result<()> {
+    let missing: Vec<&Program> = PROGRAMS.iter().filter(|it| it.find().is_none()).collect();
+    if !missing.is_empty() {
+        let names = |pick: fn(&Program) -> &str| {
+            let names: Vec<String> = missing.iter().map(|it| pick(it).to_owned()).collect();
+            names
+        };
+        if !debian::present() {
+            bail!(
+                "the tests need {}, and this system has no apt to install them with. {ELSEWHERE}",
+                names(|it| it.name).join(", ")
+            );
+        }
+        debian::update()?;
+        debian::install(&names(|it| it.debian))?;
+    }
+    for program in &PROGRAMS {
+        let path = program.find().with_context(|| {
+            format!(
+                "{} was installed, but {} was not found",
+                program.debian, program.name
+            )
+        })?;
+        found(program.name, &path.display().to_string());
+    }
+    let node = run::answer(Command::new("node").arg("--version")).unwrap_or_default();
+    let node = node.trim().trim_start_matches('v');
+    if numbers(node) < numbers(OLDEST_NODE) {
+        bail!("the tests need node {OLDEST_NODE} or later, and `node --version` says {node:?}");
+    }
+    pm2(&cache()?)
+}
+
+const ELSEWHERE: &str = "Elsewhere:
+  Fedora:     dnf install nginx php-fpm supervisor iproute curl nodejs npm
+  Arch Linux: pacman -S nginx php-fpm supervisor iproute2 curl nodejs npm";
+
+impl Program {
+    fn find(&self) -> Option<PathBuf> {
+        run::find(self.name).or_else(|| run::find_where(|name| is_version_of(self.name, name)))
+    }
+}
+
+/// Whether `file` is `program` with a version after it.
+fn is_version_of(program: &str, file: &str) -> bool {
+    let version = file.strip_prefix(program);
+    version.is_some_and(|version| {
+        version.starts_with(|c: char| c.is_ascii_digit())
+            && version.chars().all(|c| c.is_ascii_digit() || c == '.')
+    })
+}
+
+/// Where the tests find what npm installed, handed to them as `TRACER_TEST_CACHE`.
+pub(crate) fn cache() -> Result<PathBuf> {
+    Ok(run::user_cache()?.join("tracer-tests"))
+}
+
+fn pm2(cache: &Path) -> Result<()> {
+    let folder = cache.join("pm2");
+    let program = folder.join("node_modules/.bin/pm2");
+    let manifest = folder.join("node_modules/pm2/package.json");
+    let installed = || {
+        let manifest = std::fs::read_to_string(&manifest).unwrap_or_default();
+        program.exists() && manifest.contains(&format!("\"version\": \"{PM2}\""))
+    };
+    if !installed() {
+        println!("  install  pm2 {PM2} (npm, into {})", folder.display());
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        run::run(
+            Command::new("npm")
+                .args(["install", "--no-audit", "--no-fund", "--no-save"])
+                .args([
+                    "--omit=dev",
+                    "--omit=optional",
+                    "--loglevel=error",
+                    "--prefix",
+                ])
+                .arg(&folder)
+                .arg(format!("pm2@{PM2}")),
+        )?;
+    }
+    if !installed() {
+        bail!("npm installed pm2, but {} is not there", program.display());
+    }
+    found("pm2", &format!("{PM2} {}", program.display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_version_of;
+
+    #[test]
+    fn only_a_version_may_follow_a_programs_name() {
+        assert!(is_version_of("php-fpm", "php-fpm8.2"));
+        assert!(!is_version_of("php-fpm", "php-fpm"));
+        assert!(!is_version_of("ip", "ipcs"));
+        assert!(!is_version_of("node", "node_exporter"));
+        assert!(!is_version_of("curl", "curl7z"));
+    }
+}
