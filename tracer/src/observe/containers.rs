@@ -141,7 +141,8 @@ fn sockets() -> Vec<(&'static str, PathBuf)> {
     if let Some(host) = std::env::var_os("DOCKER_HOST")
         && let Some(path) = host.to_str().and_then(|host| host.strip_prefix("unix://"))
     {
-        sockets.push(("docker", path.into()));
+        let podman = path.contains("podman");
+        sockets.push((if podman { "podman" } else { "docker" }, path.into()));
     }
     sockets.push(("docker", "/var/run/docker.sock".into()));
     sockets.push(("podman", "/run/podman/podman.sock".into()));

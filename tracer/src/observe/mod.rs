@@ -96,6 +96,7 @@ impl Observer {
                 hierarchy,
                 cgroups: CgroupTree::find(hierarchy),
                 users: Users::default(),
+                scratch: Vec::new(),
             },
             engines: Engines::default(),
             kernel_log,
