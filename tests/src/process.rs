@@ -1,0 +1,79 @@
+//! Processes that a test starts, and their end.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+/// One of the programs in `bin/` (`fixture <mode> …`).
+pub fn fixture() -> Command {
+    let mut path = PathBuf::from(std::env::current_exe().unwrap());
+    // target/<profile>/deps/<test> → target/<profile>/fixture
+    path.pop();
+    path.pop();
+    path.push("fixture");
+    assert!(path.exists(), "{} is not built", path.display());
+    Command::new(path)
+}
+
+/// A TCP port of 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A child that is killed when the test ends, by its own pid.
+pub struct Guard {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Guard {
+    /// Starts it with its output piped, for [`Self::line`].
+    #[track_caller]
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = child.stdout.take().map(BufReader::new);
+        Self { child, stdout }
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line it prints, without the newline; empty when it has ended.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        if let Some(stdout) = &mut self.stdout {
+            stdout.read_line(&mut line).unwrap();
+        }
+        line.trim_end().to_owned()
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

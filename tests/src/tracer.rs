@@ -1,0 +1,237 @@
+//! A running tracer: `tracer watch --json`, its findings as they come.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The tracer to test: `$TRACER_BIN`, else the newest build in the workspace.
+#[track_caller]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("TRACER_BIN") {
+        return path.into();
+    }
+    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let built = ["release", "debug"].map(|profile| target.join(profile).join("tracer"));
+    let newest = built
+        .into_iter()
+        .filter(|path| path.exists())
+        .max_by_key(|path| path.metadata().and_then(|file| file.modified()).ok());
+    newest.expect("no tracer is built: run `cargo build -p tracer`, or set TRACER_BIN")
+}
+
+/// A tracer that watches. Dropping it kills it.
+pub struct Tracer {
+    child: Child,
+    lines: Receiver<String>,
+    stderr: Option<JoinHandle<String>>,
+    seen: Vec<Value>,
+    _config: Option<tempfile::NamedTempFile>,
+}
+
+/// What is left of a tracer.
+#[derive(Debug)]
+pub struct Ended {
+    /// All findings, `start` to `end`.
+    pub findings: Vec<Value>,
+    /// How it exited.
+    pub status: ExitStatus,
+    /// What it said on standard error.
+    pub stderr: String,
+}
+
+impl Tracer {
+    /// Starts `tracer watch --json` and waits until its hooks are armed.
+    #[track_caller]
+    pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
+        super::need_root();
+        let mut child = Command::new(binary())
+            .args(["watch", "--json"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tracer could not be started");
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stdout.lines() {
+                let Ok(line) = line else { break };
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let stderr = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut tracer = Self {
+            child,
+            lines,
+            stderr: Some(stderr),
+            seen: Vec::new(),
+            _config: None,
+        };
+        tracer.wait_for("start", Duration::from_secs(20), |f| f["kind"] == "start");
+        tracer
+    }
+
+    /// The same with `[[service]]` rules: pairs of a name and a regex for the command line.
+    #[track_caller]
+    pub fn start_naming(services: &[(&str, &str)], args: &[&str]) -> Self {
+        let mut text = String::new();
+        for (name, cmdline) in services {
+            writeln!(
+                text,
+                "[[service]]\nname = {name:?}\ncmdline = {cmdline:?}\n"
+            )
+            .unwrap();
+        }
+        let config = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        std::fs::write(config.path(), text).unwrap();
+        let mut all = vec!["--config".as_ref(), config.path().as_os_str()];
+        all.extend(args.iter().map(AsRef::<OsStr>::as_ref));
+        let mut tracer = Self::start(all);
+        tracer._config = Some(config);
+        tracer
+    }
+
+    /// Pid of the tracer.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The `start` finding.
+    pub fn start_finding(&self) -> &Value {
+        &self.seen[0]
+    }
+
+    /// The first finding, seen already or to come, that fits. Fails the test after `limit`,
+    /// printing what was seen instead.
+    #[track_caller]
+    pub fn wait_for(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Value {
+        if let Some(found) = self.seen.iter().find(|finding| fits(finding)) {
+            return found.clone();
+        }
+        let until = Instant::now() + limit;
+        loop {
+            match self.next(until) {
+                Ok(finding) if fits(&finding) => return finding,
+                Ok(_) => {}
+                Err(why) => self.give_up(what, limit, why),
+            }
+        }
+    }
+
+    /// All findings of the next `time`, and those before.
+    pub fn watch_for(&mut self, time: Duration) -> &[Value] {
+        let until = Instant::now() + time;
+        while self.next(until).is_ok() {}
+        &self.seen
+    }
+
+    /// The death of `pid`. Five seconds are plenty.
+    #[track_caller]
+    pub fn death_of(&mut self, pid: u32) -> Value {
+        self.wait_for(&format!("death of {pid}"), Duration::from_secs(5), |f| {
+            f["kind"] == "death" && f["process"]["pid"] == pid
+        })
+    }
+
+    /// Ends it with SIGTERM and gives everything it found.
+    #[track_caller]
+    pub fn stop(mut self) -> Ended {
+        self.signal(rustix::process::Signal::TERM);
+        self.finish()
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for it to end by itself.
+    #[track_caller]
+    pub fn finish(&mut self) -> Ended {
+        let limit = Duration::from_secs(20);
+        let until = Instant::now() + limit;
+        loop {
+            match self.next(until) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(why) => self.give_up("the tracer's end", limit, why),
+            }
+        }
+        Ended {
+            findings: std::mem::take(&mut self.seen),
+            status: self.child.wait().unwrap(),
+            stderr: self
+                .stderr
+                .take()
+                .map_or_else(String::new, |it| it.join().unwrap()),
+        }
+    }
+
+    fn next(&mut self, until: Instant) -> Result<Value, RecvTimeoutError> {
+        let left = until.saturating_duration_since(Instant::now());
+        let line = self.lines.recv_timeout(left)?;
+        let finding: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("not a line of JSON ({error}): {line}"));
+        assert_eq!(finding["v"], 1, "{line}");
+        self.seen.push(finding.clone());
+        Ok(finding)
+    }
+
+    #[track_caller]
+    fn give_up(&mut self, what: &str, limit: Duration, why: RecvTimeoutError) -> ! {
+        let mut text = String::new();
+        for finding in &self.seen {
+            writeln!(text, "  {finding}").unwrap();
+        }
+        if why == RecvTimeoutError::Disconnected {
+            let stderr = self.stderr.take().map(|it| it.join().unwrap());
+            writeln!(text, "  it has ended: {}", stderr.unwrap_or_default()).unwrap();
+        }
+        panic!("not seen within {limit:?}: {what}. Seen:\n{text}");
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the tracer to its end: status, standard output, standard error.
+#[track_caller]
+pub fn ended<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (ExitStatus, String, String) {
+    let output = Command::new(binary())
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the tracer could not be started");
+    (
+        output.status,
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
