@@ -138,6 +138,9 @@ const INTERPRETERS: [Interpreter; 11] = [
     },
 ];
 
+/// Shells that run scripts, all with the syntax of `sh`.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "ksh"];
+
 /// Scripts that are many programs, told apart by their first word.
 const MULTIPLE: [&str; 22] = [
     "artisan",
@@ -176,7 +179,8 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
                 name.push_str(part);
             }
         }
-        let evidence = format!("command line {:?}", shown(&candidate.facts.args));
+        // Not the whole command line: it may hold secrets.
+        let evidence = format!("script {} run by {}", script.target, script.interpreter);
         return named(&within(&name, place.as_deref()), Manager::Script, &evidence);
     }
     let title = rewritten_title(candidate)?;
@@ -198,10 +202,31 @@ pub(super) fn of<'a>(candidate: &Candidate<'a>) -> Option<Script<'a>> {
             .then(|| interpreter(&candidate.program()))
             .flatten()
     })?;
-    parse(interpreter, &args[1..])
+    let mut script = parse(interpreter, &args[1..])?;
+    if let Some(shell) = SHELLS.iter().find(|shell| **shell == basename(first)) {
+        script.interpreter = shell;
+    }
+    Some(script)
+}
+
+/// Whether a service of this name is a shell's script.
+pub(super) fn is_of_shell(name: &str) -> bool {
+    name.split(' ')
+        .next()
+        .is_some_and(|first| SHELLS.contains(&first))
 }
 
 impl Script<'_> {
+    /// Whether this argument is the script.
+    pub(super) fn runs(&self, arg: &str) -> bool {
+        self.target == arg
+    }
+
+    /// Whether a shell runs it.
+    pub(super) fn is_shells(&self) -> bool {
+        SHELLS.contains(&self.interpreter)
+    }
+
     /// Whether the script's path begins with `prefix`; what follows it.
     pub(super) fn below(&self, prefix: &str) -> Option<&str> {
         self.target.strip_prefix(prefix).filter(|_| self.is_file)
@@ -243,7 +268,7 @@ fn interpreter(program: &str) -> Option<&'static Interpreter> {
         "node" | "nodejs" => "node",
         "python" | "pypy" => "python3",
         "ruby" | "jruby" => "ruby",
-        "sh" | "bash" | "dash" | "zsh" | "ash" | "ksh" => "sh",
+        shell if SHELLS.contains(&shell) => "sh",
         "lua" | "luajit" => "lua",
         "php" | "php-cli" | "php-cgi" => "php",
         other => other,
@@ -267,9 +292,10 @@ fn parse<'a>(interpreter: &'static Interpreter, args: &'a [Box<str>]) -> Option<
             return None;
         }
         match (interpreter.name, arg) {
-            ("python3", "-m") => return script(args.next()?, false, "-m"),
+            ("python3", "-m") | ("java", "-m" | "--module") => {
+                return script(args.next()?, false, "-m");
+            }
             ("java", "-jar") => return script(args.next()?, true, "-jar"),
-            ("java", "-m" | "--module") => return script(args.next()?, false, "-m"),
             ("php", "-S" | "--server") => return script(args.next()?, false, "-S"),
             ("php", "-f" | "--file") => return script(args.next()?, true, ""),
             _ => {}
@@ -308,13 +334,4 @@ fn within(name: &str, place: Option<&str>) -> String {
         Some(place) if !place.is_empty() => format!("{name} in {place}"),
         _ => name.to_owned(),
     }
-}
-
-/// The arguments that tell; a command line may be long and may hold secrets further on.
-fn shown(args: &[Box<str>]) -> String {
-    args.iter()
-        .take(4)
-        .map(|arg| &**arg)
-        .collect::<Vec<_>>()
-        .join(" ")
 }
