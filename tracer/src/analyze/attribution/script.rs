@@ -142,7 +142,7 @@ const INTERPRETERS: [Interpreter; 11] = [
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "ksh"];
 
 /// Scripts that are many programs, told apart by their first word.
-const MULTIPLE: [&str; 22] = [
+const MULTIPLE: [&str; 14] = [
     "artisan",
     "console",
     "manage.py",
@@ -151,14 +151,6 @@ const MULTIPLE: [&str; 22] = [
     "think",
     "wp",
     "wp-cli.phar",
-    "npm",
-    "npm-cli.js",
-    "npx",
-    "npx-cli.js",
-    "yarn",
-    "yarn.js",
-    "pnpm",
-    "pnpm.cjs",
     "rails",
     "rake",
     "bundle",
@@ -167,9 +159,25 @@ const MULTIPLE: [&str; 22] = [
     "nest",
 ];
 
+/// Package managers that run a project's scripts. They show themselves as `npm run start` once they
+/// run, so that is how they are called from the start.
+const RUNNERS: [(&str, &str); 8] = [
+    ("npm", "npm"),
+    ("npm-cli.js", "npm"),
+    ("npx", "npx"),
+    ("npx-cli.js", "npx"),
+    ("yarn", "yarn"),
+    ("yarn.js", "yarn"),
+    ("pnpm", "pnpm"),
+    ("pnpm.cjs", "pnpm"),
+];
+
 /// The script with its directory.
 pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let cwd = candidate.facts.cwd.as_deref();
+    if let Some((name, evidence)) = runner(candidate) {
+        return named(&within(&name, cwd), Manager::Script, &evidence);
+    }
     if let Some(script) = of(candidate) {
         let (place, target) = script.placed(cwd);
         let mut name = script.interpreter.to_owned();
@@ -233,7 +241,7 @@ impl Script<'_> {
     }
 
     /// The directory to show, and the script relative to it. An absolute script outside of the
-    /// working directory is shown in its own.
+    /// working directory is shown in its own, unless that tells nothing.
     fn placed<'b>(&'b self, cwd: Option<&'b str>) -> (Option<Cow<'b, str>>, Cow<'b, str>) {
         let as_is = (cwd.map(Cow::from), Cow::from(self.target));
         if !self.is_file {
@@ -250,6 +258,14 @@ impl Script<'_> {
             return (Some(cwd.into()), rest.into());
         }
         match absolute.rsplit_once('/') {
+            // An installed program, used on the working directory.
+            Some((directory, file))
+                if matches!(directory, "bin" | "usr/bin" | "usr/local/bin")
+                    && !file.is_empty()
+                    && cwd.is_some_and(|cwd| cwd.len() > 1) =>
+            {
+                (as_is.0, file.into())
+            }
             Some((directory, file)) if !file.is_empty() => {
                 (Some(format!("/{directory}").into()), file.into())
             }
@@ -315,6 +331,28 @@ fn parse<'a>(interpreter: &'static Interpreter, args: &'a [Box<str>]) -> Option<
         }
     }
     None
+}
+
+/// What a package manager runs, by its arguments or its title, and the evidence.
+fn runner(candidate: &Candidate<'_>) -> Option<(String, String)> {
+    let args = &candidate.facts.args;
+    let mut words: Vec<&str> = match of(candidate) {
+        Some(script) => {
+            let at = args.iter().position(|arg| script.runs(arg))?;
+            args[at..].iter().map(|arg| &**arg).collect()
+        }
+        None => rewritten_title(candidate)?.split_whitespace().collect(),
+    };
+    let first = basename(words.first()?);
+    words[0] = RUNNERS.iter().find(|(program, _)| *program == first)?.1;
+    let told: Vec<&str> = words
+        .into_iter()
+        .filter(|word| !word.is_empty() && !word.starts_with('-'))
+        .take(3)
+        .collect();
+    let name = told.join(" ");
+    let evidence = format!("command {name}");
+    Some((name, evidence))
 }
 
 /// The title that a script gave its process in place of its arguments.

@@ -168,6 +168,10 @@ scripts
 - | /root/.bun/bin/bun | bun run server.ts | /srv | - | process:bash => bun server.ts in /srv | script
 - | /usr/bin/bash | /bin/bash ./deploy.sh | /root | - | process:bash => bash deploy.sh in /root | script
 - | comm:node | node worker.js | - | - | process:bash => node worker.js | script
+- | comm:node | node /usr/bin/npm run start | /var/www/app | - | process:bash => npm run start in /var/www/app | script
+- | /usr/bin/node | =npm run start --silent | /var/www/app | - | process:bash => npm run start in /var/www/app | script
+- | /usr/bin/node | node /usr/lib/node_modules/npm/bin/npm-cli.js --silent start | /srv | - | process:bash => npm start in /srv | script
+- | /usr/bin/node | node /usr/local/bin/serve -s build | /srv | - | process:bash => node serve in /srv | script
 children
 - | /usr/bin/dash | sh -c convert a.png | /var/www/app | - | script:node worker.js in /var/www/app => node worker.js in /var/www/app | script
 - | /usr/bin/grep | grep x | /var/www/app | - | script:node worker.js in /var/www/app => node worker.js in /var/www/app | script
