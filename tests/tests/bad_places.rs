@@ -156,7 +156,11 @@ fn a_broken_configuration_is_named_with_file_and_line() {
             3,
             &["cmdlin", "cmdline"],
         ),
-        ("[[service]]\nname = \"a\"\ncmdline = \"(x\"\n", 3, &["(x"]),
+        (
+            "[[service]]\nname = \"a\"\ncmdline = \"(x\"\n",
+            3,
+            &["cmdline", "regular expression"],
+        ),
         ("[[service]]\nname = 5\nexe = \"x\"\n", 2, &["name"]),
         (
             "[[service]]\nname = \"a\"\nport = 70000\n",

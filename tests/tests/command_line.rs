@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tracer_tests::{Guard, Tracer, ended, need_root};
 
-/// A program of a name that no other test uses, so that `--service` finds it and nothing else.
+/// A program that no other test uses; `tracer.toml` names its service after it.
 struct Named {
     directory: tempfile::TempDir,
     name: String,
@@ -31,6 +31,12 @@ impl Named {
 
     fn shell(&self, script: &str) -> Guard {
         Guard::spawn(Command::new(self.path()).args(["-c", script]))
+    }
+
+    /// Watches this service only.
+    fn watch(&self, args: &[&str]) -> Tracer {
+        let all = [&["--all", "--service", &self.name], args].concat();
+        Tracer::start_naming(&[(&self.name, &self.name)], &all)
     }
 }
 
@@ -92,13 +98,7 @@ fn it_stops_by_itself_after_the_given_time() {
 #[test]
 fn a_finding_of_a_fail_on_kind_exits_with_3() {
     let program = Named::new("failon");
-    let mut tracer = Tracer::start([
-        "--all",
-        "--service",
-        &program.name,
-        "--fail-on",
-        "oom,death",
-    ]);
+    let mut tracer = program.watch(&["--fail-on", "oom,death"]);
     let mut child = program.shell("exit 7");
     child.wait();
     let death = tracer.death_of(child.pid());
@@ -110,7 +110,7 @@ fn a_finding_of_a_fail_on_kind_exits_with_3() {
 #[test]
 fn a_clean_exit_or_another_service_is_no_failure() {
     let [program, other] = [Named::new("clean"), Named::new("other")];
-    let mut tracer = Tracer::start(["--all", "--service", &program.name, "--fail-on", "death"]);
+    let mut tracer = program.watch(&["--fail-on", "death"]);
     other.shell("exit 7").wait();
     let mut child = program.shell("exit 0");
     child.wait();
@@ -249,12 +249,9 @@ fn doctor_finds_that_the_main_job_can_be_done_here() {
 }
 
 #[test]
-fn the_demo_sees_every_step_behind_its_own_proxy() {
+fn the_demo_sees_every_step_behind_its_own_proxy_and_behind_nginx() {
+    // One after the other: both name their worker alike.
     demo(&["--builtin-proxy"]);
-}
-
-#[test]
-fn the_demo_sees_every_step_behind_nginx() {
     demo(&[]);
 }
 
