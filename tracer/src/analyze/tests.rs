@@ -213,8 +213,8 @@ fn an_outage_is_told_from_the_oom_kill_to_the_listeners_return() {
             Kind::Oom,
             Kind::Death,
             Kind::Incident,
-            Kind::ListenerDown,
             Kind::ConnectionCut,
+            Kind::ListenerDown,
             Kind::ConnectFailed,
             Kind::ConnectFailed,
             Kind::ListenerUp,
@@ -392,11 +392,7 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
     assert_eq!(counts, [1, 4]);
     assert_eq!(
         kinds(&findings)[5..],
-        [
-            Kind::ConnectFailed,
-            Kind::ListenerUp,
-            Kind::Incident
-        ]
+        [Kind::ConnectFailed, Kind::ListenerUp, Kind::Incident]
     );
 }
 
