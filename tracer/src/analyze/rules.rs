@@ -106,7 +106,7 @@ impl Rules {
                 let message = expected("service rules as `[[service]]`", value.get_ref());
                 return Err((value.span(), message));
             };
-            for table in tables.iter() {
+            for table in tables {
                 let DeValue::Table(keys) = table.get_ref() else {
                     return Err((table.span(), expected("a table", table.get_ref())));
                 };

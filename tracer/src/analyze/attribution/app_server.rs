@@ -1,7 +1,7 @@
 //! Application servers that tell what they serve: gunicorn, uWSGI, Puma, Unicorn, Sidekiq, Uvicorn,
 //! Celery.
 
-use super::{Candidate, basename, named};
+use super::{Candidate, basename, named, script};
 use crate::model::{Manager, Service};
 
 /// Names of the servers' programs, and how their services are called.
@@ -19,6 +19,9 @@ const SERVERS: [(&str, &str); 12] = [
     ("hypercorn", "hypercorn"),
     ("celery", "celery"),
 ];
+
+/// How Unicorn's titles begin.
+const UNICORNS: [&str; 3] = ["unicorn master", "unicorn worker", "unicorn_rails "];
 
 /// The server with its application: `gunicorn shop.wsgi:application in /srv/shop`.
 pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
@@ -54,9 +57,7 @@ fn by_title<'a>(candidate: &Candidate<'a>) -> Option<Found<'a>> {
         // sidekiq 6.5.1 shop [0 of 5 busy]
         let app = title.split(' ').nth(2).filter(|app| !app.starts_with('['));
         ("sidekiq", app)
-    } else if title.starts_with("unicorn master") || title.starts_with("unicorn worker") {
-        ("unicorn", None)
-    } else if title.starts_with("unicorn_rails ") {
+    } else if UNICORNS.iter().any(|start| title.starts_with(start)) {
         ("unicorn", None)
     } else if title.starts_with("uWSGI ") {
         ("uwsgi", None)
@@ -73,23 +74,20 @@ fn by_title<'a>(candidate: &Candidate<'a>) -> Option<Found<'a>> {
 }
 
 fn by_arguments<'a>(candidate: &Candidate<'a>) -> Option<Found<'a>> {
-    // The server is the program, its script, or python's `-m`.
+    // The server is the program, its script or module, or what Bundler executes.
     let args = &candidate.facts.args;
-    let (at, server) = args
-        .iter()
-        .take(4)
-        .enumerate()
-        .find_map(|(at, arg)| {
-            let name = basename(arg);
-            let known = SERVERS.iter().find(|(program, _)| *program == name)?;
-            let before = args.get(at.checked_sub(1)?).map_or("", |arg| &**arg);
-            (at <= 1 || before == "-m" || before == "exec").then_some((at, known.1))
-        })
-        .or_else(|| {
-            let name = basename(args.first()?);
-            let known = SERVERS.iter().find(|(program, _)| *program == name)?;
-            Some((0, known.1))
-        })?;
+    let script = script::of(candidate);
+    let (at, server) = args.iter().take(16).enumerate().find_map(|(at, arg)| {
+        let name = basename(arg);
+        let (_, server) = SERVERS.iter().find(|(program, _)| *program == name)?;
+        let runs = match at.checked_sub(1) {
+            None => true,
+            Some(before) => {
+                &*args[before] == "exec" || script.as_ref().is_some_and(|script| script.runs(arg))
+            }
+        };
+        runs.then_some((at, *server))
+    })?;
     let rest = || args.iter().skip(at + 1).map(|arg| &**arg);
     let app = match server {
         "celery" => after(rest(), &["-A", "--app"]),
@@ -97,12 +95,11 @@ fn by_arguments<'a>(candidate: &Candidate<'a>) -> Option<Found<'a>> {
             rest(),
             &["--ini", "-i", "--yaml", "--emperor", "--module", "-w"],
         )
-        .or_else(|| rest().find(|arg| arg.ends_with(".ini")))
+        .or_else(|| rest().find(|arg| arg.strip_suffix(".ini").is_some()))
         .map(stem),
         _ => rest().find(|arg| is_application(arg)),
     };
-    let command: Vec<_> = args.iter().take(at + 3).map(|arg| &**arg).collect();
-    Some((server, app, format!("command line {:?}", command.join(" "))))
+    Some((server, app, format!("command {}", args[at])))
 }
 
 /// The last `[…]` of a title.

@@ -1,12 +1,13 @@
 //! Children belong to their parent's service when they have no better evidence of their own:
 //! helpers that a service runs are part of it, what a person types into a shell is not.
 
-use super::{Candidate, container, pm2, systemd};
+use super::{Candidate, container, pm2, script, systemd};
 use crate::model::{Manager, Service};
 
 /// Programs that start what isn't theirs: shells and what people start shells with, service
 /// managers, container engines, build tools and test runners.
-const STARTERS: [&str; 74] = [
+const STARTERS: [&str; 83] = [
+    "SCREEN",
     "agetty",
     "anacron",
     "ash",
@@ -18,9 +19,6 @@ const STARTERS: [&str; 74] = [
     "cargo",
     "conmon",
     "containerd",
-    "containerd-shim",
-    "containerd-shim-runc-v1",
-    "containerd-shim-runc-v2",
     "cron",
     "crond",
     "crun",
@@ -28,14 +26,15 @@ const STARTERS: [&str; 74] = [
     "dash",
     "dbus-broker",
     "dbus-daemon",
+    "doas",
     "docker",
     "docker-init",
     "dockerd",
-    "doas",
     "dropbear",
     "dumb-init",
     "elvish",
     "env",
+    "expect",
     "fish",
     "gdb",
     "getty",
@@ -48,11 +47,15 @@ const STARTERS: [&str; 74] = [
     "make",
     "mksh",
     "monit",
+    "mosh-server",
+    "nerdctl",
     "ninja",
+    "nix",
     "nohup",
     "nu",
     "nushell",
     "openrc",
+    "perf",
     "pid1",
     "podman",
     "pytest",
@@ -61,30 +64,38 @@ const STARTERS: [&str; 74] = [
     "runit",
     "runsv",
     "runsvdir",
+    "runuser",
     "s6-supervise",
     "s6-svscan",
     "screen",
+    "script",
     "setsid",
     "sh",
     "sshd",
+    "start-stop-daemon",
     "strace",
     "su",
     "sudo",
     "supervisord",
     "systemd",
     "systemd-executor",
+    "systemd-run",
     "tcsh",
     "time",
     "timeout",
     "tini",
     "tmux",
+    "tracer",
+    "ttyd",
     "watch",
     "xargs",
     "zsh",
 ];
 
-/// The service of a parent that tracer.toml names, while the child stays in its cgroup.
-pub(super) fn from_rule(candidate: &Candidate<'_>) -> Option<Service> {
+/// The service of a parent that tracer.toml names: inside of its container, being in that is no
+/// evidence of its own.
+pub(super) fn within_container(candidate: &Candidate<'_>) -> Option<Service> {
+    container::id(candidate.facts.cgroup_path.as_deref()?)?;
     candidate
         .parent
         .filter(|parent| parent.manager == Manager::Config && stays(candidate))
@@ -99,7 +110,7 @@ pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
         .filter(|parent| {
             matches!(
                 parent.manager,
-                Manager::Supervisor | Manager::Pm2 | Manager::PhpFpm
+                Manager::Config | Manager::Supervisor | Manager::Pm2 | Manager::PhpFpm
             ) && stays(candidate)
                 && !starts_others(parent)
         })
@@ -108,10 +119,17 @@ pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
 
 /// The service of any parent that doesn't start what isn't its own.
 pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
-    candidate
-        .parent
-        .filter(|parent| !starts_others(parent))
-        .cloned()
+    let parent = candidate.parent.filter(|parent| !starts_others(parent))?;
+    let is_own = match parent.manager {
+        // Its cgroup would have told; a known one says that the child has left.
+        Manager::Systemd | Manager::Container => candidate.facts.cgroup_path.is_some(),
+        // What a start script starts is more telling than the start script.
+        Manager::Script if script::is_of_shell(&parent.name) => {
+            script::of(candidate).is_some_and(|script| !script.is_shells())
+        }
+        _ => false,
+    };
+    (!is_own).then(|| parent.clone())
 }
 
 /// Whether the process is in its parent's cgroup as far as is known.
@@ -130,21 +148,28 @@ fn stays(candidate: &Candidate<'_>) -> bool {
 fn starts_others(parent: &Service) -> bool {
     match parent.manager {
         Manager::Process => {
+            // `tmux: server`, `-bash`
             let program = parent.name.trim_start_matches('-');
-            // `tmux: server`, `sshd-session`, `SCREEN`
             let program = program.split([':', ' ']).next().unwrap_or(program);
             STARTERS.contains(&program)
                 || program.starts_with("sshd-")
                 || program.starts_with("containerd-shim")
-                || program == "SCREEN"
+                || is_test(program)
         }
+        // `python3 supervisord in /usr/bin`
+        Manager::Script => parent
+            .name
+            .split(' ')
+            .any(|word| matches!(word, "supervisord" | "BT-Panel" | "BT-Task" | "pytest")),
         Manager::Pm2 => &*parent.name == pm2::DAEMON,
-        Manager::Systemd => {
-            systemd::starts_sessions(&parent.name)
-                || parent.name.starts_with("supervisor")
-                || parent.name.starts_with("docker.")
-                || parent.name.starts_with("containerd.")
-        }
+        Manager::Systemd => systemd::starts_sessions(&parent.name),
         _ => false,
     }
+}
+
+/// Whether a program is a test binary as cargo names them: `outage-0123456789abcdef`.
+fn is_test(program: &str) -> bool {
+    program
+        .rsplit_once('-')
+        .is_some_and(|(_, hash)| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
 }

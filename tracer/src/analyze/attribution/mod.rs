@@ -63,7 +63,7 @@ pub fn attribute(candidate: &Candidate<'_>, rules: &Rules) -> Attribution {
 
 fn service(candidate: &Candidate<'_>, rules: &Rules) -> Service {
     config::service(candidate, rules)
-        .or_else(|| inherit::from_rule(candidate))
+        .or_else(|| inherit::within_container(candidate))
         .or_else(|| container::service(candidate))
         .or_else(|| supervisor::service(candidate))
         .or_else(|| pm2::service(candidate))

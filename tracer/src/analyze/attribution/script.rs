@@ -138,8 +138,11 @@ const INTERPRETERS: [Interpreter; 11] = [
     },
 ];
 
+/// Shells that run scripts, all with the syntax of `sh`.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "ksh"];
+
 /// Scripts that are many programs, told apart by their first word.
-const MULTIPLE: [&str; 22] = [
+const MULTIPLE: [&str; 14] = [
     "artisan",
     "console",
     "manage.py",
@@ -148,14 +151,6 @@ const MULTIPLE: [&str; 22] = [
     "think",
     "wp",
     "wp-cli.phar",
-    "npm",
-    "npm-cli.js",
-    "npx",
-    "npx-cli.js",
-    "yarn",
-    "yarn.js",
-    "pnpm",
-    "pnpm.cjs",
     "rails",
     "rake",
     "bundle",
@@ -164,9 +159,25 @@ const MULTIPLE: [&str; 22] = [
     "nest",
 ];
 
+/// Package managers that run a project's scripts. They show themselves as `npm run start` once they
+/// run, so that is how they are called from the start.
+const RUNNERS: [(&str, &str); 8] = [
+    ("npm", "npm"),
+    ("npm-cli.js", "npm"),
+    ("npx", "npx"),
+    ("npx-cli.js", "npx"),
+    ("yarn", "yarn"),
+    ("yarn.js", "yarn"),
+    ("pnpm", "pnpm"),
+    ("pnpm.cjs", "pnpm"),
+];
+
 /// The script with its directory.
 pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let cwd = candidate.facts.cwd.as_deref();
+    if let Some((name, evidence)) = runner(candidate) {
+        return named(&within(&name, cwd), Manager::Script, &evidence);
+    }
     if let Some(script) = of(candidate) {
         let (place, target) = script.placed(cwd);
         let mut name = script.interpreter.to_owned();
@@ -176,7 +187,8 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
                 name.push_str(part);
             }
         }
-        let evidence = format!("command line {:?}", shown(&candidate.facts.args));
+        // Not the whole command line: it may hold secrets.
+        let evidence = format!("script {} run by {}", script.target, script.interpreter);
         return named(&within(&name, place.as_deref()), Manager::Script, &evidence);
     }
     let title = rewritten_title(candidate)?;
@@ -198,17 +210,38 @@ pub(super) fn of<'a>(candidate: &Candidate<'a>) -> Option<Script<'a>> {
             .then(|| interpreter(&candidate.program()))
             .flatten()
     })?;
-    parse(interpreter, &args[1..])
+    let mut script = parse(interpreter, &args[1..])?;
+    if let Some(shell) = SHELLS.iter().find(|shell| **shell == basename(first)) {
+        script.interpreter = shell;
+    }
+    Some(script)
+}
+
+/// Whether a service of this name is a shell's script.
+pub(super) fn is_of_shell(name: &str) -> bool {
+    name.split(' ')
+        .next()
+        .is_some_and(|first| SHELLS.contains(&first))
 }
 
 impl Script<'_> {
+    /// Whether this argument is the script.
+    pub(super) fn runs(&self, arg: &str) -> bool {
+        self.target == arg
+    }
+
+    /// Whether a shell runs it.
+    pub(super) fn is_shells(&self) -> bool {
+        SHELLS.contains(&self.interpreter)
+    }
+
     /// Whether the script's path begins with `prefix`; what follows it.
     pub(super) fn below(&self, prefix: &str) -> Option<&str> {
         self.target.strip_prefix(prefix).filter(|_| self.is_file)
     }
 
     /// The directory to show, and the script relative to it. An absolute script outside of the
-    /// working directory is shown in its own.
+    /// working directory is shown in its own, unless that tells nothing.
     fn placed<'b>(&'b self, cwd: Option<&'b str>) -> (Option<Cow<'b, str>>, Cow<'b, str>) {
         let as_is = (cwd.map(Cow::from), Cow::from(self.target));
         if !self.is_file {
@@ -225,6 +258,14 @@ impl Script<'_> {
             return (Some(cwd.into()), rest.into());
         }
         match absolute.rsplit_once('/') {
+            // An installed program, used on the working directory.
+            Some((directory, file))
+                if matches!(directory, "bin" | "usr/bin" | "usr/local/bin")
+                    && !file.is_empty()
+                    && cwd.is_some_and(|cwd| cwd.len() > 1) =>
+            {
+                (as_is.0, file.into())
+            }
             Some((directory, file)) if !file.is_empty() => {
                 (Some(format!("/{directory}").into()), file.into())
             }
@@ -243,7 +284,7 @@ fn interpreter(program: &str) -> Option<&'static Interpreter> {
         "node" | "nodejs" => "node",
         "python" | "pypy" => "python3",
         "ruby" | "jruby" => "ruby",
-        "sh" | "bash" | "dash" | "zsh" | "ash" | "ksh" => "sh",
+        shell if SHELLS.contains(&shell) => "sh",
         "lua" | "luajit" => "lua",
         "php" | "php-cli" | "php-cgi" => "php",
         other => other,
@@ -267,9 +308,10 @@ fn parse<'a>(interpreter: &'static Interpreter, args: &'a [Box<str>]) -> Option<
             return None;
         }
         match (interpreter.name, arg) {
-            ("python3", "-m") => return script(args.next()?, false, "-m"),
+            ("python3", "-m") | ("java", "-m" | "--module") => {
+                return script(args.next()?, false, "-m");
+            }
             ("java", "-jar") => return script(args.next()?, true, "-jar"),
-            ("java", "-m" | "--module") => return script(args.next()?, false, "-m"),
             ("php", "-S" | "--server") => return script(args.next()?, false, "-S"),
             ("php", "-f" | "--file") => return script(args.next()?, true, ""),
             _ => {}
@@ -291,6 +333,28 @@ fn parse<'a>(interpreter: &'static Interpreter, args: &'a [Box<str>]) -> Option<
     None
 }
 
+/// What a package manager runs, by its arguments or its title, and the evidence.
+fn runner(candidate: &Candidate<'_>) -> Option<(String, String)> {
+    let args = &candidate.facts.args;
+    let mut words: Vec<&str> = match of(candidate) {
+        Some(script) => {
+            let at = args.iter().position(|arg| script.runs(arg))?;
+            args[at..].iter().map(|arg| &**arg).collect()
+        }
+        None => rewritten_title(candidate)?.split_whitespace().collect(),
+    };
+    let first = basename(words.first()?);
+    words[0] = RUNNERS.iter().find(|(program, _)| *program == first)?.1;
+    let told: Vec<&str> = words
+        .into_iter()
+        .filter(|word| !word.is_empty() && !word.starts_with('-'))
+        .take(3)
+        .collect();
+    let name = told.join(" ");
+    let evidence = format!("command {name}");
+    Some((name, evidence))
+}
+
 /// The title that a script gave its process in place of its arguments.
 fn rewritten_title<'a>(candidate: &Candidate<'a>) -> Option<&'a str> {
     let [only] = &*candidate.facts.args else {
@@ -308,13 +372,4 @@ fn within(name: &str, place: Option<&str>) -> String {
         Some(place) if !place.is_empty() => format!("{name} in {place}"),
         _ => name.to_owned(),
     }
-}
-
-/// The arguments that tell; a command line may be long and may hold secrets further on.
-fn shown(args: &[Box<str>]) -> String {
-    args.iter()
-        .take(4)
-        .map(|arg| &**arg)
-        .collect::<Vec<_>>()
-        .join(" ")
 }

@@ -49,7 +49,7 @@ pub(super) fn parse(path: &str) -> Option<Unit<'_>> {
                 name: segment,
                 user,
             });
-        } else if segment.ends_with(".scope") {
+        } else if segment.strip_suffix(".scope").is_some() {
             return is_started(segment, path, user.is_some()).then_some(Unit {
                 name: segment,
                 user,

@@ -2,7 +2,7 @@
 //! headings. The fields are explained at [`super::Row::parse`].
 
 /// `cgroup | executable | arguments | directory | environment | parent => name | manager | role`.
-pub(super) const ROWS: &str = r#"
+pub(super) const ROWS: &str = r"
 system units, cgroup v2: Ubuntu 22.04, 24.04, Debian 12, RHEL 9
 /system.slice/api.service | /usr/bin/node | /usr/bin/node server.js | /srv/api | - | process:systemd => api.service | systemd
 /system.slice/nginx.service | /usr/sbin/nginx | =nginx: master process /usr/sbin/nginx -g daemon on; master_process on; | / | - | process:systemd => nginx.service | systemd | nginx
@@ -166,8 +166,12 @@ scripts
 - | /usr/bin/perl | /usr/bin/perl -w /usr/local/bin/watchd | / | - | process:systemd => perl watchd in /usr/local/bin | script
 - | /usr/bin/dotnet | dotnet Shop.dll | /srv/shop | - | process:bash => dotnet Shop.dll in /srv/shop | script
 - | /root/.bun/bin/bun | bun run server.ts | /srv | - | process:bash => bun server.ts in /srv | script
-- | /usr/bin/bash | /bin/bash ./deploy.sh | /root | - | process:bash => sh deploy.sh in /root | script
+- | /usr/bin/bash | /bin/bash ./deploy.sh | /root | - | process:bash => bash deploy.sh in /root | script
 - | comm:node | node worker.js | - | - | process:bash => node worker.js | script
+- | comm:node | node /usr/bin/npm run start | /var/www/app | - | process:bash => npm run start in /var/www/app | script
+- | /usr/bin/node | =npm run start --silent | /var/www/app | - | process:bash => npm run start in /var/www/app | script
+- | /usr/bin/node | node /usr/lib/node_modules/npm/bin/npm-cli.js --silent start | /srv | - | process:bash => npm start in /srv | script
+- | /usr/bin/node | node /usr/local/bin/serve -s build | /srv | - | process:bash => node serve in /srv | script
 children
 - | /usr/bin/dash | sh -c convert a.png | /var/www/app | - | script:node worker.js in /var/www/app => node worker.js in /var/www/app | script
 - | /usr/bin/grep | grep x | /var/www/app | - | script:node worker.js in /var/www/app => node worker.js in /var/www/app | script
@@ -181,4 +185,15 @@ children
 /system.slice/api.service | /usr/bin/git | git gc | / | - | config:shop => shop | config
 /docker/{A} | /usr/bin/git | git gc | / | - | config:shop => shop | config
 - | comm:git | - | - | - | config:shop => shop | config
-"#;
+/system.slice/supervisor.service | /usr/bin/node | node a.js | /srv | SUPERVISOR_PROCESS_NAME=web | config:my supervisor => web | supervisor
+/user.slice/user-1000.slice/user@1000.service/app.slice/vte-spawn-1.scope | /usr/bin/bash | bash | / | - | systemd:gnome-terminal-server.service (user anna) => bash | process
+- | /usr/bin/grep | grep x | / | - | systemd:api.service => api.service | systemd
+- | /usr/bin/grep | grep x | / | - | systemd:ssh.service => grep | process
+- | /usr/bin/node | node a.js | /srv | - | script:bash start.sh in /srv => node a.js in /srv | script
+- | /usr/bin/sleep | sleep 1 | /srv | - | script:bash start.sh in /srv => bash start.sh in /srv | script
+- | /usr/bin/python3 | python3 w.py | /srv | - | process:outage-0123456789abcdef => python3 w.py in /srv | script
+- | /usr/bin/redis-server | =redis-server *:6379 | / | - | script:python3 BT-Panel in /www/server/panel => redis-server | process
+- | /usr/bin/tail | tail puma | / | - | process:bash => tail | process
+- | /usr/bin/ruby3.0 | ruby /usr/bin/bundle exec sidekiq | /srv/shop | - | process:bash => sidekiq in /srv/shop | app-server
+- | /usr/bin/python3.10 | python3 -u /srv/venv/bin/gunicorn app:app | /srv/shop | - | process:bash => gunicorn app:app in /srv/shop | app-server
+";
