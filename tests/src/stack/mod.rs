@@ -17,7 +17,7 @@ pub use daemon::Daemon;
 pub use fpm::PhpFpm;
 pub use nginx::Nginx;
 pub use pm2::Pm2;
-pub use story::{Kill, Outage, outage};
+pub use story::{KILLER, Kill, Outage, kill_by_script, outage};
 pub use supervisor::Supervisor;
 
 /// From the start of an application until it listens: long enough for requests to fail.

@@ -13,7 +13,7 @@ use super::{Nginx, wait_until};
 use crate::Tracer;
 
 /// Name of the script that kills.
-const KILLER: &str = "deploy.sh";
+pub const KILLER: &str = "deploy.sh";
 
 /// How the worker comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +71,9 @@ pub fn outage(folder: &Path, nginx: &Nginx, service: &str, kill: Kill) -> Outage
     }
 }
 
-/// Runs a script whose name tells who it was.
+/// SIGKILL by a script, [`KILLER`], whose name tells who it was.
 #[track_caller]
-fn kill_by_script(folder: &Path, pid: u64) {
+pub fn kill_by_script(folder: &Path, pid: u64) {
     let script = folder.join(KILLER);
     fs::write(&script, "#!/bin/sh\nkill -KILL \"$1\"\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
