@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -141,7 +141,8 @@ fn sockets() -> Vec<(&'static str, PathBuf)> {
     if let Some(host) = std::env::var_os("DOCKER_HOST")
         && let Some(path) = host.to_str().and_then(|host| host.strip_prefix("unix://"))
     {
-        sockets.push(("docker", path.into()));
+        let podman = path.contains("podman");
+        sockets.push((if podman { "podman" } else { "docker" }, path.into()));
     }
     sockets.push(("docker", "/var/run/docker.sock".into()));
     sockets.push(("podman", "/run/podman/podman.sock".into()));
@@ -211,7 +212,8 @@ fn get(socket: &Path, path: &str) -> io::Result<Value> {
     let deadline = Instant::now() + TIMEOUT;
     let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let answer = read_until(&mut stream, deadline)?;
     let broken = || io::Error::from(io::ErrorKind::InvalidData);
     let end_of_head = answer
@@ -270,7 +272,11 @@ fn parse(engine: &str, inspected: &Value) -> Option<ContainerFacts> {
         })
         .flat_map(|(inside, outside)| {
             outside.iter().filter_map(move |binding| {
-                let ip: IpAddr = binding["HostIp"].as_str()?.parse().ok()?;
+                // Podman leaves the address empty where Docker tells 0.0.0.0.
+                let ip: IpAddr = match binding["HostIp"].as_str()? {
+                    "" => Ipv4Addr::UNSPECIFIED.into(),
+                    ip => ip.parse().ok()?,
+                };
                 let port = binding["HostPort"].as_str()?.parse().ok()?;
                 Some((SocketAddr::new(ip, port), inside))
             })
@@ -288,98 +294,4 @@ fn parse(engine: &str, inspected: &Value) -> Option<ContainerFacts> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const ID: &str = "4f1c9a7d0e2b3c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5";
-
-    #[test]
-    fn ids_are_found_in_the_paths_of_all_engines() {
-        for path in [
-            format!("/docker/{ID}"),
-            format!("/system.slice/docker-{ID}.scope"),
-            format!(
-                "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container"
-            ),
-            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope"),
-        ] {
-            assert_eq!(container_id(&path), Some(ID), "{path}");
-        }
-        for path in [
-            "/system.slice/api.service".to_owned(),
-            format!("/machine.slice/libpod-conmon-{ID}.scope"),
-            "/docker/abc".to_owned(),
-        ] {
-            assert_eq!(container_id(&path), None, "{path}");
-        }
-    }
-
-    /// What `GET /containers/<id>/json` of Docker Engine 28 answers, cut to what is used.
-    fn inspected() -> Value {
-        serde_json::json!({
-            "Id": ID,
-            "Name": "/shop-api-1",
-            "Config": { "Labels": {
-                "com.docker.compose.project": "shop",
-                "com.docker.compose.service": "api",
-            } },
-            "NetworkSettings": {
-                "Networks": { "shop_default": { "IPAddress": "172.18.0.3", "GlobalIPv6Address": "" } },
-                "Ports": {
-                    "3000/tcp": [
-                        { "HostIp": "0.0.0.0", "HostPort": "8080" },
-                        { "HostIp": "::", "HostPort": "8080" },
-                    ],
-                    "9229/tcp": null,
-                },
-            },
-        })
-    }
-
-    #[test]
-    fn an_engine_is_asked_over_its_socket() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("docker.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let len = stream.read(&mut request).unwrap();
-            let body = inspected().to_string();
-            write!(
-                stream,
-                "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{body}"
-            )
-            .unwrap();
-            String::from_utf8(request[..len].to_vec()).unwrap()
-        });
-        let facts = inspect("docker", &path, ID).unwrap();
-        assert!(
-            server
-                .join()
-                .unwrap()
-                .starts_with(&format!("GET /containers/{ID}/json HTTP/1.0\r\n"))
-        );
-        assert_eq!(&*facts.name, "shop-api-1");
-        assert_eq!(facts.compose, Some(("shop".into(), "api".into())));
-        assert_eq!(&*facts.addresses, ["172.18.0.3".parse::<IpAddr>().unwrap()]);
-        let published: Vec<_> = facts
-            .published
-            .iter()
-            .map(|(outside, inside)| format!("{outside}>{inside}"))
-            .collect();
-        assert_eq!(published, ["0.0.0.0:8080>3000", "[::]:8080>3000"]);
-    }
-
-    proptest! {
-        #[test]
-        fn any_path_and_answer_is_survived(path in ".{0,120}", body in "\\PC{0,60}") {
-            let _ = container_id(&path);
-            let _ = parse("docker", &Value::String(body));
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::thread;
 
 use procfs::net::TcpState;
-use procfs::process::{FDTarget, Process};
+use procfs::process::Process;
+use rustix::fs::{Dir, Mode, OFlags, readlinkat_raw};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -192,22 +193,49 @@ fn hold(mut wanted: HashMap<u64, Vec<ProcessKey>>, pids: &[Pid]) -> HashMap<u64,
         return wanted;
     }
     for &pid in pids {
-        let Some(start_ticks) = start_ticks(pid) else {
-            continue;
-        };
-        let key = ProcessKey { pid, start_ticks };
-        let descriptors = open(pid).and_then(|process| process.fd().ok());
-        for descriptor in descriptors.into_iter().flatten().flatten() {
-            if let FDTarget::Socket(inode) = descriptor.target
-                && let Some(holders) = wanted.get_mut(&inode)
+        // Most processes hold none: when they started is read only of those that do.
+        let mut key = None;
+        each_socket(pid, |inode| {
+            let Some(holders) = wanted.get_mut(&inode) else {
+                return;
+            };
+            if key.is_none() {
+                key = start_ticks(pid).map(|start_ticks| ProcessKey { pid, start_ticks });
+            }
+            if let Some(key) = key
                 && holders.len() < MAX_HOLDERS
                 && !holders.contains(&key)
             {
                 holders.push(key);
             }
-        }
+        });
     }
     wanted
+}
+
+/// Gives the inode of each socket that a process has open; none when it is gone or not to be looked
+/// into.
+fn each_socket(pid: Pid, mut take: impl FnMut(u64)) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(directory) = rustix::fs::open(format!("/proc/{pid}/fd"), flags, Mode::empty()) else {
+        return;
+    };
+    let Ok(mut entries) = Dir::read_from(&directory) else {
+        return;
+    };
+    // `socket:[4711]`; what is longer is something else.
+    let mut link = [0; 40];
+    while let Some(Ok(entry)) = entries.read() {
+        let target = readlinkat_raw(&directory, entry.file_name(), &mut link)
+            .ok()
+            .and_then(|len| std::str::from_utf8(link.get(..len)?).ok());
+        let inode = target
+            .and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']'))
+            .and_then(|inode| inode.parse().ok());
+        if let Some(inode) = inode {
+            take(inode);
+        }
+    }
 }
 
 fn open(pid: Pid) -> Option<Process> {

@@ -12,6 +12,7 @@ mod listeners;
 mod process;
 mod schedule;
 mod session;
+mod sight;
 mod users;
 
 use std::collections::{BTreeMap, HashSet};
@@ -79,7 +80,7 @@ pub struct Observer {
 impl Observer {
     /// What can't be opened is told by [`Self::blind`].
     pub fn new(hierarchy: Hierarchy, read_kernel_log: bool) -> Self {
-        let mut blind = Vec::new();
+        let mut blind = sight::blind_spots();
         let kernel_log = read_kernel_log.then(KernelLog::open).and_then(|log| {
             log.map_err(|error| {
                 blind.push(format!(
@@ -95,6 +96,7 @@ impl Observer {
                 hierarchy,
                 cgroups: CgroupTree::find(hierarchy),
                 users: Users::default(),
+                scratch: Vec::new(),
             },
             engines: Engines::default(),
             kernel_log,
@@ -409,56 +411,4 @@ fn push(out: &mut Vec<Observation>, what: What) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scan_finds_this_process_and_its_parents_before_it() {
-        let mut observer = Observer::new(Hierarchy::MemoryV1, true);
-        let mut out = Vec::new();
-        observer.scan(&mut out);
-        let pids: Vec<Pid> = out
-            .iter()
-            .filter_map(|observation| match &observation.what {
-                What::Process(facts) => Some(facts.task.key.pid),
-                _ => None,
-            })
-            .collect();
-        let position = |pid: Pid| pids.iter().position(|&other| other == pid);
-        let me = position(std::process::id()).unwrap();
-        let parent = position(
-            rustix::process::getppid()
-                .unwrap()
-                .as_raw_nonzero()
-                .get()
-                .cast_unsigned(),
-        );
-        assert!(parent.unwrap() < me);
-        assert!(out.iter().any(|o| matches!(&o.what, What::Cgroup { .. })));
-        assert!(out.windows(2).all(|pair| pair[0].at <= pair[1].at));
-    }
-
-    #[test]
-    fn unix_listeners_that_did_not_change_are_not_told_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut observer = Observer::new(Hierarchy::MemoryV1, false);
-        let mut out = Vec::new();
-        observer.scan(&mut out);
-        let _listener =
-            std::os::unix::net::UnixListener::bind(dir.path().join("new.sock")).unwrap();
-        out.clear();
-        observer.scan_listeners(false, &mut out);
-        let told = |out: &[Observation]| {
-            out.iter().any(|observation| match &observation.what {
-                What::ListenersScanned { listeners, .. } => listeners
-                    .iter()
-                    .any(|listener| listener.address.to_string().ends_with("new.sock")),
-                _ => false,
-            })
-        };
-        assert!(told(&out));
-        out.clear();
-        observer.scan_listeners(false, &mut out);
-        assert!(!told(&out), "{out:?}");
-    }
-}
+mod tests;

@@ -55,6 +55,8 @@ pub(super) struct ProcessReader {
     pub(super) hierarchy: Hierarchy,
     pub(super) cgroups: CgroupTree,
     pub(super) users: Users,
+    /// What was read last, kept for its room.
+    pub(super) scratch: Vec<u8>,
 }
 
 impl ProcessReader {
@@ -62,17 +64,22 @@ impl ProcessReader {
     /// or a kernel thread.
     pub(super) fn read(&mut self, pid: Pid, from_scan: bool) -> Option<ProcessFacts> {
         let process = ProcDir::open(pid)?;
-        let stat = Stat::parse(&process.bytes("stat", MAX_STAT)?)?;
+        let read = &mut self.scratch;
+        let stat = Stat::parse(process.read("stat", MAX_STAT, read)?)?;
         if stat.kernel_thread {
             return None;
         }
-        let status = process.text("status", MAX_STATUS)?;
+        let status = String::from_utf8_lossy(process.read("status", MAX_STATUS, read)?);
         let uid = number_after(&status, "Uid:")?;
-        let proc_cgroup = process.text("cgroup", MAX_CGROUP).unwrap_or_default();
+        let ns_pid = last_number_after(&status, "NSpid:").unwrap_or(pid);
+        let environ = process.read("environ", MAX_ENVIRON, read);
+        let env = environ.map(keep_environment).unwrap_or_default();
+        let cmdline = process.read("cmdline", MAX_CMDLINE, read);
+        let args = cmdline.map(split_args).unwrap_or_default();
+        let proc_cgroup = process.read("cgroup", MAX_CGROUP, read).unwrap_or_default();
+        let proc_cgroup = String::from_utf8_lossy(proc_cgroup);
         let in_tree = path_in(&proc_cgroup, self.hierarchy);
         let limit = in_tree.and_then(|path| self.cgroups.nearest_limit(path));
-        let environ = process.bytes("environ", MAX_ENVIRON).unwrap_or_default();
-        let cmdline = process.bytes("cmdline", MAX_CMDLINE).unwrap_or_default();
         Some(ProcessFacts {
             task: TaskFacts {
                 key: ProcessKey {
@@ -80,16 +87,16 @@ impl ProcessReader {
                     start_ticks: stat.start_ticks,
                 },
                 ppid: stat.ppid,
-                ns_pid: last_number_after(&status, "NSpid:").unwrap_or(pid),
+                ns_pid,
                 uid,
                 cgroup: in_tree.and_then(|path| self.cgroups.id(path)).unwrap_or(0),
                 comm: stat.comm,
             },
-            args: split_args(&cmdline),
+            args,
             exe: process.link("exe"),
             cwd: process.link("cwd"),
             cgroup_path: telling_path(&proc_cgroup).map(Into::into),
-            env: keep_environment(&environ),
+            env,
             netns: process
                 .link("ns/net")
                 .and_then(|target| netns(&target))
@@ -113,17 +120,13 @@ impl ProcDir {
         directory.ok().map(Self)
     }
 
-    /// The first `limit` bytes of a file.
-    fn bytes(&self, file: &str, limit: u64) -> Option<Vec<u8>> {
+    /// The first `limit` bytes of a file, read into `room`.
+    fn read<'a>(&self, file: &str, limit: u64, room: &'a mut Vec<u8>) -> Option<&'a [u8]> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, file, flags, Mode::empty()).ok()?;
-        let mut bytes = Vec::new();
-        File::from(file).take(limit).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
-    }
-
-    fn text(&self, file: &str, limit: u64) -> Option<String> {
-        Some(String::from_utf8_lossy(&self.bytes(file, limit)?).into_owned())
+        room.clear();
+        File::from(file).take(limit).read_to_end(room).ok()?;
+        Some(room)
     }
 
     fn link(&self, name: &str) -> Option<Box<str>> {
@@ -135,7 +138,9 @@ impl ProcDir {
 
 /// The process that the thread `tid` belongs to.
 pub(super) fn process_of(tid: Pid) -> Option<Pid> {
-    number_after(&ProcDir::open(tid)?.text("status", MAX_STATUS)?, "Tgid:")
+    let mut room = Vec::new();
+    let status = ProcDir::open(tid)?.read("status", MAX_STATUS, &mut room)?;
+    number_after(&String::from_utf8_lossy(status), "Tgid:")
 }
 
 /// Inode of the network namespace of `pid` (or `self`).
@@ -178,7 +183,7 @@ struct Stat {
 
 impl Stat {
     fn read(pid: Pid) -> Option<Self> {
-        Self::parse(&ProcDir::open(pid)?.bytes("stat", MAX_STAT)?)
+        Self::parse(ProcDir::open(pid)?.read("stat", MAX_STAT, &mut Vec::new())?)
     }
 
     /// The name stands in parentheses and may itself hold any byte, parentheses too.
@@ -264,6 +269,7 @@ mod tests {
             hierarchy: Hierarchy::MemoryV1,
             cgroups: CgroupTree::find(Hierarchy::MemoryV1),
             users: Users::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -304,10 +310,11 @@ mod tests {
     fn a_directory_held_open_never_shows_another_process() {
         let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
         let process = ProcDir::open(child.id()).unwrap();
-        assert!(process.bytes("stat", MAX_STAT).is_some());
+        let mut room = Vec::new();
+        assert!(process.read("stat", MAX_STAT, &mut room).is_some());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(process.bytes("stat", MAX_STAT), None);
+        assert_eq!(process.read("stat", MAX_STAT, &mut room), None);
         assert_eq!(process.link("exe"), None);
     }
 
