@@ -2,12 +2,11 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 /// One of the programs in `bin/` (`fixture <mode> …`).
 pub fn fixture() -> Command {
-    let mut path = PathBuf::from(std::env::current_exe().unwrap());
+    let mut path = std::env::current_exe().unwrap();
     // target/<profile>/deps/<test> → target/<profile>/fixture
     path.pop();
     path.pop();
@@ -25,20 +24,39 @@ pub fn free_port() -> u16 {
 /// A child that is killed when the test ends, by its own pid.
 pub struct Guard {
     child: Child,
+    stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Guard {
-    /// Starts it with its output piped, for [`Self::line`].
+    /// Starts it with its output piped, for [`Self::line`], and its input, for [`Self::release`].
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().map(BufReader::new);
-        Self { child, stdout }
+        let stdin = child.stdin.take();
+        Self {
+            child,
+            stdin,
+            stdout,
+        }
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    #[track_caller]
+    pub fn ready(command: &mut Command) -> Self {
+        let mut guard = Self::spawn(command);
+        assert_eq!(guard.line(), "ready", "{command:?}");
+        guard
+    }
+
+    /// Closes its standard input: a fixture that waits goes on.
+    pub fn release(&mut self) {
+        self.stdin = None;
     }
 
     /// Its pid.
@@ -63,15 +81,18 @@ impl Guard {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Lets it go on and waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
+        self.release();
         self.child.wait().unwrap()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        // Its children may wait for that.
+        self.release();
         // Fails when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
