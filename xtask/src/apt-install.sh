@@ -16,7 +16,7 @@ if [ ! -e "$policy" ]; then
 fi
 
 enabled() {
-    for unit in "$wants"/*; do
+    for unit in "$wants"/*.service; do
         if [ -L "$unit" ]; then basename "$unit"; fi
     done
 }

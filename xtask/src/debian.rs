@@ -1,13 +1,18 @@
 //! Packages of Debian and its derivatives: what there is to install, and installing it.
 
-use std::process::Command;
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::run;
 
 /// Installs packages and leaves none of their daemons running or enabled.
 const INSTALL: &str = include_str!("apt-install.sh");
+
+/// How much of apt's output is shown when it fails.
+const LINES_ON_FAILURE: usize = 40;
 
 /// Whether this system's packages are managed by apt.
 pub(crate) fn present() -> bool {
@@ -19,22 +24,41 @@ pub(crate) fn update() -> Result<()> {
     run::run(run::as_root("apt-get", &[])?.args(["update", "-q"]))
 }
 
-/// Installs `packages` (each a name or `name=version`).
+/// Installs `packages` (each a name or `name=version`). Of what apt says, only the lines that tell
+/// of an installed package are shown; when it fails, the last of all of them.
 pub(crate) fn install(packages: &[String]) -> Result<()> {
     println!(
         "  install  {} (Debian packages; their services are not started)",
         packages.join(" ")
     );
-    let status = run::as_root("sh", &[])?
+    let mut child = run::as_root("sh", &[])?
         .args(["-c", INSTALL, "apt-install"])
         .args(packages)
-        .status()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
         .context("starting apt-get")?;
-    anyhow::ensure!(
-        status.success(),
-        "apt-get could not install {}, see above",
-        packages.join(" ")
-    );
+    let stdout = child.stdout.take().context("apt-get's output")?;
+    let mut last = VecDeque::new();
+    for line in BufReader::new(stdout).lines() {
+        let line = line.context("reading apt-get's output")?;
+        if line.starts_with("Setting up ") || line.starts_with("disabling ") {
+            println!("    {line}");
+        }
+        if last.len() == LINES_ON_FAILURE {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    if !child.wait().context("waiting for apt-get")?.success() {
+        for line in last {
+            println!("    {line}");
+        }
+        bail!(
+            "apt-get could not install {}, see above",
+            packages.join(" ")
+        );
+    }
     Ok(())
 }
 

@@ -35,7 +35,8 @@ impl Connects {
         self.windows.values().map(|window| window.ends).min()
     }
 
-    /// Failures since the last record: records carry running totals, and may come out of order.
+    /// Failures since the last record: records carry running totals. One that is not larger than
+    /// the one before began anew.
     fn new_failures(&mut self, failed: &ConnectFailed) -> u64 {
         let key = (
             failed.owner.key,
@@ -43,14 +44,14 @@ impl Connects {
             failed.remote.clone(),
             failed.error,
         );
-        let last = self.totals.get(&key).copied().unwrap_or(0);
-        if failed.total > last {
-            self.totals.insert(key, failed.total);
-            if self.totals.len() > MAX_TOTALS {
-                self.totals.pop_first();
-            }
+        let last = self.totals.insert(key, failed.total).unwrap_or(0);
+        if self.totals.len() > MAX_TOTALS {
+            self.totals.pop_first();
         }
-        failed.total.saturating_sub(last)
+        match failed.total.checked_sub(last) {
+            Some(new) if new > 0 => new,
+            _ => failed.total,
+        }
     }
 
     /// A process is long dead.

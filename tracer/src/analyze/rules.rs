@@ -1,13 +1,292 @@
-//! The `[[service]]` rules of tracer.toml.
+//! The `[[service]]` rules of tracer.toml: reading them, and telling what is wrong with them. What
+//! they match is decided in `attribution::config`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use glob::Pattern;
+use regex_lite::Regex;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The keys of a rule, in the order of the documentation.
+const KEYS: [&str; 8] = [
+    "name", "unit", "exe", "cmdline", "port", "cwd", "user", "cgroup",
+];
 
 /// The rules; none by default.
 #[derive(Clone, Debug, Default)]
-pub struct Rules;
+pub struct Rules {
+    rules: Arc<[Rule]>,
+}
+
+/// A service and what its processes are known by.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// Of the service.
+    pub(super) name: String,
+    /// All must hold; never empty.
+    pub(super) conditions: Vec<Condition>,
+    /// `tracer.toml line 3: exe = "node"`.
+    pub(super) evidence: String,
+}
+
+/// What must be so for a process to belong to a service.
+#[derive(Debug)]
+pub(super) enum Condition {
+    /// The name of its systemd unit.
+    Unit(Pattern),
+    /// Its executable's name, or the whole path when the pattern has a `/`.
+    Exe(Pattern),
+    /// Its arguments, joined by one space.
+    Cmdline(Regex),
+    /// A TCP port it listens on.
+    Port(u16),
+    /// Its working directory.
+    Cwd(Pattern),
+    /// Its user's name or id.
+    User(String),
+    /// Its cgroup's path.
+    Cgroup(Pattern),
+}
+
+/// What is wrong with a tracer.toml, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct RulesError {
+    /// The file as the user named it.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// What was expected.
+    pub message: String,
+}
+
+/// A mistake, and the bytes it is about.
+type Mistake = (Range<usize>, String);
 
 impl Rules {
     /// No rules.
     pub fn none() -> Self {
-        Self
+        Self::default()
+    }
+
+    /// Reads the text of `file`, which is named in errors and evidence only.
+    pub fn parse(text: &str, file: &str) -> Result<Self, RulesError> {
+        Self::read(text, file).map_err(|(span, message)| {
+            let (line, column) = position(text, span.start);
+            RulesError {
+                file: file.to_owned(),
+                line,
+                column,
+                message,
+            }
+        })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    fn read(text: &str, file: &str) -> Result<Self, Mistake> {
+        let document = DeTable::parse(text)
+            .map_err(|error| (error.span().unwrap_or(0..0), error.message().to_owned()))?;
+        let mut rules = Vec::new();
+        for (key, value) in document.get_ref() {
+            if key.get_ref() != "service" {
+                let message = format!(
+                    "unknown key `{}`; known is only `[[service]]`",
+                    key.get_ref()
+                );
+                return Err((key.span(), message));
+            }
+            let DeValue::Array(tables) = value.get_ref() else {
+                let message = expected("service rules as `[[service]]`", value.get_ref());
+                return Err((value.span(), message));
+            };
+            for table in tables {
+                let DeValue::Table(keys) = table.get_ref() else {
+                    return Err((table.span(), expected("a table", table.get_ref())));
+                };
+                let line = position(text, table.span().start).0;
+                rules.push(rule(keys, table.span(), &format!("{file} line {line}"))?);
+            }
+        }
+        Ok(Self {
+            rules: rules.into(),
+        })
+    }
+}
+
+fn rule(table: &DeTable<'_>, span: Range<usize>, place: &str) -> Result<Rule, Mistake> {
+    let mut name = None;
+    let mut conditions = Vec::new();
+    let mut evidence = Vec::new();
+    for (key, value) in table {
+        let key_name: &str = key.get_ref();
+        if !KEYS.contains(&key_name) {
+            let message = format!("unknown key `{key_name}`; known are {}", KEYS.join(", "));
+            return Err((key.span(), message));
+        }
+        if key_name == "name" {
+            name = Some(string("name", value)?.trim().to_owned());
+        } else {
+            let (condition, shown) = condition(key_name, value)?;
+            conditions.push(condition);
+            evidence.push(format!("{key_name} = {shown}"));
+        }
+    }
+    let Some(name) = name else {
+        return Err((span, "expected a `name` in this [[service]]".to_owned()));
+    };
+    if conditions.is_empty() {
+        let message = format!(
+            "service `{name}` would match every process; expected at least one of {}",
+            KEYS[1..].join(", ")
+        );
+        return Err((span, message));
+    }
+    Ok(Rule {
+        name,
+        conditions,
+        evidence: format!("{place}: {}", evidence.join(", ")),
+    })
+}
+
+fn condition(key: &str, value: &Spanned<DeValue<'_>>) -> Result<(Condition, String), Mistake> {
+    if key == "port" {
+        let port = port(value)?;
+        return Ok((Condition::Port(port), port.to_string()));
+    }
+    let text = string(key, value)?;
+    let condition = match key {
+        "cmdline" => Condition::Cmdline(Regex::new(text).map_err(|error| {
+            let message = format!("expected a regular expression in `cmdline`: {error}");
+            (value.span(), message)
+        })?),
+        "user" => Condition::User(text.to_owned()),
+        "unit" if !text.contains('.') => {
+            Condition::Unit(pattern(key, &format!("{text}.service"), value)?)
+        }
+        "unit" => Condition::Unit(pattern(key, text, value)?),
+        "exe" => Condition::Exe(pattern(key, text, value)?),
+        "cwd" => Condition::Cwd(pattern(key, text, value)?),
+        _ => Condition::Cgroup(pattern(key, text, value)?),
+    };
+    Ok((condition, format!("{text:?}")))
+}
+
+fn pattern(key: &str, text: &str, value: &Spanned<DeValue<'_>>) -> Result<Pattern, Mistake> {
+    Pattern::new(text).map_err(|error| {
+        let message = format!(
+            "expected a glob in `{key}`: {} at character {}",
+            error.msg,
+            error.pos + 1
+        );
+        (value.span(), message)
+    })
+}
+
+fn port(value: &Spanned<DeValue<'_>>) -> Result<u16, Mistake> {
+    let DeValue::Integer(integer) = value.get_ref() else {
+        let message = expected("a port (1 to 65535) in `port`", value.get_ref());
+        return Err((value.span(), message));
+    };
+    u16::from_str_radix(integer.as_str(), integer.radix())
+        .ok()
+        .filter(|port| *port != 0)
+        .ok_or_else(|| {
+            let message = format!(
+                "expected a port (1 to 65535) in `port`, found {}",
+                integer.as_str()
+            );
+            (value.span(), message)
+        })
+}
+
+fn string<'v>(key: &str, value: &'v Spanned<DeValue<'_>>) -> Result<&'v str, Mistake> {
+    match value.get_ref() {
+        DeValue::String(text) if text.trim().is_empty() => Err((
+            value.span(),
+            format!("expected text in `{key}`, found none"),
+        )),
+        DeValue::String(text) => Ok(text),
+        other => Err((
+            value.span(),
+            expected(&format!("a string in `{key}`"), other),
+        )),
+    }
+}
+
+fn expected(what: &str, found: &DeValue<'_>) -> String {
+    let article = if found.type_str().starts_with(['a', 'i']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("expected {what}, found {article} {}", found.type_str())
+}
+
+/// Line and column, from 1, of a byte.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte.min(text.len())).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    (line, before[start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Rules::parse(text, "/etc/tracer.toml")
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn nothing_is_no_rules() {
+        assert_eq!(Rules::parse("# nothing\n", "t").unwrap().iter().count(), 0);
+        assert_eq!(Rules::none().iter().count(), 0);
+    }
+
+    #[test]
+    fn mistakes_are_shown_with_place_and_expectation() {
+        let service = "[[service]]\nname = \"é\"\n";
+        insta::assert_snapshot!(
+            [
+                error("[[service]\n"),
+                error("services = 1\n"),
+                error("service = \"x\"\n"),
+                error("[service]\nname = \"x\"\n"),
+                error("service = [1]\n"),
+                error("[[service]]\nexe = \"node\"\n"),
+                error(service),
+                error(&format!("{service}executable = \"node\"\n")),
+                error(&format!("{service}name = \"twice\"\n")),
+                error(&format!("{service}exe = 5\n")),
+                error(&format!("{service}exe = \"\"\n")),
+                error(&format!("{service}cmdline = \"node (\"\n")),
+                error(&format!("{service}exe = \"a[\"\n")),
+                error(&format!("{service}port = 70000\n")),
+                error(&format!("{service}  port = 0\n")),
+                error(&format!("{service}port = \"80\"\n")),
+                error("[[service]]\nname = \" \"\nport = 80\n"),
+            ]
+            .join("\n")
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_rules_or_an_error(text in "(\\[\\[service\\]\\]|name|exe|port|=|\"|\n|\\PC){0,30}") {
+            if let Err(error) = Rules::parse(&text, "t") {
+                proptest::prop_assert!(error.line > 0 && error.column > 0);
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::model::Hierarchy;
 
@@ -16,8 +16,18 @@ const UNLIMITED_BYTES: u64 = 1 << 60;
 #[derive(Debug)]
 pub(super) struct CgroupTree {
     /// Where it is mounted; `None` when it isn't.
-    mount: Option<PathBuf>,
+    mount: Option<Mount>,
     limit_file: &'static str,
+}
+
+/// A mount of a hierarchy, or of a part of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    /// The mount point.
+    at: PathBuf,
+    /// Path of the cgroup that is mounted there: not the hierarchy's root inside a container
+    /// that has no cgroup namespace of its own.
+    root: String,
 }
 
 impl CgroupTree {
@@ -38,7 +48,11 @@ impl CgroupTree {
         if path.split('/').any(|part| part == "..") {
             return None;
         }
-        Some(self.mount.as_ref()?.join(path.trim_start_matches('/')))
+        let mount = self.mount.as_ref()?;
+        let below = path.strip_prefix(mount.root.trim_end_matches('/'))?;
+        // `/docker/abcd` is not below `/docker/abc`.
+        (below.is_empty() || below.starts_with('/'))
+            .then(|| mount.at.join(below.trim_start_matches('/')))
     }
 
     /// Id of the cgroup at `path`: the inode of its directory is its kernfs id.
@@ -67,7 +81,8 @@ impl CgroupTree {
     /// All cgroups: id, path, limit. Bounded.
     pub(super) fn walk(&self) -> Vec<(u64, String, Option<u64>)> {
         let mut found = Vec::new();
-        let mut waiting = vec![String::from("/")];
+        let root = self.mount.as_ref().map(|mount| mount.root.clone());
+        let mut waiting: Vec<String> = root.into_iter().collect();
         while let Some(path) = waiting.pop() {
             if found.len() >= MAX_CGROUPS {
                 break;
@@ -102,10 +117,11 @@ fn parse_limit(text: &str) -> Option<u64> {
 }
 
 /// Where a hierarchy is mounted, by /proc/self/mountinfo.
-fn mount_of(mountinfo: &str, hierarchy: Hierarchy) -> Option<PathBuf> {
+fn mount_of(mountinfo: &str, hierarchy: Hierarchy) -> Option<Mount> {
     mountinfo.lines().find_map(|line| {
         let (mount, fs) = line.split_once(" - ")?;
-        let at = mount.split(' ').nth(4)?;
+        let mut mount = mount.split(' ').skip(3);
+        let (root, at) = (unescape(mount.next()?), unescape(mount.next()?));
         let mut fs = fs.split(' ');
         let kind = fs.next()?;
         let options = fs.nth(1).unwrap_or_default();
@@ -115,7 +131,10 @@ fn mount_of(mountinfo: &str, hierarchy: Hierarchy) -> Option<PathBuf> {
                 kind == "cgroup" && options.split(',').any(|option| option == "memory")
             }
         };
-        fits.then(|| Path::new(&unescape(at)).to_path_buf())
+        fits.then(|| Mount {
+            at: at.into(),
+            root,
+        })
     })
 }
 
@@ -174,6 +193,8 @@ pub(super) fn path_in(proc_cgroup: &str, hierarchy: Hierarchy) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -184,7 +205,7 @@ mod tests {
             24 1 0:22 / /proc rw - proc proc rw\n\
             30 24 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
             31 24 0:27 / /sys/fs/cgroup/memory\\040v1 rw - cgroup cgroup rw,memory\n";
-        let at = |hierarchy| mount_of(mountinfo, hierarchy).unwrap();
+        let at = |hierarchy| mount_of(mountinfo, hierarchy).unwrap().at;
         assert_eq!(at(Hierarchy::Unified), Path::new("/sys/fs/cgroup/unified"));
         assert_eq!(
             at(Hierarchy::MemoryV1),
@@ -224,13 +245,64 @@ mod tests {
         assert_eq!(parse_limit("9223372036854771712\n"), None);
     }
 
+    fn mounted(root: &str) -> CgroupTree {
+        let line = format!("31 24 0:27 {root} /sys/fs/cgroup rw - cgroup2 cgroup2 rw");
+        CgroupTree {
+            mount: mount_of(&line, Hierarchy::Unified),
+            limit_file: "memory.max",
+        }
+    }
+
     #[test]
     fn a_hostile_path_cannot_leave_the_tree() {
-        let tree = CgroupTree {
-            mount: Some("/sys/fs/cgroup".into()),
-            limit_file: "memory.max",
+        assert_eq!(mounted("/").directory("/a/../../../etc"), None);
+    }
+
+    #[test]
+    fn a_part_of_a_hierarchy_shows_only_what_is_below_it() {
+        let tree = mounted("/docker/abc");
+        let directory = |path| tree.directory(path);
+        assert_eq!(
+            directory("/docker/abc/web"),
+            Some("/sys/fs/cgroup/web".into())
+        );
+        assert_eq!(directory("/docker/abc"), Some("/sys/fs/cgroup/".into()));
+        for outside in ["/", "/docker", "/docker/abcd", "/system.slice"] {
+            assert_eq!(directory(outside), None, "{outside}");
+        }
+    }
+
+    #[test]
+    fn the_inode_of_a_cgroup_is_the_id_the_kernel_gives_it() {
+        /// `struct file_handle` with room for the 8 bytes of a kernfs id.
+        #[repr(C)]
+        struct Handle {
+            bytes: u32,
+            kind: i32,
+            id: u64,
+        }
+        let tree = CgroupTree::find(Hierarchy::Unified);
+        let root = tree.walk().remove(0);
+        let path = std::ffi::CString::new(tree.directory(&root.1).unwrap().to_str().unwrap());
+        let mut handle = Handle {
+            bytes: 8,
+            kind: 0,
+            id: 0,
         };
-        assert_eq!(tree.directory("/a/../../../etc"), None);
+        let mut mount = 0;
+        // SAFETY: the path is NUL-terminated, the handle has the 8 bytes it claims, and both
+        // outlive the call.
+        let result = unsafe {
+            libc::name_to_handle_at(
+                libc::AT_FDCWD,
+                path.unwrap().as_ptr(),
+                std::ptr::from_mut(&mut handle).cast(),
+                &raw mut mount,
+                0,
+            )
+        };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        assert_eq!(handle.id, root.0);
     }
 
     proptest! {

@@ -4,21 +4,26 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::model::ContainerFacts;
+use super::clock;
+use crate::model::{ContainerFacts, Timestamp};
 
-/// For one question to one engine.
+/// For one request to one engine, from connecting to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Answers are looked for this often while one is awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest answer read.
-const MAX_ANSWER: u64 = 8 << 20;
+const MAX_ANSWER: usize = 8 << 20;
+/// Containers of one engine asked for at start-up.
+const MAX_CONTAINERS: usize = 1024;
 /// Questions that wait; more are dropped, and asked again when the container is seen again.
 const MAX_WAITING: usize = 256;
 /// Ids that were asked for are remembered, to ask only once.
@@ -33,56 +38,41 @@ enum Question {
 }
 
 /// A line to the engines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Engines {
-    ask: Option<SyncSender<Question>>,
-    answers: Receiver<Vec<ContainerFacts>>,
+    /// To the thread and back; none before the first question.
+    line: Option<(SyncSender<Question>, Receiver<Vec<ContainerFacts>>)>,
     asked: HashSet<String>,
     waiting: usize,
+    /// When answers are looked for next.
+    due: Option<Timestamp>,
 }
 
 impl Engines {
-    /// Starts the thread, if any engine's socket is there.
-    pub(super) fn find() -> Self {
-        let sockets = sockets();
-        let (ask, questions) = mpsc::sync_channel(MAX_WAITING);
-        let (answer, answers) = mpsc::sync_channel(MAX_WAITING);
-        let started = !sockets.is_empty()
-            && thread::Builder::new()
-                .name("containers".into())
-                .spawn(move || answer_questions(&sockets, &questions, &answer))
-                .is_ok();
-        Self {
-            ask: started.then_some(ask),
-            answers,
-            asked: HashSet::new(),
-            waiting: 0,
-        }
-    }
-
     /// Whether an engine can be asked.
-    pub(super) fn reachable(&self) -> bool {
-        self.ask.is_some()
+    pub(super) fn reachable() -> bool {
+        !sockets().is_empty()
     }
 
-    /// Whether an answer is still to come.
-    pub(super) fn waiting(&self) -> bool {
-        self.waiting > 0
+    /// When [`Self::collect`] wants to be called.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.due
     }
 
-    /// All containers that run; waits, but no longer than one question may take.
+    /// All containers that run; waits, but no longer than one request may take.
     pub(super) fn all(&mut self) -> Vec<ContainerFacts> {
-        self.send(Question::All);
-        if self.waiting == 0 {
+        if !Self::reachable() {
             return Vec::new();
         }
-        match self.answers.recv_timeout(TIMEOUT) {
-            Ok(facts) => {
-                self.waiting -= 1;
-                facts
-            }
-            Err(_) => Vec::new(),
+        self.send(Question::All);
+        let answer = match &self.line {
+            Some((_, answers)) if self.waiting > 0 => answers.recv_timeout(TIMEOUT).ok(),
+            _ => None,
+        };
+        if answer.is_some() {
+            self.answered(1, clock::now());
         }
+        answer.unwrap_or_default()
     }
 
     /// Asks for the container of a cgroup path, if it is one's and was not asked for before.
@@ -96,22 +86,43 @@ impl Engines {
     }
 
     /// Answers that have come.
-    pub(super) fn collect(&mut self) -> Vec<ContainerFacts> {
-        let mut all = Vec::new();
-        while let Ok(facts) = self.answers.try_recv() {
-            self.waiting = self.waiting.saturating_sub(1);
-            all.extend(facts);
-        }
-        all
+    pub(super) fn collect(&mut self, now: Timestamp) -> Vec<ContainerFacts> {
+        let Some((_, answers)) = &self.line else {
+            return Vec::new();
+        };
+        let came: Vec<_> = answers.try_iter().collect();
+        self.answered(came.len(), now);
+        came.into_iter().flatten().collect()
+    }
+
+    fn answered(&mut self, count: usize, now: Timestamp) {
+        self.waiting = self.waiting.saturating_sub(count);
+        self.due = (self.waiting > 0).then(|| now.after(LOOK_EVERY));
     }
 
     fn send(&mut self, question: Question) {
-        if let Some(ask) = &self.ask
+        if self.line.is_none() {
+            self.line = start();
+        }
+        if let Some((ask, _)) = &self.line
             && ask.try_send(question).is_ok()
         {
             self.waiting += 1;
+            self.due
+                .get_or_insert_with(|| clock::now().after(LOOK_EVERY));
         }
     }
+}
+
+/// Starts the thread; it ends when the question side is dropped.
+fn start() -> Option<(SyncSender<Question>, Receiver<Vec<ContainerFacts>>)> {
+    let (ask, questions) = mpsc::sync_channel(MAX_WAITING);
+    let (answer, answers) = mpsc::sync_channel(MAX_WAITING);
+    thread::Builder::new()
+        .name("containers".into())
+        .spawn(move || answer_questions(&questions, &answer))
+        .ok()?;
+    Some((ask, answers))
 }
 
 /// The id in a cgroup path: its last 64 hexadecimal digits.
@@ -130,7 +141,8 @@ fn sockets() -> Vec<(&'static str, PathBuf)> {
     if let Some(host) = std::env::var_os("DOCKER_HOST")
         && let Some(path) = host.to_str().and_then(|host| host.strip_prefix("unix://"))
     {
-        sockets.push(("docker", path.into()));
+        let podman = path.contains("podman");
+        sockets.push((if podman { "podman" } else { "docker" }, path.into()));
     }
     sockets.push(("docker", "/var/run/docker.sock".into()));
     sockets.push(("podman", "/run/podman/podman.sock".into()));
@@ -147,25 +159,31 @@ fn sockets() -> Vec<(&'static str, PathBuf)> {
     sockets
 }
 
-fn answer_questions(
-    sockets: &[(&'static str, PathBuf)],
-    questions: &Receiver<Question>,
-    answer: &SyncSender<Vec<ContainerFacts>>,
-) {
+fn answer_questions(questions: &Receiver<Question>, answer: &SyncSender<Vec<ContainerFacts>>) {
     for question in questions {
-        let mut facts = Vec::new();
-        for (engine, socket) in sockets {
-            let found = match &question {
-                Question::All => running(engine, socket),
-                Question::One(id) => inspect(engine, socket, id).map(|one| vec![one]),
-            };
-            // An engine that does not answer, or does not know it: the id stays without a name.
-            facts.extend(found.unwrap_or_default());
-        }
-        if answer.send(facts).is_err() {
+        // Looked for each time: an engine may be installed or started later.
+        if answer.send(ask_all(&sockets(), &question)).is_err() {
             return;
         }
     }
+}
+
+/// An engine that does not answer, or does not know a container, adds nothing. The first word on
+/// a container counts: users' own engines come last, so they cannot rename those of the system.
+fn ask_all(sockets: &[(&'static str, PathBuf)], question: &Question) -> Vec<ContainerFacts> {
+    let mut facts: Vec<ContainerFacts> = Vec::new();
+    for (engine, socket) in sockets {
+        let found = match question {
+            Question::All => running(engine, socket),
+            Question::One(id) => inspect(engine, socket, id).map(|one| vec![one]),
+        };
+        for container in found.unwrap_or_default() {
+            if facts.iter().all(|known| known.id != container.id) {
+                facts.push(container);
+            }
+        }
+    }
+    facts
 }
 
 /// Every running container, each inspected: the list lacks addresses on some engines.
@@ -173,6 +191,7 @@ fn running(engine: &str, socket: &Path) -> io::Result<Vec<ContainerFacts>> {
     let list = get(socket, "/containers/json")?;
     let ids = list.as_array().into_iter().flatten();
     Ok(ids
+        .take(MAX_CONTAINERS)
         .filter_map(|one| one.get("Id")?.as_str())
         .filter_map(|id| inspect(engine, socket, id).ok())
         .collect())
@@ -183,17 +202,19 @@ fn inspect(engine: &str, socket: &Path, id: &str) -> io::Result<ContainerFacts> 
         return Err(io::ErrorKind::InvalidData.into());
     }
     let answer = get(socket, &format!("/containers/{id}/json"))?;
-    parse(engine, &answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    parse(engine, &answer)
+        .filter(|facts| &*facts.id == id)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// HTTP/1.0, so that the answer is never chunked and the engine closes the connection.
 fn get(socket: &Path, path: &str) -> io::Result<Value> {
+    let deadline = Instant::now() + TIMEOUT;
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let answer = read_until(&mut stream, deadline)?;
     let broken = || io::Error::from(io::ErrorKind::InvalidData);
     let end_of_head = answer
         .windows(4)
@@ -204,6 +225,26 @@ fn get(socket: &Path, path: &str) -> io::Result<Value> {
         return Err(broken());
     }
     Ok(serde_json::from_slice(&body[4..])?)
+}
+
+/// To the end, but neither longer than [`MAX_ANSWER`] nor past `deadline`: an engine that dribbles
+/// its answer must not hold up the others.
+fn read_until(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    let mut part = [0; 16 << 10];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || answer.len() > MAX_ANSWER {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut part) {
+            Ok(0) => return Ok(answer),
+            Ok(len) => answer.extend_from_slice(&part[..len]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn parse(engine: &str, inspected: &Value) -> Option<ContainerFacts> {
@@ -231,7 +272,11 @@ fn parse(engine: &str, inspected: &Value) -> Option<ContainerFacts> {
         })
         .flat_map(|(inside, outside)| {
             outside.iter().filter_map(move |binding| {
-                let ip: IpAddr = binding["HostIp"].as_str()?.parse().ok()?;
+                // Podman leaves the address empty where Docker tells 0.0.0.0.
+                let ip: IpAddr = match binding["HostIp"].as_str()? {
+                    "" => Ipv4Addr::UNSPECIFIED.into(),
+                    ip => ip.parse().ok()?,
+                };
                 let port = binding["HostPort"].as_str()?.parse().ok()?;
                 Some((SocketAddr::new(ip, port), inside))
             })
@@ -249,98 +294,4 @@ fn parse(engine: &str, inspected: &Value) -> Option<ContainerFacts> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const ID: &str = "4f1c9a7d0e2b3c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5";
-
-    #[test]
-    fn ids_are_found_in_the_paths_of_all_engines() {
-        for path in [
-            format!("/docker/{ID}"),
-            format!("/system.slice/docker-{ID}.scope"),
-            format!(
-                "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container"
-            ),
-            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope"),
-        ] {
-            assert_eq!(container_id(&path), Some(ID), "{path}");
-        }
-        for path in [
-            "/system.slice/api.service".to_owned(),
-            format!("/machine.slice/libpod-conmon-{ID}.scope"),
-            "/docker/abc".to_owned(),
-        ] {
-            assert_eq!(container_id(&path), None, "{path}");
-        }
-    }
-
-    /// What `GET /containers/<id>/json` of Docker Engine 28 answers, cut to what is used.
-    fn inspected() -> Value {
-        serde_json::json!({
-            "Id": ID,
-            "Name": "/shop-api-1",
-            "Config": { "Labels": {
-                "com.docker.compose.project": "shop",
-                "com.docker.compose.service": "api",
-            } },
-            "NetworkSettings": {
-                "Networks": { "shop_default": { "IPAddress": "172.18.0.3", "GlobalIPv6Address": "" } },
-                "Ports": {
-                    "3000/tcp": [
-                        { "HostIp": "0.0.0.0", "HostPort": "8080" },
-                        { "HostIp": "::", "HostPort": "8080" },
-                    ],
-                    "9229/tcp": null,
-                },
-            },
-        })
-    }
-
-    #[test]
-    fn an_engine_is_asked_over_its_socket() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("docker.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let len = stream.read(&mut request).unwrap();
-            let body = inspected().to_string();
-            write!(
-                stream,
-                "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{body}"
-            )
-            .unwrap();
-            String::from_utf8(request[..len].to_vec()).unwrap()
-        });
-        let facts = inspect("docker", &path, ID).unwrap();
-        assert!(
-            server
-                .join()
-                .unwrap()
-                .starts_with(&format!("GET /containers/{ID}/json HTTP/1.0\r\n"))
-        );
-        assert_eq!(&*facts.name, "shop-api-1");
-        assert_eq!(facts.compose, Some(("shop".into(), "api".into())));
-        assert_eq!(&*facts.addresses, ["172.18.0.3".parse::<IpAddr>().unwrap()]);
-        let published: Vec<_> = facts
-            .published
-            .iter()
-            .map(|(outside, inside)| format!("{outside}>{inside}"))
-            .collect();
-        assert_eq!(published, ["0.0.0.0:8080>3000", "[::]:8080>3000"]);
-    }
-
-    proptest! {
-        #[test]
-        fn any_path_and_answer_is_survived(path in ".{0,120}", body in "\\PC{0,60}") {
-            let _ = container_id(&path);
-            let _ = parse("docker", &Value::String(body));
-        }
-    }
-}
+mod tests;

@@ -8,14 +8,19 @@ use crate::model::{OomReport, OomScope};
 
 /// /dev/kmsg, read from where it was when the tracer started.
 #[derive(Debug)]
-pub(super) struct KernelLog(File);
+pub(super) struct KernelLog {
+    file: File,
+    /// Sequence number of the next record, once one was read.
+    next: Option<u64>,
+}
 
 /// What a round of reading gave.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     /// Reports, oldest first.
     pub(super) reports: Vec<OomReport>,
-    /// Times the log was overwritten before it was read.
+    /// Records that were overwritten before they were read; at least one when it isn't known how
+    /// many.
     pub(super) overwritten: u64,
 }
 
@@ -26,7 +31,7 @@ impl KernelLog {
             .custom_flags(libc::O_NONBLOCK)
             .open("/dev/kmsg")?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Self(file))
+        Ok(Self { file, next: None })
     }
 
     /// Everything since the last round. Never waits.
@@ -36,20 +41,34 @@ impl KernelLog {
         let mut round = Round::default();
         // The kernel gives one record per read, of at most 8 KiB with its dictionary.
         let mut buffer = [0; 8192];
+        let mut overtaken = false;
         for _ in 0..MAX_RECORDS {
-            match self.0.read(&mut buffer) {
+            match self.file.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(len) => {
                     let record = String::from_utf8_lossy(&buffer[..len]);
+                    let sequence = sequence(&record);
+                    if let (true, Some(sequence)) = (overtaken, sequence) {
+                        let missing = self.next.map_or(1, |next| sequence.saturating_sub(next));
+                        round.overwritten += missing;
+                        overtaken = false;
+                    }
+                    self.next = sequence.map(|sequence| sequence.saturating_add(1));
                     round.reports.extend(parse(&record));
                 }
-                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => round.overwritten += 1,
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => overtaken = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
+        round.overwritten += u64::from(overtaken);
         round
     }
+}
+
+/// The sequence number in a record's prefix.
+fn sequence(record: &str) -> Option<u64> {
+    record.split(',').nth(1)?.parse().ok()
 }
 
 /// A record: `priority,sequence,time,flags;text`. The text of interest:
@@ -66,21 +85,20 @@ fn parse(record: &str) -> Option<OomReport> {
         return None;
     }
     let text = text.lines().next()?.strip_prefix("oom-kill:")?;
+    let text = &*unescape(text);
     let constraint = between(text, "constraint=", ",nodemask=")?;
     let (before, uid) = text.rsplit_once(",uid=")?;
     let _: u32 = uid.parse().ok()?;
     let (before, pid) = before.rsplit_once(",pid=")?;
     let (before, comm) = before.rsplit_once(",task=")?;
-    let (before, task_cgroup) = match before.rsplit_once(",task_memcg=") {
+    let (before, task_cgroup) = match split_path(before, before.rfind(",task_memcg=/")) {
         Some((before, path)) => (before, Some(path)),
         None => (before, None),
     };
     let scope = if constraint == "CONSTRAINT_MEMCG" {
         OomScope::Cgroup {
             id: 0,
-            path: before
-                .split_once(",oom_memcg=")
-                .map(|(_, path)| path.into()),
+            path: split_path(before, before.find(",oom_memcg=/")).map(|(_, path)| path.into()),
             limit_bytes: None,
         }
     } else {
@@ -92,6 +110,30 @@ fn parse(record: &str) -> Option<OomReport> {
         scope,
         task_cgroup: task_cgroup.map(Into::into),
     })
+}
+
+/// Splits where a key begins, and takes what follows from its slash on. The slash is part of what
+/// is looked for, because the name of a cpuset, which stands before the paths, may look like a key
+/// but cannot hold a slash.
+fn split_path(text: &str, at: Option<usize>) -> Option<(&str, &str)> {
+    let (before, from_key) = text.split_at(at?);
+    Some((before, &from_key[from_key.find('/')?..]))
+}
+
+/// The log shows bytes that are not printable ASCII, and the backslash, as `\xNN`.
+fn unescape(text: &str) -> String {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = after
+            .strip_prefix(b"x")
+            .and_then(|hex| hex.first_chunk::<2>())
+            .filter(|hex| byte == b'\\' && hex.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        plain.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[3..] } else { after };
+    }
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
@@ -138,6 +180,13 @@ mod tests {
                 "a,pid=9",
                 Some("/we,ird=x/pid=3"),
             ),
+            (
+                "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,oom_memcg=y,mems_allowed=0,oom_memcg=/w\\xc3\\xb6rk\\x5c,task_memcg=/w\\xc3\\xb6rk\\x5c,task=a,pid=9,uid=0",
+                cgroup("/wörk\\"),
+                9,
+                "a",
+                Some("/wörk\\"),
+            ),
         ] {
             let want = OomReport {
                 victim,
@@ -162,9 +211,16 @@ mod tests {
         assert_eq!(parse(forged), None, "written by a user program");
     }
 
+    #[test]
+    fn records_are_numbered() {
+        assert_eq!(sequence("6,1234,5678,-;text"), Some(1234));
+        assert_eq!(sequence("none"), None);
+    }
+
     proptest! {
         #[test]
         fn anything_may_stand_in_the_log(text in ".{0,200}") {
+            let _ = unescape(&text);
             let _ = parse(&text);
             let _ = report(&format!("oom-kill:constraint=CONSTRAINT_MEMCG,nodemask={text},uid=0"));
         }

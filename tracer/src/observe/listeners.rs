@@ -1,19 +1,27 @@
 //! Who listens where: TCP and unix stream sockets of every network namespace that has a process.
 //!
-//! Read through /proc/PID/net, which shows the namespace of that process, so that no namespace
-//! needs to be entered and no kernel module (inet_diag, unix_diag) needs to be there.
+//! A thread of its own enters the namespaces of others and ends. Where that is not allowed, or a
+//! kernel module (inet_diag, unix_diag) is missing, /proc/PID/net shows the namespace of a process.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::thread;
 
 use procfs::net::TcpState;
-use procfs::process::{FDTarget, Process};
+use procfs::process::Process;
+use rustix::fs::{Dir, Mode, OFlags, readlinkat_raw};
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::diag;
 use super::process::{netns_of, start_ticks};
 use crate::model::{Endpoint, Listener, NetNs, Pid, ProcessKey, SocketId};
 
 /// Listeners kept of one kind in one namespace.
-const MAX_LISTENERS: usize = 20_000;
+pub(super) const MAX_LISTENERS: usize = 20_000;
 /// Processes that hold one socket, at most kept.
 const MAX_HOLDERS: usize = 64;
 
@@ -41,22 +49,67 @@ pub(super) fn windows(pids: &[Pid]) -> Windows {
 
 /// The unix listeners of the namespaces, and the TCP ones when `tcp`.
 pub(super) fn sockets(windows: &Windows, tcp: bool) -> Vec<Sockets> {
+    let own = netns_of("self");
     let mut found = Vec::new();
+    let mut others = Vec::new();
     for (&netns, &pid) in windows {
-        if tcp && let Some(process) = open(pid) {
-            found.push(Sockets {
-                netns,
-                unix: false,
-                listening: tcp_listeners(&process),
-            });
+        if Some(netns) == own {
+            look(netns, pid, tcp, true, &mut found);
+        } else {
+            others.push((netns, pid));
         }
+    }
+    if others.is_empty() {
+        return found;
+    }
+    // A thread stays in the namespace it entered last: this one must not enter any.
+    thread::scope(|scope| {
+        let visit = || {
+            let mut found = Vec::new();
+            for &(netns, pid) in &others {
+                let entered = enter(netns, pid).is_ok();
+                look(netns, pid, tcp, entered, &mut found);
+            }
+            found
+        };
+        let visitor = thread::Builder::new()
+            .name("namespaces".into())
+            .spawn_scoped(scope, visit);
+        if let Ok(visitor) = visitor {
+            found.extend(visitor.join().unwrap_or_default());
+        }
+    });
+    found
+}
+
+/// Moves the calling thread into a namespace, if `pid` still is in it.
+fn enter(netns: NetNs, pid: Pid) -> io::Result<()> {
+    let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
+    if namespace.metadata()?.ino() != u64::from(netns) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    Ok(())
+}
+
+/// Adds the listeners of a namespace: of the one the thread is in when `entered`, and by what
+/// /proc shows of `pid` where that fails.
+fn look(netns: NetNs, pid: Pid, tcp: bool, entered: bool, found: &mut Vec<Sockets>) {
+    let mut add = |unix, asked: Option<Vec<_>>, shown: fn(Pid) -> Vec<_>| {
+        let mut listening = asked.unwrap_or_else(|| shown(pid));
+        listening.sort();
         found.push(Sockets {
             netns,
-            unix: true,
-            listening: unix_listeners(pid),
+            unix,
+            listening,
         });
+    };
+    if tcp {
+        let asked = entered.then(diag::tcp_listeners).and_then(Result::ok);
+        add(false, asked, tcp_shown);
     }
-    found
+    let asked = entered.then(diag::unix_listeners).and_then(Result::ok);
+    add(true, asked, unix_shown);
 }
 
 /// Finds out which of the processes `pids` hold the sockets.
@@ -85,11 +138,13 @@ pub(super) fn with_holders(
     })
 }
 
-fn tcp_listeners(process: &Process) -> Vec<(u64, Endpoint)> {
+fn tcp_shown(pid: Pid) -> Vec<(u64, Endpoint)> {
+    let Some(process) = open(pid) else {
+        return Vec::new();
+    };
     let v4 = process.tcp().unwrap_or_default();
     let v6 = process.tcp6().unwrap_or_default();
-    let mut sockets: Vec<_> = v4
-        .iter()
+    v4.iter()
         .chain(&v6)
         .filter(|entry| entry.state == TcpState::Listen)
         .take(MAX_LISTENERS)
@@ -97,36 +152,39 @@ fn tcp_listeners(process: &Process) -> Vec<(u64, Endpoint)> {
             let address = entry.local_address;
             (entry.inode, Endpoint::tcp(address.ip(), address.port()))
         })
-        .collect();
-    sockets.sort();
-    sockets
+        .collect()
 }
 
 /// By hand, because `procfs` leaves out the flags that tell a listener from a bound socket.
-fn unix_listeners(pid: Pid) -> Vec<(u64, Endpoint)> {
+fn unix_shown(pid: Pid) -> Vec<(u64, Endpoint)> {
     let table = fs::read(format!("/proc/{pid}/net/unix")).unwrap_or_default();
-    let mut sockets: Vec<_> = table
+    table
         .split(|&b| b == b'\n')
         .filter_map(parse_unix)
         .take(MAX_LISTENERS)
-        .collect();
-    sockets.sort();
-    sockets
+        .collect()
 }
 
-/// A line of /proc/net/unix: `Num: RefCount Protocol Flags Type St Inode Path`.
+/// A line of /proc/net/unix: `Num: RefCount Protocol Flags Type St Inode Path`. The path is all
+/// that follows the inode and one space, and may hold anything.
 fn parse_unix(line: &[u8]) -> Option<(u64, Endpoint)> {
     /// `SO_ACCEPTCON` in the flags: it listens.
     const ACCEPTS: u32 = 1 << 16;
     const STREAM: u32 = 1;
-    let line = String::from_utf8_lossy(line);
-    let (before, path) = line.split_at(line.find(" /").or_else(|| line.find(" @"))?);
-    let mut fields = before.split_ascii_whitespace().skip(3);
-    let mut hex = || u32::from_str_radix(fields.next()?, 16).ok();
-    let (flags, kind, _state) = (hex()?, hex()?, hex()?);
-    let inode = fields.next()?.parse().ok()?;
-    let listens = flags & ACCEPTS != 0 && kind == STREAM;
-    listens.then(|| (inode, Endpoint::Unix(path[1..].into())))
+    let mut rest = line;
+    let mut field = || {
+        let start = rest.iter().position(|&b| b != b' ')?;
+        let len = rest[start..].iter().position(|&b| b == b' ')?;
+        let field = &rest[start..start + len];
+        rest = &rest[start + len..];
+        std::str::from_utf8(field).ok()
+    };
+    let [_, _, _, flags, kind, _, inode] = [(); 7].map(|()| field());
+    let hex = |text: Option<&str>| u32::from_str_radix(text?, 16).ok();
+    let listens = hex(flags)? & ACCEPTS != 0 && hex(kind)? == STREAM;
+    let inode = inode?.parse().ok()?;
+    let path = rest.get(1..).filter(|path| !path.is_empty())?;
+    listens.then(|| (inode, Endpoint::Unix(String::from_utf8_lossy(path).into())))
 }
 
 /// Which of the processes hold which of the sockets, by their descriptors.
@@ -135,22 +193,49 @@ fn hold(mut wanted: HashMap<u64, Vec<ProcessKey>>, pids: &[Pid]) -> HashMap<u64,
         return wanted;
     }
     for &pid in pids {
-        let Some(start_ticks) = start_ticks(pid) else {
-            continue;
-        };
-        let key = ProcessKey { pid, start_ticks };
-        let descriptors = open(pid).and_then(|process| process.fd().ok());
-        for descriptor in descriptors.into_iter().flatten().flatten() {
-            if let FDTarget::Socket(inode) = descriptor.target
-                && let Some(holders) = wanted.get_mut(&inode)
+        // Most processes hold none: when they started is read only of those that do.
+        let mut key = None;
+        each_socket(pid, |inode| {
+            let Some(holders) = wanted.get_mut(&inode) else {
+                return;
+            };
+            if key.is_none() {
+                key = start_ticks(pid).map(|start_ticks| ProcessKey { pid, start_ticks });
+            }
+            if let Some(key) = key
                 && holders.len() < MAX_HOLDERS
                 && !holders.contains(&key)
             {
                 holders.push(key);
             }
-        }
+        });
     }
     wanted
+}
+
+/// Gives the inode of each socket that a process has open; none when it is gone or not to be looked
+/// into.
+fn each_socket(pid: Pid, mut take: impl FnMut(u64)) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(directory) = rustix::fs::open(format!("/proc/{pid}/fd"), flags, Mode::empty()) else {
+        return;
+    };
+    let Ok(mut entries) = Dir::read_from(&directory) else {
+        return;
+    };
+    // `socket:[4711]`; what is longer is something else.
+    let mut link = [0; 40];
+    while let Some(Ok(entry)) = entries.read() {
+        let target = readlinkat_raw(&directory, entry.file_name(), &mut link)
+            .ok()
+            .and_then(|len| std::str::from_utf8(link.get(..len)?).ok());
+        let inode = target
+            .and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']'))
+            .and_then(|inode| inode.parse().ok());
+        if let Some(inode) = inode {
+            take(inode);
+        }
+    }
 }
 
 fn open(pid: Pid) -> Option<Process> {
@@ -217,6 +302,7 @@ mod tests {
     fn other_namespaces_are_seen_through_their_processes() {
         let script = "import socket,time\n\
             s=socket.socket(); s.bind(('0.0.0.0',4567)); s.listen(1)\n\
+            u=socket.socket(socket.AF_UNIX); u.bind('\\0other-namespace'); u.listen(1)\n\
             print('up',flush=True); time.sleep(30)";
         let mut child = Command::new("unshare")
             .args(["--net", "python3", "-c", script])
@@ -238,5 +324,51 @@ mod tests {
         let listener = find(&scans, &address).unwrap();
         assert_eq!(&*listener.holders, [key]);
         assert_ne!(Some(listener.netns), netns_of("self"));
+        let named = find(&scans, &Endpoint::Unix("@other-namespace".into())).unwrap();
+        assert_eq!((named.netns, &*named.holders), (listener.netns, &[key][..]));
+        let _here = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_ne!(diag::tcp_listeners().unwrap(), [], "this thread stayed");
+    }
+
+    #[test]
+    fn proc_shows_what_sock_diag_tells() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a @b /c.sock");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _unix = UnixListener::bind(&path).unwrap();
+        let tcp = TcpListener::bind("[::1]:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let tcp = Endpoint::tcp(address.ip(), address.port());
+        let unix = Endpoint::Unix(path.to_str().unwrap().into());
+        let of = |all: Vec<(u64, Endpoint)>, wanted: &Endpoint| {
+            let found = all.into_iter().find(|(_, address)| address == wanted);
+            found.unwrap_or_else(|| panic!("{wanted} is missing"))
+        };
+        let pid = std::process::id();
+        assert_eq!(
+            of(tcp_shown(pid), &tcp),
+            of(diag::tcp_listeners().unwrap(), &tcp)
+        );
+        assert_eq!(
+            of(unix_shown(pid), &unix),
+            of(diag::unix_listeners().unwrap(), &unix)
+        );
+    }
+
+    #[test]
+    fn a_line_is_read_by_position() {
+        let line = |path: &str| format!("ffff: 00000002 00000000 00010000 0001 01  4711{path}");
+        let parse = |text: &str| parse_unix(text.as_bytes());
+        let found = |path: &str| Some((4711, Endpoint::Unix(path.into())));
+        assert_eq!(parse(&line(" /run/a b.sock")), found("/run/a b.sock"));
+        assert_eq!(parse(&line(" @x /run/a.sock")), found("@x /run/a.sock"));
+        assert_eq!(parse(&line(" relative.sock")), found("relative.sock"));
+        assert_eq!(parse(&line("")), None, "no name");
+        assert_eq!(parse(&line(" /a").replace("00010000", "00000000")), None);
+        assert_eq!(parse(&line(" /a").replace(" 0001 ", " 0005 ")), None);
+        assert_eq!(
+            parse("Num       RefCount Protocol Flags    Type St Inode Path"),
+            None
+        );
     }
 }

@@ -6,14 +6,16 @@ pub mod usage;
 
 mod cgroups;
 mod containers;
+mod diag;
 mod kmsg;
 mod listeners;
 mod process;
 mod schedule;
 mod session;
+mod sight;
 mod users;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use cgroups::CgroupTree;
@@ -39,8 +41,12 @@ const LIMIT_DELAY: Duration = Duration::from_millis(200);
 const UNIX_DELAY: Duration = Duration::from_millis(300);
 /// … and no more often than this.
 const UNIX_EVERY: Duration = Duration::from_secs(1);
-/// An engine's answers are looked for this often while one is awaited.
-const ANSWER_EVERY: Duration = Duration::from_millis(50);
+/// A holder of a unix listener is dead: its sockets are closed after the exit is told.
+const CLOSED_DELAY: Duration = Duration::from_millis(10);
+/// Everything is read again after losses no more often than this, or reading it loses more.
+const RESYNC_EVERY: Duration = Duration::from_secs(10);
+/// What was put off is done in portions, so that no event waits long behind it.
+const PORTION: usize = 32;
 /// The wall clock is compared this often.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
 
@@ -57,20 +63,24 @@ pub struct Observer {
     kernel_log: Option<KernelLog>,
     blind: Vec<String>,
     anchor: ClockAnchor,
-    exec_reads: Bucket,
+    reads: Bucket,
     titles: Later<ProcessKey>,
     limits: Later<(u64, Box<str>)>,
+    resync: Option<Timestamp>,
+    last_resync: Option<Timestamp>,
     unix_scan: Option<Timestamp>,
     last_unix_scan: Timestamp,
     clock_check: Timestamp,
     /// What the last unix scan found: it is told again only when it changed.
     unix_seen: BTreeMap<NetNs, Vec<(u64, Endpoint)>>,
+    /// Who held those listeners then: when one of them exits, a listener is probably gone.
+    unix_holders: HashSet<ProcessKey>,
 }
 
 impl Observer {
     /// What can't be opened is told by [`Self::blind`].
     pub fn new(hierarchy: Hierarchy, read_kernel_log: bool) -> Self {
-        let mut blind = Vec::new();
+        let mut blind = sight::blind_spots();
         let kernel_log = read_kernel_log.then(KernelLog::open).and_then(|log| {
             log.map_err(|error| {
                 blind.push(format!(
@@ -86,18 +96,22 @@ impl Observer {
                 hierarchy,
                 cgroups: CgroupTree::find(hierarchy),
                 users: Users::default(),
+                scratch: Vec::new(),
             },
-            engines: Engines::find(),
+            engines: Engines::default(),
             kernel_log,
             blind,
             anchor: clock::anchor(),
-            exec_reads: Bucket::new(1000, 2000, now),
+            reads: Bucket::new(1000, 2000, now),
             titles: Later::new(TITLE_DELAY, 4096),
             limits: Later::new(LIMIT_DELAY, 1024),
+            resync: None,
+            last_resync: None,
             unix_scan: None,
             last_unix_scan: Timestamp(0),
             clock_check: now.after(CLOCK_EVERY),
             unix_seen: BTreeMap::new(),
+            unix_holders: HashSet::new(),
         }
     }
 
@@ -121,9 +135,8 @@ impl Observer {
         for container in self.engines.all() {
             push(out, What::Container(Box::new(container)));
         }
-        let processes = self.scan_processes(out);
-        let contained = processes.iter().any(|facts| contained_in(facts).is_some());
-        if contained && !self.engines.reachable() {
+        let contained = self.scan_processes(out);
+        if contained && !Engines::reachable() {
             self.blind.push(
                 "names of containers (no engine answers at /var/run/docker.sock or \
                  /run/podman/podman.sock); they are shown by id"
@@ -142,7 +155,7 @@ impl Observer {
                 self.processes_changed(at);
                 out.push(observation);
                 // In a storm of execs the kernel's copy of the arguments has to do.
-                if self.exec_reads.take(at) {
+                if self.reads.take(at) {
                     self.read_process(pid, out);
                 }
                 return;
@@ -151,11 +164,22 @@ impl Observer {
                 self.titles.push(at, child.key);
                 self.processes_changed(at);
             }
-            What::Exited(_) => self.processes_changed(at),
+            What::Exited(exit) => {
+                if self.unix_holders.contains(&exit.task.key) {
+                    self.scan_unix_at(at.after(CLOSED_DELAY));
+                } else {
+                    self.processes_changed(at);
+                }
+            }
             What::ListenerUp(listener) => {
                 for holder in &listener.holders {
-                    self.read_process(holder.pid, out);
+                    if self.reads.take(at) {
+                        self.read_process(holder.pid, out);
+                    }
                 }
+            }
+            What::ConnectFailed(failed) if matches!(failed.remote, Endpoint::Unix(_)) => {
+                self.scan_unix_at(at.max(self.last_unix_scan.after(UNIX_EVERY)));
             }
             What::OomMarked(_) => {
                 self.mark(observation, out);
@@ -172,15 +196,12 @@ impl Observer {
 
     /// When [`Self::run_due`] wants to be called.
     pub fn due(&self) -> Option<Timestamp> {
-        let answers = self
-            .engines
-            .waiting()
-            .then(|| clock::now().after(ANSWER_EVERY));
         [
             self.titles.due(),
             self.limits.due(),
+            self.resync,
             self.unix_scan,
-            answers,
+            self.engines.due(),
             Some(self.clock_check),
         ]
         .into_iter()
@@ -188,14 +209,20 @@ impl Observer {
         .min()
     }
 
-    /// Does what was put off until `now`.
+    /// Does what was put off until `now`, or a portion of it: then [`Self::due`] has passed already.
     pub fn run_due(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
-        while let Some(key) = self.titles.pop(now) {
+        for _ in 0..PORTION {
+            let Some(key) = self.titles.pop(now) else {
+                break;
+            };
             if process::start_ticks(key.pid) == Some(key.start_ticks) {
                 self.read_process(key.pid, out);
             }
         }
-        while let Some((id, path)) = self.limits.pop(now) {
+        for _ in 0..PORTION {
+            let Some((id, path)) = self.limits.pop(now) else {
+                break;
+            };
             if let Some(limit) = self.reader.cgroups.limit_bytes(&path) {
                 push(
                     out,
@@ -207,8 +234,11 @@ impl Observer {
                 );
             }
         }
-        for container in self.engines.collect() {
+        for container in self.engines.collect(now) {
             push(out, What::Container(Box::new(container)));
+        }
+        if self.resync.is_some_and(|due| due <= now) {
+            self.read_again(out);
         }
         if self.unix_scan.is_some_and(|due| due <= now) {
             self.scan_listeners(false, out);
@@ -222,22 +252,34 @@ impl Observer {
         }
     }
 
-    /// After events were lost: everything is looked at again.
+    /// After events were lost: everything is looked at again, at once or, when that was done a
+    /// moment ago, by [`Self::run_due`].
     pub fn resync(&mut self, out: &mut Vec<Observation>) {
-        self.scan_processes(out);
-        self.scan_listeners(true, out);
+        match self.last_resync.map(|last| last.after(RESYNC_EVERY)) {
+            Some(due) if due > clock::now() => self.resync = Some(due),
+            _ => self.read_again(out),
+        }
     }
 
-    fn scan_processes(&mut self, out: &mut Vec<Observation>) -> Vec<ProcessFacts> {
+    fn read_again(&mut self, out: &mut Vec<Observation>) {
+        self.resync = None;
+        self.scan_processes(out);
+        self.scan_listeners(true, out);
+        self.last_resync = Some(clock::now());
+    }
+
+    /// Returns whether any of them is in a container.
+    fn scan_processes(&mut self, out: &mut Vec<Observation>) -> bool {
         let mut processes: Vec<ProcessFacts> = process::all_pids()
             .into_iter()
             .filter_map(|pid| self.reader.read(pid, true))
             .collect();
         processes.sort_by_key(|facts| (facts.task.key.start_ticks, facts.task.key.pid));
-        for facts in &processes {
-            push(out, What::Process(Box::new(facts.clone())));
+        let contained = processes.iter().any(|facts| contained_in(facts).is_some());
+        for facts in processes {
+            push(out, What::Process(Box::new(facts)));
         }
-        processes
+        contained
     }
 
     fn read_process(&mut self, pid: Pid, out: &mut Vec<Observation>) {
@@ -272,7 +314,12 @@ impl Observer {
             .copied()
             .collect();
         self.unix_seen = unix;
+        self.unix_holders.clear();
         for (netns, unix, listeners) in listeners::with_holders(sockets, &pids) {
+            if unix {
+                let holders = listeners.iter().flat_map(|listener| &listener.holders);
+                self.unix_holders.extend(holders);
+            }
             push(
                 out,
                 What::ListenersScanned {
@@ -295,10 +342,13 @@ impl Observer {
     }
 
     fn processes_changed(&mut self, at: Timestamp) {
-        if self.unix_scan.is_none() {
-            let due = at.after(UNIX_DELAY);
-            self.unix_scan = Some(due.max(self.last_unix_scan.after(UNIX_EVERY)));
-        }
+        let due = at.after(UNIX_DELAY);
+        self.scan_unix_at(due.max(self.last_unix_scan.after(UNIX_EVERY)));
+    }
+
+    /// Sees to it that unix listeners are looked at when `due` or before.
+    fn scan_unix_at(&mut self, due: Timestamp) {
+        self.unix_scan = Some(self.unix_scan.map_or(due, |other| other.min(due)));
     }
 
     /// The kernel log's reports come first: they were written before the victim was marked.
@@ -361,56 +411,4 @@ fn push(out: &mut Vec<Observation>, what: What) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scan_finds_this_process_and_its_parents_before_it() {
-        let mut observer = Observer::new(Hierarchy::MemoryV1, true);
-        let mut out = Vec::new();
-        observer.scan(&mut out);
-        let pids: Vec<Pid> = out
-            .iter()
-            .filter_map(|observation| match &observation.what {
-                What::Process(facts) => Some(facts.task.key.pid),
-                _ => None,
-            })
-            .collect();
-        let position = |pid: Pid| pids.iter().position(|&other| other == pid);
-        let me = position(std::process::id()).unwrap();
-        let parent = position(
-            rustix::process::getppid()
-                .unwrap()
-                .as_raw_nonzero()
-                .get()
-                .cast_unsigned(),
-        );
-        assert!(parent.unwrap() < me);
-        assert!(out.iter().any(|o| matches!(&o.what, What::Cgroup { .. })));
-        assert!(out.windows(2).all(|pair| pair[0].at <= pair[1].at));
-    }
-
-    #[test]
-    fn unix_listeners_that_did_not_change_are_not_told_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut observer = Observer::new(Hierarchy::MemoryV1, false);
-        let mut out = Vec::new();
-        observer.scan(&mut out);
-        let _listener =
-            std::os::unix::net::UnixListener::bind(dir.path().join("new.sock")).unwrap();
-        out.clear();
-        observer.scan_listeners(false, &mut out);
-        let told = |out: &[Observation]| {
-            out.iter().any(|observation| match &observation.what {
-                What::ListenersScanned { listeners, .. } => listeners
-                    .iter()
-                    .any(|listener| listener.address.to_string().ends_with("new.sock")),
-                _ => false,
-            })
-        };
-        assert!(told(&out));
-        out.clear();
-        observer.scan_listeners(false, &mut out);
-        assert!(!told(&out), "{out:?}");
-    }
-}
+mod tests;

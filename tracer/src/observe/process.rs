@@ -3,22 +3,33 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::cgroups::{CgroupTree, path_in, telling_path};
 use super::users::Users;
 use crate::model::{Comm, Hierarchy, Pid, ProcessFacts, ProcessKey, TaskFacts};
 
 /// Longest command line kept.
-const MAX_CMDLINE: usize = 4 << 10;
+const MAX_CMDLINE: u64 = 4 << 10;
 /// Longest environment read.
-const MAX_ENVIRON: usize = 128 << 10;
+const MAX_ENVIRON: u64 = 128 << 10;
+/// Longest stat read: a line of some fifty numbers and a name.
+const MAX_STAT: u64 = 4 << 10;
+/// Longest status read: the groups of a user, of which there may be many, stand before `NSpid:`.
+const MAX_STATUS: u64 = 64 << 10;
+/// Longest list of cgroups read.
+const MAX_CGROUP: u64 = 64 << 10;
 /// Longest value of an environment variable kept.
 const MAX_VALUE: usize = 1 << 10;
 
+/// Variables kept, should a process have the same one many times.
+const MAX_VARIABLES: usize = 64;
+
 /// The environment variables that are kept: they name a service or a limit.
-const ENVIRONMENT: [&str; 14] = [
+const ENVIRONMENT: [&str; 17] = [
     "SUPERVISOR_ENABLED",
     "SUPERVISOR_PROCESS_NAME",
     "SUPERVISOR_GROUP_NAME",
@@ -28,6 +39,9 @@ const ENVIRONMENT: [&str; 14] = [
     "PM2_HOME",
     "NODE_APP_INSTANCE",
     "namespace",
+    "exec_mode",
+    "GUNICORN_CMD_ARGS",
+    "PORT",
     "NODE_OPTIONS",
     "INVOCATION_ID",
     "PHP_FPM_POOL",
@@ -41,65 +55,104 @@ pub(super) struct ProcessReader {
     pub(super) hierarchy: Hierarchy,
     pub(super) cgroups: CgroupTree,
     pub(super) users: Users,
+    /// What was read last, kept for its room.
+    pub(super) scratch: Vec<u8>,
 }
 
 impl ProcessReader {
-    /// Facts of a living process; `None` when it is gone, a kernel thread, or was replaced by
-    /// another of the same pid while it was read.
+    /// Facts of a process, as many as there are before it is gone; `None` when it is gone already,
+    /// or a kernel thread.
     pub(super) fn read(&mut self, pid: Pid, from_scan: bool) -> Option<ProcessFacts> {
-        let stat = Stat::read(pid)?;
+        let process = ProcDir::open(pid)?;
+        let read = &mut self.scratch;
+        let stat = Stat::parse(process.read("stat", MAX_STAT, read)?)?;
         if stat.kernel_thread {
             return None;
         }
-        let status = text(pid, "status", MAX_CMDLINE).unwrap_or_default();
-        let uid = number_after(&status, "Uid:").unwrap_or(0);
-        let proc_cgroup = text(pid, "cgroup", MAX_CMDLINE * 4).unwrap_or_default();
+        let status = String::from_utf8_lossy(process.read("status", MAX_STATUS, read)?);
+        let uid = number_after(&status, "Uid:")?;
+        let ns_pid = last_number_after(&status, "NSpid:").unwrap_or(pid);
+        let environ = process.read("environ", MAX_ENVIRON, read);
+        let env = environ.map(keep_environment).unwrap_or_default();
+        let cmdline = process.read("cmdline", MAX_CMDLINE, read);
+        let args = cmdline.map(split_args).unwrap_or_default();
+        let proc_cgroup = process.read("cgroup", MAX_CGROUP, read).unwrap_or_default();
+        let proc_cgroup = String::from_utf8_lossy(proc_cgroup);
         let in_tree = path_in(&proc_cgroup, self.hierarchy);
         let limit = in_tree.and_then(|path| self.cgroups.nearest_limit(path));
-        let environ = bytes(pid, "environ", MAX_ENVIRON).unwrap_or_default();
-        let facts = ProcessFacts {
+        Some(ProcessFacts {
             task: TaskFacts {
                 key: ProcessKey {
                     pid,
                     start_ticks: stat.start_ticks,
                 },
                 ppid: stat.ppid,
-                ns_pid: last_number_after(&status, "NSpid:").unwrap_or(pid),
+                ns_pid,
                 uid,
                 cgroup: in_tree.and_then(|path| self.cgroups.id(path)).unwrap_or(0),
                 comm: stat.comm,
             },
-            args: split_args(&bytes(pid, "cmdline", MAX_CMDLINE).unwrap_or_default()),
-            exe: link(pid, "exe"),
-            cwd: link(pid, "cwd"),
+            args,
+            exe: process.link("exe"),
+            cwd: process.link("cwd"),
             cgroup_path: telling_path(&proc_cgroup).map(Into::into),
-            env: keep_environment(&environ),
-            netns: netns_of(&pid.to_string()).unwrap_or(0),
+            env,
+            netns: process
+                .link("ns/net")
+                .and_then(|target| netns(&target))
+                .unwrap_or(0),
             user: self.users.name(uid),
             memory_limit_bytes: limit.as_ref().map(|&(bytes, _)| bytes),
             memory_limit_cgroup: limit.map(|(_, path)| path.into()),
             from_scan,
-        };
-        // Everything above was read by pid: it is this process's only if it still is.
-        let again = Stat::read(pid)?;
-        (again.start_ticks == stat.start_ticks).then_some(facts)
+        })
+    }
+}
+
+/// A process's directory in /proc, held open: it stays that process's, and is empty when it is
+/// gone. So facts of two processes that had the same pid never mix.
+struct ProcDir(OwnedFd);
+
+impl ProcDir {
+    fn open(pid: Pid) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty());
+        directory.ok().map(Self)
+    }
+
+    /// The first `limit` bytes of a file, read into `room`.
+    fn read<'a>(&self, file: &str, limit: u64, room: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.0, file, flags, Mode::empty()).ok()?;
+        room.clear();
+        File::from(file).take(limit).read_to_end(room).ok()?;
+        Some(room)
+    }
+
+    fn link(&self, name: &str) -> Option<Box<str>> {
+        let target = rustix::fs::readlinkat(&self.0, name, Vec::new()).ok()?;
+        let text = target.to_string_lossy();
+        Some(text.strip_suffix(" (deleted)").unwrap_or(&text).into())
     }
 }
 
 /// The process that the thread `tid` belongs to.
 pub(super) fn process_of(tid: Pid) -> Option<Pid> {
-    number_after(&text(tid, "status", MAX_CMDLINE)?, "Tgid:")
+    let mut room = Vec::new();
+    let status = ProcDir::open(tid)?.read("status", MAX_STATUS, &mut room)?;
+    number_after(&String::from_utf8_lossy(status), "Tgid:")
 }
 
 /// Inode of the network namespace of `pid` (or `self`).
 pub(super) fn netns_of(pid: &str) -> Option<u32> {
     let target = std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
-    target
-        .to_str()?
-        .strip_prefix("net:[")?
-        .strip_suffix(']')?
-        .parse()
-        .ok()
+    netns(target.to_str()?)
+}
+
+/// From `net:[4026531840]`.
+fn netns(link: &str) -> Option<u32> {
+    let inode = link.strip_prefix("net:[")?.strip_suffix(']')?;
+    inode.parse().ok()
 }
 
 /// All pids, ascending.
@@ -130,7 +183,7 @@ struct Stat {
 
 impl Stat {
     fn read(pid: Pid) -> Option<Self> {
-        Self::parse(&bytes(pid, "stat", MAX_CMDLINE)?)
+        Self::parse(ProcDir::open(pid)?.read("stat", MAX_STAT, &mut Vec::new())?)
     }
 
     /// The name stands in parentheses and may itself hold any byte, parentheses too.
@@ -154,26 +207,6 @@ impl Stat {
             kernel_thread: flags & KERNEL_THREAD != 0,
         })
     }
-}
-
-fn bytes(pid: Pid, file: &str, limit: usize) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(format!("/proc/{pid}/{file}"))
-        .ok()?
-        .take(limit as u64)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    Some(bytes)
-}
-
-fn text(pid: Pid, file: &str, limit: usize) -> Option<String> {
-    Some(String::from_utf8_lossy(&bytes(pid, file, limit)?).into_owned())
-}
-
-fn link(pid: Pid, file: &str) -> Option<Box<str>> {
-    let target: PathBuf = std::fs::read_link(format!("/proc/{pid}/{file}")).ok()?;
-    let text = target.to_string_lossy();
-    Some(text.strip_suffix(" (deleted)").unwrap_or(&text).into())
 }
 
 fn number_after(status: &str, label: &str) -> Option<u32> {
@@ -202,7 +235,7 @@ fn split_args(cmdline: &[u8]) -> Box<[Box<str>]> {
 }
 
 fn keep_environment(environ: &[u8]) -> Box<[(Box<str>, Box<str>)]> {
-    environ
+    let mut kept: Vec<(Box<str>, Box<str>)> = environ
         .split(|&b| b == 0)
         .filter_map(|variable| {
             let equals = variable.iter().position(|&b| b == b'=')?;
@@ -214,7 +247,13 @@ fn keep_environment(environ: &[u8]) -> Box<[(Box<str>, Box<str>)]> {
             let value = &value[..value.len().min(MAX_VALUE)];
             Some(((*name).into(), String::from_utf8_lossy(value).into()))
         })
-        .collect()
+        .take(MAX_VARIABLES)
+        .collect();
+    // Plain words that mean something only where pm2 set them.
+    if !kept.iter().any(|(name, _)| &**name == "pm_id") {
+        kept.retain(|(name, _)| !matches!(&**name, "name" | "namespace" | "exec_mode"));
+    }
+    kept.into()
 }
 
 #[cfg(test)]
@@ -230,6 +269,7 @@ mod tests {
             hierarchy: Hierarchy::MemoryV1,
             cgroups: CgroupTree::find(Hierarchy::MemoryV1),
             users: Users::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -267,6 +307,46 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_held_open_never_shows_another_process() {
+        let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let process = ProcDir::open(child.id()).unwrap();
+        let mut room = Vec::new();
+        assert!(process.read("stat", MAX_STAT, &mut room).is_some());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(process.read("stat", MAX_STAT, &mut room), None);
+        assert_eq!(process.link("exe"), None);
+    }
+
+    #[test]
+    fn a_program_with_an_odd_name_in_a_deleted_directory_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("a) S 1\n(b");
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let gone = dir.path().join("gone");
+        std::fs::create_dir(&gone).unwrap();
+        let mut child = Command::new(&program)
+            .arg("60")
+            .current_dir(&gone)
+            .spawn()
+            .unwrap();
+        std::fs::remove_file(&program).unwrap();
+        std::fs::remove_dir(&gone).unwrap();
+        let facts = loop {
+            let facts = reader().read(child.id(), false).unwrap();
+            if facts.args.len() == 2 {
+                break facts;
+            }
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(facts.task.comm, Comm::new("a) S 1\n(b"));
+        assert_eq!(facts.task.ppid, std::process::id());
+        assert_eq!(facts.exe.as_deref(), program.to_str());
+        assert_eq!(facts.cwd.as_deref(), gone.to_str());
+    }
+
+    #[test]
     fn names_may_hold_anything() {
         let rest = " S 7 1 1 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 1";
         for name in ["plain", "a b", ") S 1 (", "new\nline", ""] {
@@ -287,6 +367,18 @@ mod tests {
             3,
             "an empty argument in between is kept"
         );
+    }
+
+    #[test]
+    fn the_plain_words_of_pm2_are_kept_only_with_its_id() {
+        let kept = |environ: &[u8]| {
+            let kept = keep_environment(environ);
+            kept.iter()
+                .map(|(name, _)| name.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kept(b"name=api\0pm_id=3\0HOME=/\0"), ["name", "pm_id"]);
+        assert_eq!(kept(b"name=me\0namespace=x\0PORT=80\0=\0x"), ["PORT"]);
     }
 
     proptest! {

@@ -62,6 +62,7 @@ fn commands() -> Result<Vec<(&'static str, Command)>> {
         "deny",
         "--all-features",
         "check",
+        "--hide-inclusion-graph",
         "licenses",
         "bans",
         "sources",

@@ -337,14 +337,14 @@ impl World {
             })
             .collect();
         ports.dedup();
-        let parent = self
-            .processes
-            .find(parent)
-            .map(|parent| &parent.attribution);
+        let parent = self.processes.find(parent);
+        let parent_cgroup = parent.and_then(|parent| parent.facts.cgroup_path.as_deref());
+        let parent = parent.map(|parent| &parent.attribution);
         let attribution = attribute(
             &Candidate {
                 facts,
                 parent: parent.map(|parent| &parent.service),
+                parent_cgroup,
                 ports: &ports,
                 container: &|id| self.containers.get(id),
             },

@@ -1,0 +1,35 @@
+//! Projects of aaPanel: whatever is run out of `/www/wwwroot/<site>`.
+
+use super::{Candidate, named, script};
+use crate::model::{Manager, Service};
+
+/// Where aaPanel keeps sites.
+const ROOT: &str = "/www/wwwroot/";
+
+/// The site whose executable or script this is, or in whose directory the script runs. A shell or
+/// a tool that is merely in that directory is not the site.
+pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
+    let facts = candidate.facts;
+    let script = script::of(candidate);
+    let found = facts
+        .exe
+        .as_deref()
+        .and_then(|exe| Some((site(exe.strip_prefix(ROOT)?)?, format!("executable {exe}"))))
+        .or_else(|| {
+            let rest = script.as_ref()?.below(ROOT)?;
+            Some((site(rest)?, format!("script {ROOT}{rest}")))
+        })
+        .or_else(|| {
+            let cwd = facts.cwd.as_deref()?;
+            script.as_ref()?;
+            Some((site(cwd.strip_prefix(ROOT)?)?, format!("directory {cwd}")))
+        });
+    let (site, evidence) = found?;
+    named(site, Manager::Aapanel, &evidence)
+}
+
+fn site(rest: &str) -> Option<&str> {
+    rest.split('/')
+        .next()
+        .filter(|site| !matches!(*site, "" | "." | ".."))
+}

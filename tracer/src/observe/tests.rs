@@ -1,0 +1,151 @@
+//! The observer against the real /proc.
+
+use super::*;
+use crate::model::{Exit, ExitStatus, TaskFacts};
+
+#[test]
+fn a_scan_finds_this_process_and_its_parents_before_it() {
+    let mut observer = Observer::new(Hierarchy::MemoryV1, true);
+    let mut out = Vec::new();
+    observer.scan(&mut out);
+    let pids: Vec<Pid> = out
+        .iter()
+        .filter_map(|observation| match &observation.what {
+            What::Process(facts) => Some(facts.task.key.pid),
+            _ => None,
+        })
+        .collect();
+    let position = |pid: Pid| pids.iter().position(|&other| other == pid);
+    let me = position(std::process::id()).unwrap();
+    let parent = position(
+        rustix::process::getppid()
+            .unwrap()
+            .as_raw_nonzero()
+            .get()
+            .cast_unsigned(),
+    );
+    assert!(parent.unwrap() < me);
+    assert!(out.iter().any(|o| matches!(&o.what, What::Cgroup { .. })));
+    assert!(out.windows(2).all(|pair| pair[0].at <= pair[1].at));
+}
+
+/// Time enough for anything that was put off.
+const LATER: Duration = Duration::from_mins(1);
+
+fn kernel_event(what: What) -> Observation {
+    Observation {
+        at: clock::now(),
+        what,
+    }
+}
+
+#[test]
+fn titles_are_read_again_in_portions() {
+    let mut observer = Observer::new(Hierarchy::MemoryV1, false);
+    let pid = std::process::id();
+    let child = TaskFacts {
+        key: ProcessKey {
+            pid,
+            start_ticks: process::start_ticks(pid).unwrap(),
+        },
+        ..Default::default()
+    };
+    let reused = ProcessKey {
+        pid,
+        start_ticks: 1,
+    };
+    let mut out = Vec::new();
+    for _ in 0..PORTION {
+        let parent = ProcessKey::default();
+        observer.enrich(kernel_event(What::Forked { child, parent }), &mut out);
+    }
+    let child = TaskFacts {
+        key: reused,
+        ..child
+    };
+    let parent = ProcessKey::default();
+    observer.enrich(kernel_event(What::Forked { child, parent }), &mut out);
+    let facts = |out: &[Observation]| {
+        let all = out.iter();
+        all.filter(|one| matches!(one.what, What::Process(_)))
+            .count()
+    };
+    assert_eq!((out.len(), facts(&out)), (PORTION + 1, 0), "passed on only");
+    let now = clock::now().after(LATER);
+    observer.run_due(now, &mut out);
+    assert_eq!(facts(&out), PORTION);
+    observer.run_due(now, &mut out);
+    assert_eq!(facts(&out), PORTION, "a pid that was reused is not read");
+}
+
+#[test]
+fn losses_in_a_row_do_not_cause_scans_in_a_row() {
+    let mut observer = Observer::new(Hierarchy::MemoryV1, false);
+    let mut out = Vec::new();
+    observer.resync(&mut out);
+    assert!(!out.is_empty());
+    out.clear();
+    observer.resync(&mut out);
+    assert!(out.is_empty(), "put off");
+    observer.run_due(clock::now().after(LATER), &mut out);
+    assert!(out.iter().any(|one| matches!(one.what, What::Process(_))));
+}
+
+#[test]
+fn a_unix_listener_is_looked_for_as_soon_as_its_holder_is_dead() {
+    let dir = tempfile::tempdir().unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(dir.path().join("a.sock")).unwrap();
+    let mut observer = Observer::new(Hierarchy::MemoryV1, false);
+    let mut out = Vec::new();
+    observer.scan(&mut out);
+    let pid = std::process::id();
+    let key = ProcessKey {
+        pid,
+        start_ticks: process::start_ticks(pid).unwrap(),
+    };
+    let exit = |key| {
+        kernel_event(What::Exited(Box::new(Exit {
+            task: TaskFacts {
+                key,
+                ..Default::default()
+            },
+            parent: ProcessKey::default(),
+            status: ExitStatus::Code(0),
+            peak_bytes: 0,
+            oom_marked: false,
+            stop: None,
+            fault: None,
+        })))
+    };
+    let other = exit(ProcessKey::default());
+    let at = other.at;
+    observer.enrich(other, &mut out);
+    assert!(observer.unix_scan.unwrap() - at >= UNIX_DELAY);
+    let holder = exit(key);
+    let at = holder.at;
+    observer.enrich(holder, &mut out);
+    assert_eq!(observer.unix_scan, Some(at.after(CLOSED_DELAY)));
+}
+
+#[test]
+fn unix_listeners_that_did_not_change_are_not_told_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut observer = Observer::new(Hierarchy::MemoryV1, false);
+    let mut out = Vec::new();
+    observer.scan(&mut out);
+    let _listener = std::os::unix::net::UnixListener::bind(dir.path().join("new.sock")).unwrap();
+    out.clear();
+    observer.scan_listeners(false, &mut out);
+    let told = |out: &[Observation]| {
+        out.iter().any(|observation| match &observation.what {
+            What::ListenersScanned { listeners, .. } => listeners
+                .iter()
+                .any(|listener| listener.address.to_string().ends_with("new.sock")),
+            _ => false,
+        })
+    };
+    assert!(told(&out));
+    out.clear();
+    observer.scan_listeners(false, &mut out);
+    assert!(!told(&out), "{out:?}");
+}
