@@ -1,8 +1,10 @@
 //! Processes that a test starts, and their end.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+use rustix::net::{self, AddressFamily, SocketType};
 
 /// One of the programs in `bin/` (`fixture <mode> …`).
 pub fn fixture() -> Command {
@@ -15,10 +17,12 @@ pub fn fixture() -> Command {
     Command::new(path)
 }
 
-/// A TCP port of 127.0.0.1 that was free a moment ago.
+/// A TCP port of 127.0.0.1 that was free a moment ago. Nothing has listened there for it.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let name = net::getsockname(&socket).unwrap();
+    SocketAddrV4::try_from(name).unwrap().port()
 }
 
 /// A child that is killed when the test ends, by its own pid.
