@@ -78,6 +78,10 @@ impl World {
         if self.processes.is_stale(key) || known.is_some_and(|process| process.dead.is_some()) {
             return Vec::new();
         }
+        // It ended while it was read: a zombie has no command line, and what is known is more.
+        if facts.args.is_empty() && known.is_some_and(|process| !process.facts.args.is_empty()) {
+            return Vec::new();
+        }
         let parent = match known {
             Some(process) if process.parent.pid == facts.task.ppid => process.parent,
             _ => self.parent_of(facts.task),
