@@ -344,6 +344,44 @@ fn a_unix_listener_is_down_with_its_last_holder_and_a_workers_death_takes_nothin
     );
 }
 
+#[test]
+fn a_server_that_asks_its_own_old_socket_is_no_proxy_that_fails() {
+    let socket = Endpoint::Unix("/run/api.sock".into());
+    let missing = |pid, comm| {
+        What::ConnectFailed(Box::new(ConnectFailed {
+            owner: actor(pid, comm),
+            netns: 1,
+            remote: socket.clone(),
+            error: ConnectError::NoSocketFile,
+            errno: 2,
+            elapsed: Duration::ZERO,
+            total: 1,
+        }))
+    };
+    let mut all = scan();
+    all.truncate(5);
+    all.extend([
+        at(
+            0,
+            What::ListenerUp(Listener {
+                socket: SocketId::Scanned(8),
+                netns: 1,
+                address: socket.clone(),
+                holders: [key(60)].into(),
+            }),
+        ),
+        at(1, What::Armed),
+        at(10, exit(60, "node", ExitStatus::Code(1), false)),
+        at(20, process(61, 1, "node", "api.service")),
+        at(30, missing(61, "node")),
+    ]);
+    let before = kinds(&run(&all));
+    assert!(!before.contains(&Kind::ConnectFailed), "{before:?}");
+    all.push(at(40, missing(50, "nginx")));
+    let after = kinds(&run(&all));
+    assert_eq!(after.last(), Some(&Kind::ConnectFailed));
+}
+
 fn any_event() -> impl Strategy<Value = What> {
     let status = prop_oneof![
         Just(KILLED),
