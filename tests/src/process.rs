@@ -1,13 +1,14 @@
 //! Processes that a test starts, and their end.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+use rustix::net::{self, AddressFamily, SocketType};
 
 /// One of the programs in `bin/` (`fixture <mode> …`).
 pub fn fixture() -> Command {
-    let mut path = PathBuf::from(std::env::current_exe().unwrap());
+    let mut path = std::env::current_exe().unwrap();
     // target/<profile>/deps/<test> → target/<profile>/fixture
     path.pop();
     path.pop();
@@ -16,29 +17,50 @@ pub fn fixture() -> Command {
     Command::new(path)
 }
 
-/// A TCP port of 127.0.0.1 that was free a moment ago.
+/// A TCP port of 127.0.0.1 that was free a moment ago. Nothing has listened there for it.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let name = net::getsockname(&socket).unwrap();
+    SocketAddrV4::try_from(name).unwrap().port()
 }
 
 /// A child that is killed when the test ends, by its own pid.
 pub struct Guard {
     child: Child,
+    stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Guard {
-    /// Starts it with its output piped, for [`Self::line`].
+    /// Starts it with its output piped, for [`Self::line`], and its input, for [`Self::release`].
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().map(BufReader::new);
-        Self { child, stdout }
+        let stdin = child.stdin.take();
+        Self {
+            child,
+            stdin,
+            stdout,
+        }
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    #[track_caller]
+    pub fn ready(command: &mut Command) -> Self {
+        let mut guard = Self::spawn(command);
+        assert_eq!(guard.line(), "ready", "{command:?}");
+        guard
+    }
+
+    /// Closes its standard input: a fixture that waits goes on.
+    pub fn release(&mut self) {
+        self.stdin = None;
     }
 
     /// Its pid.
@@ -63,15 +85,18 @@ impl Guard {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Lets it go on and waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
+        self.release();
         self.child.wait().unwrap()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        // Its children may wait for that.
+        self.release();
         // Fails when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

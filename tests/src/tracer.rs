@@ -32,7 +32,8 @@ pub struct Tracer {
     lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
     seen: Vec<Value>,
-    _config: Option<tempfile::NamedTempFile>,
+    /// Removed when the tracer ends.
+    config: Option<tempfile::NamedTempFile>,
 }
 
 /// What is left of a tracer.
@@ -80,7 +81,7 @@ impl Tracer {
             lines,
             stderr: Some(stderr),
             seen: Vec::new(),
-            _config: None,
+            config: None,
         };
         tracer.wait_for("start", Duration::from_secs(20), |f| f["kind"] == "start");
         tracer
@@ -102,7 +103,7 @@ impl Tracer {
         let mut all = vec!["--config".as_ref(), config.path().as_os_str()];
         all.extend(args.iter().map(AsRef::<OsStr>::as_ref));
         let mut tracer = Self::start(all);
-        tracer._config = Some(config);
+        tracer.config = Some(config);
         tracer
     }
 

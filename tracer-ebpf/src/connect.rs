@@ -196,7 +196,7 @@ fn returned(call: &Call, memory: Memory, result: i32) {
         family @ (AF_INET | AF_INET6)
             // What happens after SYN_SENT is told by the socket's state.
             if started.is_none()
-                && is_failure_before_syn(error)
+                && (is_failure_before_syn(error) || is_blackhole(call, family, error))
                 && sock.read_at::<u16>(layout!(sock_protocol)) == IPPROTO_TCP =>
         {
             report_tcp(call, memory, sock, family, error);
@@ -261,6 +261,14 @@ fn is_failure_before_syn(error: u32) -> bool {
             | ENOBUFS
             | EHOSTUNREACH
     )
+}
+
+/// EINVAL is what a blackhole route gives, and what too short an address gives.
+#[inline(always)]
+fn is_blackhole(call: &Call, family: u16, error: u32) -> bool {
+    const EINVAL: u32 = 22;
+    let whole = if family == AF_INET { 16 } else { 28 };
+    error == EINVAL && call.len as u32 >= whole
 }
 
 /// A function of its own: stack space is scarce.

@@ -73,11 +73,19 @@ impl Live {
             }
             self.round(emit)?;
         }
+        self.catch_up(emit)?;
+        self.kernel.settle();
+        self.catch_up(emit)?;
+        self.feed(What::End, emit)
+    }
+
+    /// Takes what the rings have until they are empty.
+    fn catch_up(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         self.round(emit)?;
         while self.kernel.has_pending() {
             self.round(emit)?;
         }
-        self.feed(What::End, emit)
+        Ok(())
     }
 
     /// What analysis knows.

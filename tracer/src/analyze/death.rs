@@ -18,7 +18,7 @@ use super::verdict::{
     Evidence, OomFacts, Scope, SenderFacts, SenderKind, Sent, Verdict, heap_limit, sender_kind,
     verdict,
 };
-use super::world::{Process, World, is_shell, same};
+use super::world::{End, Process, World, is_shell, same};
 use crate::model::{
     Actor, Body, Cause, Death, Exit, ExitStatus, Finding, Manager, MemoryInfo, OomMark, OomReport,
     Pid, ProcessInfo, ProcessKey, SignalName, SignalSent, Timestamp, printable,
@@ -162,7 +162,13 @@ impl Analysis {
         let wanted =
             self.options.all || is_relevant(&process, &verdict, &evidence, is_main, is_worker);
         let listens = self.world.listeners.holds(key);
-        if let Some(forgotten) = self.world.processes.died(key, at, verdict.cause) {
+        let listens_alone = self.world.listeners.holds_alone(key);
+        let end = End {
+            at,
+            cause: verdict.cause,
+            summary: verdict.summary.as_str().into(),
+        };
+        if let Some(forgotten) = self.world.processes.died(key, end) {
             self.connects.forget(forgotten);
         }
         if self.armed {
@@ -174,6 +180,7 @@ impl Analysis {
                     is_main,
                     is_worker,
                     listens,
+                    listens_alone,
                 };
                 self.died(exit, &process, &evidence, verdict, part, at, findings);
             }
@@ -216,7 +223,7 @@ impl Analysis {
                 && !part.listens
                 && !self.world.listeners.serves(|other| same(other, service))
                 && self.world.live_mains(service) == 0,
-            listens: part.listens,
+            listens_alone: part.listens_alone,
         };
         let opens = verdict.cause != Cause::Clean && (out_of_memory || matters);
         let (incident, opened) = self.incidents.death(service, at, loss, opens, &self.world);
@@ -349,6 +356,7 @@ struct Part {
     is_main: bool,
     is_worker: bool,
     listens: bool,
+    listens_alone: bool,
 }
 
 fn is_relevant(

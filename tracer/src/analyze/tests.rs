@@ -190,7 +190,6 @@ fn story() -> Vec<Observation> {
         at(1007, down(SocketId::Kernel(9))),
         at(1150, refused(1)),
         at(1160, refused(8)),
-        at(1170, refused(8)),
         at(2200, What::Tick),
         at(4000, process(61, 1, "node", "api.service")),
         at(4337, up(SocketId::Kernel(10), 61)),
@@ -214,8 +213,8 @@ fn an_outage_is_told_from_the_oom_kill_to_the_listeners_return() {
             Kind::Oom,
             Kind::Death,
             Kind::Incident,
-            Kind::ListenerDown,
             Kind::ConnectionCut,
+            Kind::ListenerDown,
             Kind::ConnectFailed,
             Kind::ConnectFailed,
             Kind::ListenerUp,
@@ -380,6 +379,59 @@ fn a_server_that_asks_its_own_old_socket_is_no_proxy_that_fails() {
     all.push(at(40, missing(50, "nginx")));
     let after = kinds(&run(&all));
     assert_eq!(after.last(), Some(&Kind::ConnectFailed));
+}
+
+#[test]
+fn a_listener_that_goes_long_after_its_owners_death_belongs_to_the_same_incident() {
+    let mut all = scan();
+    all.extend([
+        at(1000, exit(60, "node", KILLED, false)),
+        // A process with much memory takes this long to be freed before its sockets are closed.
+        at(2500, What::Tick),
+        at(3000, down(SocketId::Kernel(9))),
+        at(4000, process(61, 1, "node", "api.service")),
+        at(4500, up(SocketId::Kernel(10), 61)),
+        at(5000, What::End),
+    ]);
+    let incidents: Vec<_> = run(&all)
+        .into_iter()
+        .filter_map(|finding| match finding.body {
+            Body::Incident(incident) => Some((incident.id, incident.state, incident.down_ms)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        incidents,
+        [
+            (1, IncidentState::Open, None),
+            (1, IncidentState::Closed, Some(1500.0))
+        ]
+    );
+}
+
+#[test]
+fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
+    let mut all = scan();
+    all.extend([
+        at(1000, exit(60, "node", KILLED, false)),
+        at(1001, down(SocketId::Kernel(9))),
+        at(1010, refused(1)),
+        at(1020, refused(5)),
+        at(1500, up(SocketId::Kernel(10), 61)),
+    ]);
+    let findings = run(&all);
+    let counts: Vec<_> = findings
+        .iter()
+        .filter_map(|finding| match &finding.body {
+            Body::ConnectFailed(failure) => Some(failure.count),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(counts, [1, 4]);
+    assert_eq!(
+        kinds(&findings)[5..],
+        [Kind::ConnectFailed, Kind::ListenerUp, Kind::Incident]
+    );
 }
 
 fn any_event() -> impl Strategy<Value = What> {

@@ -152,6 +152,14 @@ impl Kernel {
         out.append(&mut self.batch);
     }
 
+    /// Before the last [`Self::drain`]: counters and losses are told now, due or not.
+    pub fn settle(&mut self) {
+        for by in self.loaded.counted() {
+            self.fetch(&by);
+        }
+        self.lost.looked = Timestamp::default();
+    }
+
     /// Reads up to a batch of records; gives their number and the time of the last.
     fn read(&mut self, ring: Ring) -> (usize, Timestamp) {
         let records = match ring {

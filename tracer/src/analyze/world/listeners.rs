@@ -86,6 +86,13 @@ impl Listeners {
         self.held.contains_key(&key)
     }
 
+    /// Whether a listener that is up is held by the process and, as far as is known, nobody else.
+    pub fn holds_alone(&self, key: ProcessKey) -> bool {
+        self.held_by(key)
+            .filter_map(|place| self.places.get(place))
+            .any(|known| known.holders.iter().all(|holder| *holder == key))
+    }
+
     /// Where the process is known to listen.
     pub fn held_by(&self, key: ProcessKey) -> impl Iterator<Item = &Place> {
         self.held.get(&key).into_iter().flatten()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use cgroups::{Cgroup, Cgroups, Containers};
 pub use listeners::{Change, Listeners, Listening, Place};
-pub use processes::{Process, Processes};
+pub use processes::{End, Process, Processes};
 pub use services::ServiceView;
 
 use super::attribution::{Attribution, Candidate, attribute};
@@ -76,6 +76,10 @@ impl World {
         let key = facts.task.key;
         let known = self.processes.get(key);
         if self.processes.is_stale(key) || known.is_some_and(|process| process.dead.is_some()) {
+            return Vec::new();
+        }
+        // It ended while it was read: a zombie has no command line, and what is known is more.
+        if facts.args.is_empty() && known.is_some_and(|process| !process.facts.args.is_empty()) {
             return Vec::new();
         }
         let parent = match known {

@@ -1,6 +1,0 @@
-//! Programs that misbehave on request: `fixture <mode> [argument …]`.
-
-fn main() {
-    println!("no such mode");
-    std::process::exit(2);
-}

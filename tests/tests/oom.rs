@@ -1,0 +1,133 @@
+//! OOM kills: the mark comes first, then the death, with the limit that was reached.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tracer_tests::{Guard, MemoryCgroup, Tracer, fixture};
+
+const MIB: u64 = 1 << 20;
+const LIMIT: u64 = 48 * MIB;
+/// The kernel may take its time to give up reclaiming.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A fixture that runs in the cgroup and leaks when it is released.
+fn leaker(cgroup: &MemoryCgroup, mode: &str) -> Guard {
+    Guard::spawn(cgroup.enter(fixture().arg(mode)))
+}
+
+fn of_kind(findings: &[Value], kind: &str, pid: u32) -> Vec<usize> {
+    let fits = |one: &Value| one["kind"] == kind && one["process"]["pid"] == pid;
+    (0..findings.len())
+        .filter(|&index| fits(&findings[index]))
+        .collect()
+}
+
+fn oom_death(tracer: &mut Tracer, pid: u32) -> Value {
+    tracer.wait_for("the victim's death", PATIENCE, |one| {
+        one["kind"] == "death" && one["process"]["pid"] == pid
+    })
+}
+
+/// What holds of each death by this limit.
+fn assert_oom(death: &Value, cgroup: &MemoryCgroup) {
+    assert_eq!(death["cause"], "oom_cgroup", "{death}");
+    assert_eq!(death["signal"], "SIGKILL", "{death}");
+    assert_eq!(death["exit_code"], Value::Null, "{death}");
+    assert_eq!(death["memory"]["limit_bytes"], LIMIT, "{death}");
+    assert_eq!(death["memory"]["limit_cgroup"], cgroup.path(), "{death}");
+    let peak = death["memory"]["peak_bytes"].as_u64().unwrap();
+    assert!((LIMIT / 2..LIMIT + 16 * MIB).contains(&peak), "{death}");
+}
+
+#[test]
+fn a_leak_past_the_limit_is_an_oom_mark_and_then_an_oom_death() {
+    let cgroup = MemoryCgroup::new("tracer-test-leak", LIMIT);
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut process = leaker(&cgroup, "leak");
+    assert_eq!(process.line(), "ready");
+    process.wait();
+    let pid = process.pid();
+    let death = oom_death(&mut tracer, pid);
+    assert_oom(&death, &cgroup);
+    assert_eq!(death["trigger"]["pid"], pid, "{death}");
+    assert_eq!(death["trigger"]["comm"], "fixture", "{death}");
+    let findings = tracer.stop().findings;
+    let (marks, deaths) = (
+        of_kind(&findings, "oom", pid),
+        of_kind(&findings, "death", pid),
+    );
+    assert_eq!((marks.len(), deaths.len()), (1, 1));
+    assert!(marks[0] < deaths[0], "the mark comes first");
+    let mark = &findings[marks[0]];
+    assert_eq!(mark["cause"], "oom_cgroup", "{mark}");
+    assert_eq!(mark["trigger"]["pid"], pid, "{mark}");
+    assert_eq!(findings.last().unwrap()["oom_kills"], 1);
+}
+
+#[test]
+fn the_limit_of_a_parent_cgroup_is_the_one_that_is_named() {
+    let parent = MemoryCgroup::new("tracer-test-parent", LIMIT);
+    let child = parent.child("child", None);
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut process = leaker(&child, "leak");
+    process.wait();
+    assert_oom(&oom_death(&mut tracer, process.pid()), &parent);
+}
+
+#[test]
+fn the_cgroups_own_limit_is_named_below_a_larger_one() {
+    let parent = MemoryCgroup::new("tracer-test-larger", 4 * LIMIT);
+    let child = parent.child("child", Some(LIMIT));
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut process = leaker(&child, "leak");
+    process.wait();
+    assert_oom(&oom_death(&mut tracer, process.pid()), &child);
+}
+
+#[test]
+fn a_leak_by_any_thread_is_the_death_of_its_process() {
+    let cgroup = MemoryCgroup::new("tracer-test-thread", LIMIT);
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut process = leaker(&cgroup, "leak-from-thread");
+    process.wait();
+    let death = oom_death(&mut tracer, process.pid());
+    assert_oom(&death, &cgroup);
+    assert_eq!(death["trigger"]["pid"], process.pid(), "{death}");
+    let findings = tracer.stop().findings;
+    assert_eq!(of_kind(&findings, "death", process.pid()).len(), 1);
+}
+
+#[test]
+fn processes_that_share_their_memory_die_together_of_it() {
+    let cgroup = MemoryCgroup::new("tracer-test-shared", LIMIT);
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut process = leaker(&cgroup, "leak-shared");
+    let other: u32 = process.line().parse().unwrap();
+    process.wait();
+    let deaths = [process.pid(), other].map(|pid| oom_death(&mut tracer, pid));
+    for death in &deaths {
+        assert_eq!(death["cause"], "oom_cgroup", "{death}");
+        assert_eq!(death["memory"]["limit_bytes"], LIMIT, "{death}");
+    }
+    assert!(deaths[0]["incident"].is_u64(), "{}", deaths[0]);
+    assert_eq!(deaths[0]["incident"], deaths[1]["incident"]);
+    let end = tracer.stop().findings.pop().unwrap();
+    assert_eq!(end["incidents"], 1, "{end}");
+}
+
+#[test]
+fn a_sigkill_in_a_limited_cgroup_is_not_called_oom() {
+    let cgroup = MemoryCgroup::new("tracer-test-killed", LIMIT);
+    let mut tracer = Tracer::start(["--all"]);
+    let mut process = leaker(&cgroup, "hold");
+    assert_eq!(process.line(), "ready");
+    process.signal(Signal::KILL);
+    process.wait();
+    let death = tracer.death_of(process.pid());
+    assert_eq!(death["cause"], "killed", "{death}");
+    assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
+    assert_eq!(death["trigger"], Value::Null, "{death}");
+    let findings = tracer.stop().findings;
+    assert!(of_kind(&findings, "oom", process.pid()).is_empty());
+}

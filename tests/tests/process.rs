@@ -1,0 +1,206 @@
+//! Deaths of every kind: each is told once, with the right cause, status and sender.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tracer_tests::{Guard, Tracer, fixture};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// All exits, interesting or not.
+fn tracer() -> Tracer {
+    Tracer::start(["--all"])
+}
+
+/// Runs a fixture to its end: its death.
+fn death(tracer: &mut Tracer, args: &[&str]) -> Value {
+    let mut process = Guard::spawn(fixture().args(args));
+    process.wait();
+    tracer.death_of(process.pid())
+}
+
+/// How many deaths each pid had.
+fn deaths_by_pid(findings: &[Value]) -> BTreeMap<u64, usize> {
+    let mut counts = BTreeMap::new();
+    for finding in findings.iter().filter(|one| one["kind"] == "death") {
+        *counts
+            .entry(finding["process"]["pid"].as_u64().unwrap())
+            .or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn exit_statuses_are_told_from_signals() {
+    let mut tracer = tracer();
+    for (code, cause) in [(0, "clean"), (1, "error"), (137, "error"), (255, "error")] {
+        let death = death(&mut tracer, &["exit", &code.to_string()]);
+        assert_eq!(death["cause"], cause, "{death}");
+        assert_eq!(death["exit_code"], code, "{death}");
+        assert_eq!(death["signal"], Value::Null, "{death}");
+        assert_eq!(death["process"]["ppid"], std::process::id(), "{death}");
+        assert_eq!(death["process"]["comm"], "fixture", "{death}");
+        let cmdline = death["process"]["cmdline"].as_str().unwrap();
+        assert!(
+            cmdline.ends_with(&format!("fixture exit {code}")),
+            "{death}"
+        );
+    }
+}
+
+#[test]
+fn whoever_sent_the_signal_is_named() {
+    let mut tracer = tracer();
+    for (number, name) in [(libc::SIGKILL, "SIGKILL"), (libc::SIGTERM, "SIGTERM")] {
+        let mut victim = Guard::ready(fixture().arg("hold"));
+        let mut sender = Guard::spawn(fixture().args([
+            "kill-as",
+            "grim reaper",
+            &victim.pid().to_string(),
+            &number.to_string(),
+        ]));
+        assert_eq!(sender.line(), "sent");
+        let death = tracer.death_of(victim.pid());
+        assert_eq!(death["cause"], "killed", "{death}");
+        assert_eq!(death["signal"], name, "{death}");
+        assert_eq!(death["core_dumped"], false, "{death}");
+        assert_eq!(death["exit_code"], Value::Null, "{death}");
+        assert_eq!(death["by"]["pid"], sender.pid(), "{death}");
+        assert_eq!(death["by"]["comm"], "grim reaper", "{death}");
+        victim.wait();
+    }
+}
+
+#[test]
+fn a_kill_by_another_is_told_without_being_asked_for_all() {
+    let mut tracer = Tracer::start::<&str>([]);
+    let victim = Guard::ready(fixture().arg("hold"));
+    victim.signal(Signal::KILL);
+    let death = tracer.death_of(victim.pid());
+    assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
+}
+
+#[test]
+fn crashes_are_told_with_their_signal() {
+    let mut tracer = tracer();
+    for (mode, signal) in [("segfault", "SIGSEGV"), ("abort", "SIGABRT")] {
+        let death = death(&mut tracer, &[mode]);
+        assert_eq!(death["cause"], "crash", "{death}");
+        assert_eq!(death["signal"], signal, "{death}");
+        assert_eq!(death["core_dumped"], false, "{death}");
+    }
+}
+
+#[test]
+fn a_process_whose_leader_ends_first_dies_once_with_its_last_status() {
+    let mut tracer = tracer();
+    let mut process = Guard::spawn(fixture().args(["leader-first", "3"]));
+    assert_eq!(process.line(), "leader gone");
+    process.wait();
+    let death = tracer.death_of(process.pid());
+    assert_eq!(death["exit_code"], 3, "{death}");
+    let counts = deaths_by_pid(&tracer.stop().findings);
+    assert_eq!(counts[&process.pid().into()], 1);
+}
+
+#[test]
+fn two_hundred_threads_that_end_at_once_are_one_death() {
+    let mut tracer = tracer();
+    let mut process = Guard::spawn(fixture().args(["threads", "200", "5"]));
+    process.wait();
+    let death = tracer.death_of(process.pid());
+    assert_eq!(death["exit_code"], 5, "{death}");
+    let counts = deaths_by_pid(&tracer.stop().findings);
+    assert_eq!(counts[&process.pid().into()], 1);
+}
+
+#[test]
+fn any_thread_may_end_the_process() {
+    let mut tracer = tracer();
+    let death = death(&mut tracer, &["exit-from-thread", "4"]);
+    assert_eq!(death["exit_code"], 4, "{death}");
+    assert_eq!(death["cause"], "error", "{death}");
+}
+
+#[test]
+fn a_child_that_never_ran_a_program_has_its_parents_command_line() {
+    let mut tracer = tracer();
+    let mut parent = Guard::spawn(fixture().args(["fork-without-exec", "7"]));
+    let child: u32 = parent.line().parse().unwrap();
+    parent.release();
+    let death = tracer.death_of(child);
+    assert_eq!(death["exit_code"], 7, "{death}");
+    assert_eq!(death["process"]["ppid"], parent.pid(), "{death}");
+    let cmdline = death["process"]["cmdline"].as_str().unwrap();
+    assert!(cmdline.ends_with("fixture fork-without-exec 7"), "{death}");
+}
+
+#[test]
+fn a_reused_pid_is_two_processes() {
+    let mut tracer = tracer();
+    let mut parent = Guard::spawn(fixture().arg("reuse-pid"));
+    let pid: u32 = parent.line().parse().unwrap();
+    for (code, last) in [(3, "exit 3 first"), (4, "exit 4 second")] {
+        let death = tracer.wait_for("a death of the pid with its own status", LIMIT, |one| {
+            one["process"]["pid"] == pid && one["exit_code"] == code
+        });
+        let cmdline = death["process"]["cmdline"].as_str().unwrap();
+        assert!(cmdline.ends_with(last), "{death}");
+    }
+    let counts = deaths_by_pid(&tracer.stop().findings);
+    assert_eq!(counts[&pid.into()], 2);
+}
+
+#[test]
+fn after_exec_a_process_is_known_by_its_new_program() {
+    let mut tracer = tracer();
+    let mut process = Guard::ready(fixture().arg("exec-later"));
+    process.wait();
+    let death = tracer.death_of(process.pid());
+    assert_eq!(death["exit_code"], 6, "{death}");
+    let cmdline = death["process"]["cmdline"].as_str().unwrap();
+    assert!(cmdline.ends_with("fixture exit 6 after-exec"), "{death}");
+}
+
+#[test]
+fn processes_too_short_lived_for_proc_still_have_their_command_line() {
+    let mut tracer = tracer();
+    let pids: Vec<(u32, String)> = (0..50)
+        .map(|number| {
+            let mark = format!("mark-{number}");
+            let mut child = Command::new("/bin/true").arg(&mark).spawn().unwrap();
+            child.wait().unwrap();
+            (child.id(), mark)
+        })
+        .collect();
+    for (pid, mark) in pids {
+        let death = tracer.death_of(pid);
+        assert_eq!(death["process"]["comm"], "true", "{death}");
+        assert_eq!(death["process"]["cmdline"], format!("/bin/true {mark}"));
+        assert_eq!(death["process"]["ppid"], std::process::id(), "{death}");
+    }
+}
+
+#[test]
+fn two_thousand_quick_processes_are_each_counted_once() {
+    let mut tracer = tracer();
+    let mut parent = Guard::spawn(fixture().args(["quick", "2000"]));
+    let pids: Vec<u32> = parent
+        .line()
+        .split(' ')
+        .map(|pid| pid.parse().unwrap())
+        .collect();
+    assert_eq!(pids.len(), 2000);
+    tracer.death_of(*pids.last().unwrap());
+    let ended = tracer.stop();
+    let counts = deaths_by_pid(&ended.findings);
+    for pid in pids {
+        assert_eq!(counts.get(&pid.into()), Some(&1), "deaths of {pid}");
+    }
+    let end = ended.findings.last().unwrap();
+    assert!(end["exits"].as_u64().unwrap() >= 2000, "{end}");
+    assert_eq!(end["lost"], 0, "{end}");
+}

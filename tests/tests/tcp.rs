@@ -1,0 +1,246 @@
+//! TCP connects that fail, and established connections that a death cuts.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tracer_tests::{Guard, NetNamespace, Tracer, fixture, free_port};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn is_failure_of(pid: u32) -> impl Fn(&Value) -> bool {
+    move |one| one["kind"] == "connect_failed" && one["process"]["pid"] == pid
+}
+
+/// All failures of `pid`, and how many they count together.
+fn failures(findings: &[Value], pid: u32) -> (Vec<&Value>, u64) {
+    let all: Vec<&Value> = findings
+        .iter()
+        .filter(|one| is_failure_of(pid)(one))
+        .collect();
+    let count = all.iter().map(|one| one["count"].as_u64().unwrap()).sum();
+    (all, count)
+}
+
+/// The one failure that a client has.
+#[track_caller]
+fn only_failure(mut tracer: Tracer, mut client: Guard, errno: i32) -> Value {
+    client.release();
+    assert_eq!(client.line(), format!("errno {errno}"));
+    client.wait();
+    tracer.wait_for("a failed connect", LIMIT, is_failure_of(client.pid()));
+    let ended = tracer.stop();
+    let (all, count) = failures(&ended.findings, client.pid());
+    assert_eq!((all.len(), count), (1, 1), "{all:?}");
+    all[0].clone()
+}
+
+#[test]
+fn a_refused_connect_is_told_once_for_both_families_and_ways_to_wait() {
+    for host in ["127.0.0.1", "[::1]"] {
+        for way in ["blocking", "nonblocking"] {
+            let address = format!("{host}:{}", free_port());
+            let tracer = Tracer::start::<&str>([]);
+            let client = Guard::ready(fixture().args(["connect", &address, way, "1"]));
+            let found = only_failure(tracer, client, libc::ECONNREFUSED);
+            assert_eq!(found["error"], "refused", "{found}");
+            assert_eq!(found["upstream"]["address"], address, "{found}");
+            assert_eq!(found["process"]["comm"], "fixture", "{found}");
+            assert_eq!(found["because"], Value::Null, "{found}");
+            assert!(found["elapsed_ms"].as_f64().unwrap() < 1000.0, "{found}");
+        }
+    }
+}
+
+#[test]
+fn twenty_thousand_refusals_are_counted_exactly() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut client = Guard::ready(fixture().args(["connect", &address, "blocking", "20000"]));
+    client.wait();
+    tracer.wait_for("the client's failures", LIMIT, is_failure_of(client.pid()));
+    let ended = tracer.stop();
+    let (all, count) = failures(&ended.findings, client.pid());
+    assert_eq!(count, 20_000);
+    assert!(all.len() < 100, "{} findings for one storm", all.len());
+    let end = ended.findings.last().unwrap();
+    assert!(end["connects_failed"].as_u64().unwrap() >= 20_000, "{end}");
+}
+
+#[test]
+fn a_connect_that_nobody_answers_times_out() {
+    let netns = blackholed(1);
+    let tracer = Tracer::start::<&str>([]);
+    let client = Guard::ready(netns.command(fixture().get_program()).args([
+        "connect",
+        "192.0.2.9:80",
+        "blocking",
+        "1",
+    ]));
+    let found = only_failure(tracer, client, libc::ETIMEDOUT);
+    assert_eq!(found["error"], "timeout", "{found}");
+    assert_eq!(found["upstream"]["address"], "192.0.2.9:80", "{found}");
+    assert!(found["elapsed_ms"].as_f64().unwrap() > 500.0, "{found}");
+}
+
+#[test]
+fn a_connect_that_its_caller_gives_up_is_a_timeout() {
+    let netns = blackholed(6);
+    let tracer = Tracer::start::<&str>([]);
+    let client = Guard::ready(netns.command(fixture().get_program()).args([
+        "give-up",
+        "192.0.2.9:80",
+        "400",
+    ]));
+    let found = only_failure(tracer, client, libc::EINPROGRESS);
+    assert_eq!(found["error"], "timeout", "{found}");
+    let elapsed = found["elapsed_ms"].as_f64().unwrap();
+    assert!((350.0..5000.0).contains(&elapsed), "{found}");
+}
+
+#[test]
+fn a_full_backlog_is_a_timeout_of_whoever_connects() {
+    let netns = NetNamespace::new();
+    let _server = Guard::ready(
+        netns
+            .command(fixture().get_program())
+            .args(["full", "127.0.0.1:8000"]),
+    );
+    let tracer = Tracer::start::<&str>([]);
+    let client = Guard::ready(netns.command(fixture().get_program()).args([
+        "give-up",
+        "127.0.0.1:8000",
+        "400",
+    ]));
+    let found = only_failure(tracer, client, libc::EINPROGRESS);
+    assert_eq!(found["error"], "timeout", "{found}");
+    assert_eq!(found["upstream"]["address"], "127.0.0.1:8000", "{found}");
+}
+
+#[test]
+fn routes_that_lead_nowhere_are_told_when_connect_returns() {
+    for (route, errno, error) in [
+        ("unreachable", libc::EHOSTUNREACH, "unreachable"),
+        ("prohibit", libc::EACCES, "permission_denied"),
+        ("blackhole", libc::EINVAL, "other"),
+    ] {
+        for way in ["blocking", "nonblocking"] {
+            let netns = NetNamespace::new();
+            netns.ip(&["route", "add", route, "192.0.2.0/24"]);
+            let tracer = Tracer::start::<&str>([]);
+            let client = Guard::ready(netns.command(fixture().get_program()).args([
+                "connect",
+                "192.0.2.9:80",
+                way,
+                "1",
+            ]));
+            let found = only_failure(tracer, client, errno);
+            assert_eq!(found["error"], error, "{found}");
+            assert_eq!(found["upstream"]["address"], "192.0.2.9:80", "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_is_unreachable_after_a_while() {
+    let netns = linked();
+    for way in ["blocking", "nonblocking"] {
+        let tracer = Tracer::start::<&str>([]);
+        let client = Guard::ready(netns.command(fixture().get_program()).args([
+            "connect",
+            "192.0.2.9:80",
+            way,
+            "1",
+        ]));
+        let found = only_failure(tracer, client, libc::EHOSTUNREACH);
+        assert_eq!(found["error"], "unreachable", "{found}");
+    }
+}
+
+#[test]
+fn connections_of_a_dead_process_are_cut() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut server = Guard::ready(fixture().args(["serve", &address, "3"]));
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut client = Guard::spawn(fixture().args(["hold-connections", &address, "3"]));
+    assert_eq!(client.line(), "connected 3");
+    assert_eq!(server.line(), "accepted 3");
+    server.signal(Signal::KILL);
+    tracer.death_of(server.pid());
+    let cut = tracer.wait_for("the cut", LIMIT, |one| {
+        one["kind"] == "connection_cut" && one["pid"] == server.pid()
+    });
+    assert_eq!(cut["address"], address, "{cut}");
+    assert_eq!(cut["count"], 3, "{cut}");
+    let peer = cut["peer_address"].as_str().unwrap();
+    assert!(peer.starts_with("127.0.0.1:"), "{cut}");
+}
+
+#[test]
+fn a_refusal_is_explained_by_the_listeners_death_until_it_listens_again() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = Guard::ready(fixture().args(["listen", &address]));
+    let mut tracer = Tracer::start::<&str>([]);
+    server.signal(Signal::KILL);
+    tracer.death_of(server.pid());
+    let connect = |count: &str| {
+        let mut client = Guard::ready(fixture().args(["connect", &address, "blocking", count]));
+        client.wait();
+        client
+    };
+    let client = connect("1");
+    let found = tracer.wait_for("a refusal", LIMIT, is_failure_of(client.pid()));
+    let because = &found["because"];
+    assert_eq!(because["death"], server.pid(), "{found}");
+    assert_eq!(because["cause"], "killed", "{found}");
+    assert!(because["incident"].is_u64(), "{found}");
+    let after = because["after_ms"].as_f64().unwrap();
+    assert!(after > 0.0 && after < 10_000.0, "{found}");
+
+    let again = TcpListener::bind(&address).unwrap();
+    let is_up = |one: &Value| one["kind"] == "listener_up" && one["address"] == address;
+    let up = tracer.wait_for("the listener's return", LIMIT, is_up);
+    assert!(up["down_ms"].as_f64().unwrap() > 0.0, "{up}");
+    drop(again);
+    tracer.wait_for("the listener's end", LIMIT, |one| {
+        one["kind"] == "listener_down"
+            && one["address"] == address
+            && one["at"].as_str() > up["at"].as_str()
+    });
+    // Whose end was in order explains nothing by that first death.
+    let client = connect("1");
+    let found = tracer.wait_for("a refusal", LIMIT, is_failure_of(client.pid()));
+    assert_ne!(found["because"]["death"], server.pid(), "{found}");
+}
+
+/// A namespace whose link to 192.0.2.0/24 has a neighbour that never answers.
+fn blackholed(syn_retries: u32) -> NetNamespace {
+    let netns = linked();
+    netns.ip(&[
+        "neighbour",
+        "add",
+        "192.0.2.9",
+        "lladdr",
+        "02:00:00:00:00:09",
+        "dev",
+        "near",
+        "nud",
+        "permanent",
+    ]);
+    let set = format!("echo {syn_retries} > /proc/sys/net/ipv4/tcp_syn_retries");
+    let mut shell = netns.command("sh".as_ref());
+    let status = shell.args(["-c", &set]).status().unwrap();
+    assert!(status.success(), "{set}");
+    netns
+}
+
+/// A namespace with a link to 192.0.2.0/24, at whose other end there is nobody.
+fn linked() -> NetNamespace {
+    let netns = NetNamespace::new();
+    netns.ip(&["link", "add", "near", "type", "veth", "peer", "name", "far"]);
+    netns.ip(&["address", "add", "192.0.2.1/24", "dev", "near"]);
+    netns.ip(&["link", "set", "near", "up"]);
+    netns.ip(&["link", "set", "far", "up"]);
+    netns
+}

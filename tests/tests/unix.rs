@@ -1,0 +1,112 @@
+//! Unix sockets: connects that fail, each with the reason that the kernel gave.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tracer_tests::{Guard, Tracer, fixture};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A directory for sockets, which everybody may enter.
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), everybody).unwrap();
+    directory
+}
+
+/// Connects from a fixture and gives the finding about it.
+fn failure(tracer: &mut Tracer, path: &str, args: &[&str], errno: i32) -> Value {
+    let mut client = Guard::ready(fixture().args(["unix-connect", path]).args(args));
+    client.release();
+    assert_eq!(client.line(), format!("errno {errno}"));
+    let found = tracer.wait_for("a failed connect", LIMIT, |one| {
+        one["kind"] == "connect_failed" && one["process"]["pid"] == client.pid()
+    });
+    assert_eq!(
+        found["upstream"]["address"],
+        format!("unix:{path}"),
+        "{found}"
+    );
+    assert_eq!(found["process"]["comm"], "fixture", "{found}");
+    found
+}
+
+#[test]
+fn a_missing_socket_file_is_told() {
+    let directory = directory();
+    let path = directory.path().join("missing.sock");
+    let mut tracer = Tracer::start(["--all"]);
+    let found = failure(&mut tracer, path.to_str().unwrap(), &["1"], libc::ENOENT);
+    assert_eq!(found["error"], "no_socket_file", "{found}");
+    assert_eq!(found["count"], 1, "{found}");
+}
+
+#[test]
+fn a_socket_file_without_a_listener_refuses() {
+    let directory = directory();
+    let path = directory.path().join("stale.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let mut tracer = Tracer::start(["--all"]);
+    let found = failure(
+        &mut tracer,
+        path.to_str().unwrap(),
+        &["1"],
+        libc::ECONNREFUSED,
+    );
+    assert_eq!(found["error"], "refused", "{found}");
+}
+
+#[test]
+fn a_full_backlog_is_told() {
+    let directory = directory();
+    let path = directory.path().join("full.sock");
+    let path = path.to_str().unwrap();
+    let _server = Guard::ready(fixture().args(["unix-listen", path, "1"]));
+    let mut tracer = Tracer::start(["--all"]);
+    // Two wait to be accepted, the others find no room.
+    let found = failure(&mut tracer, path, &["5"], libc::EAGAIN);
+    assert_eq!(found["error"], "backlog_full", "{found}");
+    let end = tracer.stop().findings.pop().unwrap();
+    assert!(end["connects_failed"].as_u64().unwrap() >= 3, "{end}");
+}
+
+#[test]
+fn a_socket_of_another_user_is_forbidden() {
+    let directory = directory();
+    let path = directory.path().join("private.sock");
+    let path = path.to_str().unwrap();
+    let _server = Guard::ready(fixture().args(["unix-listen", path, "8"]));
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut tracer = Tracer::start(["--all"]);
+    let found = failure(&mut tracer, path, &["1", "65534"], libc::EACCES);
+    assert_eq!(found["error"], "permission_denied", "{found}");
+}
+
+#[test]
+fn abstract_names_are_shown_with_an_at_sign() {
+    let name = format!("@tracer-test-{}", std::process::id());
+    let mut tracer = Tracer::start(["--all"]);
+    let found = failure(&mut tracer, &name, &["1"], libc::ECONNREFUSED);
+    assert_eq!(found["error"], "refused", "{found}");
+}
+
+#[test]
+fn a_client_of_no_known_service_is_told_only_when_all_is_asked_for() {
+    let directory = directory();
+    let path = directory.path().join("nobody.sock");
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut client = Guard::ready(fixture().arg("unix-connect").arg(&path).arg("1"));
+    client.wait();
+    // A kill that is certainly told comes later in the stream.
+    let last = Guard::ready(fixture().arg("hold"));
+    last.signal(Signal::KILL);
+    tracer.death_of(last.pid());
+    let ended = tracer.stop();
+    let about_it = |one: &&Value| one["process"]["pid"] == client.pid();
+    assert_eq!(ended.findings.iter().find(about_it), None);
+    let end = ended.findings.last().unwrap();
+    assert_eq!(end["kind"], "end");
+}
