@@ -434,6 +434,43 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
     );
 }
 
+#[test]
+fn a_listener_whose_port_was_given_back_is_known_by_its_socket() {
+    let down_without_port = |socket| What::ListenerDown {
+        socket,
+        netns: 1,
+        address: tcp(0),
+        by: Actor::default(),
+        exiting: false,
+    };
+    let mut all = scan();
+    all.extend([
+        at(10, down(SocketId::Scanned(1))),
+        at(20, up(SocketId::Kernel(9), 50)),
+        at(30, down_without_port(SocketId::Kernel(8))),
+    ]);
+    let before = run(&all).len();
+    all.push(at(40, down_without_port(SocketId::Kernel(9))));
+    all.push(at(50, up(SocketId::Kernel(10), 60)));
+    let findings = run(&all);
+    let changes: Vec<_> = findings[before..]
+        .iter()
+        .filter_map(|finding| match &finding.body {
+            Body::ListenerDown(change) | Body::ListenerUp(change) => {
+                Some((finding.body.kind(), &*change.service.name))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            (Kind::ListenerDown, "nginx.service"),
+            (Kind::ListenerUp, "api.service")
+        ]
+    );
+}
+
 fn any_event() -> impl Strategy<Value = What> {
     let status = prop_oneof![
         Just(KILLED),
