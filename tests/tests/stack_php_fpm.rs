@@ -4,7 +4,7 @@
 //! tests take turns.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tracer_tests::stack::{KILLER, Nginx, PhpFpm, asset, kill_by_script, wait_unt
 use tracer_tests::{MemoryCgroup, Tracer};
 
 const POOL: &str = "php-fpm/shop";
+const MASTER: &str = "php-fpm";
 const SHORT: Duration = Duration::from_secs(5);
 
 const LIMIT_BYTES: u64 = 128 << 20;
@@ -94,7 +95,7 @@ fn is_closed(finding: &Value) -> bool {
 }
 
 #[test]
-fn a_killed_pool_worker_is_named_and_its_request_cut() {
+fn a_killed_pool_worker_is_named_while_the_master_serves_on() {
     let shop = Shop::start(None);
     let mut tracer = Tracer::start::<&str>([]);
     let slow = get_meanwhile(shop.nginx.port(), "/?do=sleep");
@@ -118,10 +119,10 @@ fn a_killed_pool_worker_is_named_and_its_request_cut() {
     assert_eq!(incident["id"], death["incident"]);
     assert_eq!(incident["deaths"], 1, "{incident}");
     assert_eq!(incident["connects_failed"], 0, "{incident}");
-    let unwanted = ["listener_down", "connect_failed"];
-    let wrong = findings
-        .iter()
-        .find(|f| unwanted.contains(&f["kind"].as_str().unwrap()));
+    let wrong = findings.iter().find(|f| {
+        (f["kind"] == "listener_down" && f["service"]["manager"] == "php-fpm")
+            || (f["kind"] == "connect_failed" && f["upstream"]["address"] == *shop.address())
+    });
     assert_eq!(wrong, None);
 }
 
@@ -160,21 +161,62 @@ fn a_stopped_master_explains_the_proxys_missing_socket() {
     for _ in 0..3 {
         assert_eq!(shop.nginx.get("/").status, 502);
     }
-    let refused = shop.nginx.failed_connects();
-    tracer.wait_for("a failed connect", SHORT, |f| f["kind"] == "connect_failed");
     shop.fpm.start_again(None);
-    assert_eq!(shop.nginx.wait_for(200).status, 200);
-    tracer.wait_for("the end of the incident", SHORT, is_closed);
+    shop.nginx.wait_for(200);
+    let failed = shop.nginx.failed_connects();
+    assert!(failed >= 3, "{failed}");
+    tracer.wait_for("the end of the incident", SHORT, |f| {
+        is_closed(f) && f["service"]["name"] == MASTER
+    });
     for _ in 0..5 {
         assert_eq!(shop.nginx.get("/").status, 200);
     }
+    assert_eq!(shop.nginx.failed_connects(), failed);
+    let again = shop.fpm.pid().unwrap();
     let findings = tracer.stop().findings;
-    let _ = (master, refused, address);
-    panic!(
-        "{}",
-        findings
-            .iter()
-            .map(|f| format!("{f}\n"))
-            .collect::<String>()
-    );
+
+    let listed = findings[0]["services"].as_array().unwrap();
+    let listed = listed.iter().find(|it| it["name"] == MASTER).unwrap();
+    assert_eq!(listed["listens"], serde_json::json!([address]), "{listed}");
+
+    let death = only(&findings, "death", MASTER);
+    assert_eq!(death["process"]["pid"], master, "{death}");
+    assert_eq!(death["cause"], "clean", "{death}");
+    assert_eq!(death["exit_code"], 0, "{death}");
+    assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
+    // Its workers were asked to end, which is no outage of theirs.
+    for death in of(&findings, "death", POOL) {
+        assert_eq!(death["cause"], "clean", "{death}");
+    }
+    assert_eq!(of(&findings, "incident", POOL), Vec::<&Value>::new());
+
+    let down = only(&findings, "listener_down", MASTER);
+    assert_eq!(down["address"], address, "{down}");
+    let up = only(&findings, "listener_up", MASTER);
+    assert_eq!(up["address"], address, "{up}");
+    assert_eq!(up["process"]["pid"], again, "{up}");
+    assert!(up["down_ms"].as_f64().unwrap() > 0.0, "{up}");
+
+    let incident = incident(&findings, MASTER, "clean");
+    let summary = incident["summary"].as_str().unwrap();
+    assert!(summary.starts_with("stopped by its parent "), "{incident}");
+    assert_eq!(incident["connects_failed"], failed, "{incident}");
+    assert_eq!(incident["id"], down["incident"]);
+
+    let mut count = 0;
+    for failure in findings
+        .iter()
+        .filter(|f| f["kind"] == "connect_failed" && f["upstream"]["address"] == *address)
+    {
+        assert_eq!(failure["proxy"]["name"], "nginx", "{failure}");
+        assert_eq!(failure["proxy"]["manager"], "proxy", "{failure}");
+        assert_eq!(failure["upstream"]["service"], MASTER, "{failure}");
+        // Refused: between the new master's bind() and listen().
+        let error = failure["error"].as_str().unwrap();
+        assert!(matches!(error, "no_socket_file" | "refused"), "{failure}");
+        assert_eq!(failure["because"]["cause"], "clean", "{failure}");
+        assert_eq!(failure["because"]["incident"], incident["id"]);
+        count += failure["count"].as_u64().unwrap();
+    }
+    assert_eq!(count, failed);
 }

@@ -26,6 +26,7 @@ impl PhpFpm {
         let text = format!(
             "[global]
 error_log = {at}/fpm.log
+process_control_timeout = 5s
 [shop]
 user = root
 group = root

@@ -344,6 +344,44 @@ fn a_unix_listener_is_down_with_its_last_holder_and_a_workers_death_takes_nothin
 }
 
 #[test]
+fn a_server_that_asks_its_own_old_socket_is_no_proxy_that_fails() {
+    let socket = Endpoint::Unix("/run/api.sock".into());
+    let missing = |pid, comm| {
+        What::ConnectFailed(Box::new(ConnectFailed {
+            owner: actor(pid, comm),
+            netns: 1,
+            remote: socket.clone(),
+            error: ConnectError::NoSocketFile,
+            errno: 2,
+            elapsed: Duration::ZERO,
+            total: 1,
+        }))
+    };
+    let mut all = scan();
+    all.truncate(5);
+    all.extend([
+        at(
+            0,
+            What::ListenerUp(Listener {
+                socket: SocketId::Scanned(8),
+                netns: 1,
+                address: socket.clone(),
+                holders: [key(60)].into(),
+            }),
+        ),
+        at(1, What::Armed),
+        at(10, exit(60, "node", ExitStatus::Code(1), false)),
+        at(20, process(61, 1, "node", "api.service")),
+        at(30, missing(61, "node")),
+    ]);
+    let before = kinds(&run(&all));
+    assert!(!before.contains(&Kind::ConnectFailed), "{before:?}");
+    all.push(at(40, missing(50, "nginx")));
+    let after = kinds(&run(&all));
+    assert_eq!(after.last(), Some(&Kind::ConnectFailed));
+}
+
+#[test]
 fn a_listener_that_goes_long_after_its_owners_death_belongs_to_the_same_incident() {
     let mut all = scan();
     all.extend([
@@ -393,6 +431,43 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
     assert_eq!(
         kinds(&findings)[5..],
         [Kind::ConnectFailed, Kind::ListenerUp, Kind::Incident]
+    );
+}
+
+#[test]
+fn a_listener_whose_port_was_given_back_is_known_by_its_socket() {
+    let down_without_port = |socket| What::ListenerDown {
+        socket,
+        netns: 1,
+        address: tcp(0),
+        by: Actor::default(),
+        exiting: false,
+    };
+    let mut all = scan();
+    all.extend([
+        at(10, down(SocketId::Scanned(1))),
+        at(20, up(SocketId::Kernel(9), 50)),
+        at(30, down_without_port(SocketId::Kernel(8))),
+    ]);
+    let before = run(&all).len();
+    all.push(at(40, down_without_port(SocketId::Kernel(9))));
+    all.push(at(50, up(SocketId::Kernel(10), 60)));
+    let findings = run(&all);
+    let changes: Vec<_> = findings[before..]
+        .iter()
+        .filter_map(|finding| match &finding.body {
+            Body::ListenerDown(change) | Body::ListenerUp(change) => {
+                Some((finding.body.kind(), &*change.service.name))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            (Kind::ListenerDown, "nginx.service"),
+            (Kind::ListenerUp, "api.service")
+        ]
     );
 }
 

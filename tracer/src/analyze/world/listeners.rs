@@ -162,8 +162,18 @@ impl Listeners {
         came_back.map(|down| Change::Up(place, Some(down)))
     }
 
-    /// A socket stopped listening.
+    /// A socket stopped listening. Without a port (it was the kernel's choice, and is given back by
+    /// then) the place is found by the socket.
     pub fn down(&mut self, socket: SocketId, place: &Place, at: Timestamp) -> Option<Change> {
+        let by_socket;
+        let place = if matches!(&place.1, Endpoint::Tcp(address) if address.port() == 0) {
+            let mut places = self.places.iter();
+            let (found, _) = places.find(|(_, known)| known.sockets.contains(&socket))?;
+            by_socket = found.clone();
+            &by_socket
+        } else {
+            place
+        };
         let known = self.places.get_mut(place)?;
         if !known.sockets.remove(&socket) {
             let scanned = known.first_scanned()?;
