@@ -131,6 +131,9 @@ pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
         Manager::Script if script::is_of_shell(&parent.name) => {
             script::of(candidate).is_some_and(|script| !script.is_shells())
         }
+        // A shell below something that only has a program's name: what is typed into it is not
+        // that program's.
+        Manager::Process => STARTERS.contains(&&*candidate.program()),
         _ => false,
     };
     (!is_own).then(|| parent.clone())
