@@ -132,8 +132,11 @@ pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
             script::of(candidate).is_some_and(|script| !script.is_shells())
         }
         // A shell below something that only has a program's name: what is typed into it is not
-        // that program's.
-        Manager::Process => STARTERS.contains(&&*candidate.program()),
+        // that program's. (`sh` is what programs run commands with.)
+        Manager::Process => {
+            let program = candidate.program();
+            !matches!(&*program, "sh" | "dash") && STARTERS.contains(&&*program)
+        }
         _ => false,
     };
     (!is_own).then(|| parent.clone())
