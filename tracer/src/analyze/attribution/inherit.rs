@@ -6,7 +6,7 @@ use crate::model::{Manager, Service};
 
 /// Programs that start what isn't theirs: shells and what people start shells with, service
 /// managers, container engines, build tools and test runners.
-const STARTERS: [&str; 83] = [
+const STARTERS: [&str; 85] = [
     "SCREEN",
     "agetty",
     "anacron",
@@ -36,6 +36,7 @@ const STARTERS: [&str; 83] = [
     "env",
     "expect",
     "fish",
+    "flock",
     "gdb",
     "getty",
     "go",
@@ -60,6 +61,7 @@ const STARTERS: [&str; 83] = [
     "podman",
     "pytest",
     "rc",
+    "run-parts",
     "runc",
     "runit",
     "runsv",
@@ -110,7 +112,11 @@ pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
         .filter(|parent| {
             matches!(
                 parent.manager,
-                Manager::Config | Manager::Supervisor | Manager::Pm2 | Manager::PhpFpm
+                Manager::Config
+                    | Manager::Supervisor
+                    | Manager::Pm2
+                    | Manager::PhpFpm
+                    | Manager::Aapanel
             ) && stays(candidate)
                 && !starts_others(parent)
         })
@@ -143,7 +149,7 @@ pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
 }
 
 /// Whether the process is in its parent's cgroup as far as is known.
-fn stays(candidate: &Candidate<'_>) -> bool {
+pub(super) fn stays(candidate: &Candidate<'_>) -> bool {
     match (
         candidate.facts.cgroup_path.as_deref(),
         candidate.parent_cgroup,
