@@ -69,7 +69,7 @@ fn program(name: &str) -> PathBuf {
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
         .filter_map(|folder| folder.read_dir().ok())
-        .flat_map(|files| files.flatten())
+        .flat_map(Iterator::flatten)
         .find(|file| is_it(&file.file_name()))
         .unwrap_or_else(|| panic!("{name} is not installed: run `cargo xtask setup --tests`"))
         .path()
