@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod netns;
 pub mod process;
+pub mod schema;
 pub mod stack;
 pub mod tracer;
 

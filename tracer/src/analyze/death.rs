@@ -18,7 +18,7 @@ use super::verdict::{
     Evidence, OomFacts, Scope, SenderFacts, SenderKind, Sent, Verdict, heap_limit, sender_kind,
     verdict,
 };
-use super::world::{End, Process, World, is_shell, same};
+use super::world::{End, Hold, Process, World, is_shell, same};
 use crate::model::{
     Actor, Body, Cause, Death, Exit, ExitStatus, Finding, Manager, MemoryInfo, OomMark, OomReport,
     Pid, ProcessInfo, ProcessKey, SignalName, SignalSent, Timestamp, printable,
@@ -161,8 +161,7 @@ impl Analysis {
         let is_worker = self.world.is_worker(&process);
         let wanted =
             self.options.all || is_relevant(&process, &verdict, &evidence, is_main, is_worker);
-        let listens = self.world.listeners.holds(key);
-        let listens_alone = self.world.listeners.holds_alone(key);
+        let holds = self.world.listeners.hold_of(key);
         let end = End {
             at,
             cause: verdict.cause,
@@ -179,8 +178,7 @@ impl Analysis {
                 let part = Part {
                     is_main,
                     is_worker,
-                    listens,
-                    listens_alone,
+                    holds,
                 };
                 self.died(exit, &process, &evidence, verdict, part, at, findings);
             }
@@ -220,10 +218,10 @@ impl Analysis {
             ),
             takes_down: part.is_main
                 && verdict.cause != Cause::Clean
-                && !part.listens
+                && part.holds == Hold::Nothing
                 && !self.world.listeners.serves(|other| same(other, service))
                 && self.world.live_mains(service) == 0,
-            listens_alone: part.listens_alone,
+            listens_alone: part.holds == Hold::Alone,
         };
         let opens = verdict.cause != Cause::Clean && (out_of_memory || matters);
         let (incident, opened) = self.incidents.death(service, at, loss, opens, &self.world);
@@ -355,8 +353,7 @@ impl Analysis {
 struct Part {
     is_main: bool,
     is_worker: bool,
-    listens: bool,
-    listens_alone: bool,
+    holds: Hold,
 }
 
 fn is_relevant(

@@ -180,7 +180,12 @@ impl Analysis {
             kernel: session.kernel.to_string(),
             host: session.host.to_string(),
             hooks: session.hooks.clone(),
-            services: self.world.services().into_iter().map(Into::into).collect(),
+            services: self
+                .world
+                .services(self.options.own_pid)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             blind: session.blind.clone(),
         });
         self.report(at, body, findings);

@@ -119,13 +119,23 @@ pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
 
 /// The service of any parent that doesn't start what isn't its own.
 pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
-    let parent = candidate.parent.filter(|parent| !starts_others(parent))?;
+    // Init starts what isn't its own, whatever it is called.
+    let of_init = candidate.facts.task.ppid == 1;
+    let parent = candidate
+        .parent
+        .filter(|parent| !of_init && !starts_others(parent))?;
     let is_own = match parent.manager {
         // Its cgroup would have told; a known one says that the child has left.
         Manager::Systemd | Manager::Container => candidate.facts.cgroup_path.is_some(),
         // What a start script starts is more telling than the start script.
         Manager::Script if script::is_of_shell(&parent.name) => {
             script::of(candidate).is_some_and(|script| !script.is_shells())
+        }
+        // A shell below something that only has a program's name: what is typed into it is not
+        // that program's. (`sh` is what programs run commands with.)
+        Manager::Process => {
+            let program = candidate.program();
+            !matches!(&*program, "sh" | "dash") && STARTERS.contains(&&*program)
         }
         _ => false,
     };

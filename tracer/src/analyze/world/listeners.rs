@@ -41,6 +41,17 @@ pub enum Change {
     Down(Place),
 }
 
+/// A process's part in the listeners that are up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It holds none.
+    Nothing,
+    /// Others hold what it holds.
+    Shared,
+    /// One of them is, as far as is known, held by nobody else.
+    Alone,
+}
+
 /// All listeners that are known.
 #[derive(Debug, Default)]
 pub struct Listeners {
@@ -81,16 +92,20 @@ impl Listeners {
         lost
     }
 
-    /// Whether the process holds a listener that is up.
-    pub fn holds(&self, key: ProcessKey) -> bool {
-        self.held.contains_key(&key)
-    }
-
-    /// Whether a listener that is up is held by the process and, as far as is known, nobody else.
-    pub fn holds_alone(&self, key: ProcessKey) -> bool {
-        self.held_by(key)
+    /// What the process holds of the listeners that are up.
+    pub fn hold_of(&self, key: ProcessKey) -> Hold {
+        let alone = |known: &Listening| known.holders.iter().all(|holder| *holder == key);
+        let mut held = self
+            .held_by(key)
             .filter_map(|place| self.places.get(place))
-            .any(|known| known.holders.iter().all(|holder| *holder == key))
+            .peekable();
+        if held.peek().is_none() {
+            Hold::Nothing
+        } else if held.any(alone) {
+            Hold::Alone
+        } else {
+            Hold::Shared
+        }
     }
 
     /// Where the process is known to listen.

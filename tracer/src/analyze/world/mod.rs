@@ -9,7 +9,7 @@ mod services;
 use std::sync::Arc;
 
 pub use cgroups::{Cgroup, Cgroups, Containers};
-pub use listeners::{Change, Listeners, Listening, Place};
+pub use listeners::{Change, Hold, Listeners, Listening, Place};
 pub use processes::{End, Process, Processes};
 pub use services::ServiceView;
 

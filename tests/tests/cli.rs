@@ -1,0 +1,258 @@
+//! The command line: how it ends, what it refuses, and that nobody's terminal is at the mercy of
+//! a process's name.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tracer_tests::{Guard, Tracer, binary, ended, fixture, free_port, need_root};
+
+/// Runs the tracer without root and without any capability.
+fn ended_as_nobody(args: &[&str]) -> (Option<i32>, String) {
+    need_root();
+    // The build may be where nobody else may look.
+    let directory = tempfile::Builder::new().tempdir().unwrap();
+    let copy = directory.path().join("tracer");
+    std::fs::copy(binary(), &copy).unwrap();
+    for path in [directory.path(), &copy] {
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, everybody).unwrap();
+    }
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+        ])
+        .arg(&copy)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("setpriv (util-linux) is not installed");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+/// A text stream of the tracer, from its first line on.
+fn text_tracer() -> (Guard, String) {
+    need_root();
+    let mut tracer =
+        Guard::spawn(Command::new(binary()).args(["watch", "--all", "--color", "never"]));
+    let first = tracer.line();
+    (tracer, first)
+}
+
+#[test]
+fn a_signal_ends_the_trace_with_its_totals() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut tracer = Tracer::start::<&str>([]);
+        tracer.signal(signal);
+        let ended = tracer.finish();
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        let end = ended.findings.last().unwrap();
+        assert_eq!(end["kind"], "end", "{end}");
+        assert_eq!(end["lost"], 0, "{end}");
+        assert_eq!(ended.stderr, "");
+    }
+}
+
+#[test]
+fn the_trace_ends_after_the_given_time() {
+    let began = Instant::now();
+    let mut tracer = Tracer::start(["--for", "1s"]);
+    let ended = tracer.finish();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let end = ended.findings.last().unwrap();
+    assert_eq!(end["kind"], "end", "{end}");
+    let watched = end["duration_ms"].as_u64().unwrap();
+    assert!((900..5000).contains(&watched), "{end}");
+}
+
+#[test]
+fn fail_on_tells_by_the_exit_status_whether_it_happened() {
+    let mut tracer = Tracer::start(["--fail-on", "death", "--service", "fixture*"]);
+    let victim = Guard::ready(fixture().arg("hold"));
+    victim.signal(Signal::KILL);
+    tracer.death_of(victim.pid());
+    let ended = tracer.stop();
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+
+    // No service is called that.
+    let tracer = Tracer::start(["--fail-on", "death", "--service", "nobody-is-called-so"]);
+    let victim = Guard::ready(fixture().arg("hold"));
+    victim.signal(Signal::KILL);
+    let ended = tracer.stop();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
+#[test]
+fn an_unknown_kind_to_fail_on_is_refused_with_the_known_ones() {
+    let (status, stdout, stderr) = ended(["watch", "--fail-on", "deaht"]);
+    assert_eq!(status.code(), Some(2), "{stderr}");
+    assert_eq!(stdout, "");
+    for kind in ["deaht", "death", "oom", "connect_failed", "listener_down"] {
+        assert!(stderr.contains(kind), "{stderr}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_trace_in_silence() {
+    need_root();
+    for format in [&["--json"][..], &["--color", "never"]] {
+        let mut child = Command::new(binary())
+            .args(["watch", "--all"])
+            .args(format)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        reader.read_line(&mut String::new()).unwrap();
+        drop(reader);
+        // Something to write.
+        Guard::spawn(fixture().args(["exit", "1"])).wait();
+        let mut stderr = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr)
+            .unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{stderr}");
+        assert_eq!(stderr, "");
+    }
+}
+
+#[test]
+fn without_root_it_says_what_to_do() {
+    for args in [&["watch", "--for", "1s"][..], &["demo"]] {
+        let (code, said) = ended_as_nobody(args);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("root"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn a_broken_configuration_is_shown_with_file_and_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tracer.toml");
+    std::fs::write(&path, "[[service]]\nname = \"api\"\ncmdlin = \"x\"\n").unwrap();
+    let (status, _, stderr) = ended(["watch", "--for", "1s", "--config", path.to_str().unwrap()]);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains(&format!("{}:3", path.display())),
+        "{stderr}"
+    );
+    assert!(stderr.contains("cmdlin"), "{stderr}");
+}
+
+#[test]
+fn a_missing_configuration_is_named() {
+    let (status, _, stderr) = ended(["watch", "--for", "1s", "--config", "/nowhere/tracer.toml"]);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("/nowhere/tracer.toml"), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn the_schema_is_json_and_knows_what_is_found() {
+    let (status, stdout, stderr) = ended(["schema"]);
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    let schema: Value = serde_json::from_str(&stdout).unwrap();
+    assert!(schema["$defs"]["Death"]["properties"]["cause"].is_object());
+    assert!(schema["properties"]["at"].is_object());
+}
+
+#[test]
+fn the_doctor_finds_this_machine_fit() {
+    let (status, stdout, stderr) = ended(["doctor"]);
+    assert_eq!(status.code(), Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains("self-check"), "{stdout}");
+    let (status, stdout, stderr) = ended(["doctor", "--json"]);
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    let checks: Vec<Value> = serde_json::from_str(&stdout).unwrap();
+    let find = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
+    assert_eq!(find("self-check")["status"], "ok", "{stdout}");
+    assert_eq!(find("exit")["status"], "ok", "{stdout}");
+    assert!(
+        !checks.iter().any(|check| check["status"] == "fail"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn services_lists_what_runs_and_where_it_listens() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = Guard::ready(fixture().args(["listen", &address]));
+    let (status, stdout, stderr) = ended(["services", "--json"]);
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    let services: Vec<Value> = serde_json::from_str(&stdout).unwrap();
+    let service = services
+        .iter()
+        .find(|one| {
+            one["pids"]
+                .as_array()
+                .unwrap()
+                .contains(&server.pid().into())
+        })
+        .unwrap();
+    let listens = service["listens"].as_array().unwrap();
+    assert!(listens.contains(&address.as_str().into()), "{service}");
+}
+
+#[test]
+fn a_hostile_name_stays_a_name() {
+    // Escape sequences, line breaks, a carriage return, a change of writing direction, and bytes
+    // that would end a C1 sequence.
+    let comm = "\x1b[2J\n\u{202e}a\rb";
+    let args = ["\x1b]0;owned\x07", "two\nlines", "\u{9b}31m", "\u{202e}txt"];
+    let (mut tracer, first) = text_tracer();
+    assert!(!first.is_empty());
+    let mut process = Guard::ready(fixture().arg("named").arg(comm).args(args));
+    process.signal(Signal::KILL);
+    process.wait();
+    let mark = format!("pid {}", process.pid());
+    let mut told = Vec::new();
+    while !told.iter().any(|line: &String| line.contains(&mark)) {
+        let line = tracer.line();
+        assert!(!line.is_empty(), "it has ended: {told:?}");
+        told.push(line);
+    }
+    tracer.signal(Signal::TERM);
+    loop {
+        let line = tracer.line();
+        if line.is_empty() {
+            break;
+        }
+        told.push(line);
+    }
+    assert_eq!(tracer.wait().code(), Some(0));
+    for line in &told {
+        assert!(!line.chars().any(is_dangerous), "{line:?}");
+    }
+    assert!(
+        !told.iter().any(|line| line.starts_with("lines")),
+        "{told:?}"
+    );
+}
+
+fn is_dangerous(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[test]
+fn the_demo_shows_the_incident_with_either_proxy() {
+    for args in [&["demo", "--builtin-proxy"][..], &["demo"]] {
+        let (status, stdout, stderr) = ended(args);
+        assert_eq!(status.code(), Some(0), "{stdout}\n{stderr}");
+        assert!(stdout.contains("OOM"), "{stdout}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
+}
