@@ -71,6 +71,14 @@ fn toolchain() -> Result<String> {
     if let Ok(chosen) = env::var("TRACER_BPF_TOOLCHAIN") {
         return Ok(chosen);
     }
+    if !runs("rustup", &["--version"]) {
+        // There is one toolchain only, and aya-build takes it whatever it is called.
+        return if has_prebuilt_core() {
+            Ok("rustc".to_owned())
+        } else {
+            bail!("rustc has no `core` for the BPF target; {SETUP}")
+        };
+    }
     for candidate in ["nightly", "bpf"] {
         let usable = match candidate {
             "nightly" => has_rust_src(candidate),
@@ -96,6 +104,17 @@ fn has_rust_src(toolchain: &str) -> bool {
                 .join("lib/rustlib/src/rust/library/core")
                 .is_dir()
         })
+}
+
+/// Whether the rustc in `PATH` brings a `core` for the BPF target.
+fn has_prebuilt_core() -> bool {
+    Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", "bpfel-unknown-none"])
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .is_some_and(|folder| Path::new(folder.trim()).is_dir())
 }
 
 fn runs(program: &str, args: &[&str]) -> bool {

@@ -89,9 +89,14 @@ impl MemoryCgroup {
         )
     }
 
+    /// The file that takes the pids of processes that enter.
+    pub fn procs(&self) -> PathBuf {
+        self.directory.join("cgroup.procs")
+    }
+
     /// Lets `command` start inside.
     pub fn enter<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let procs = self.directory.join("cgroup.procs");
+        let procs = self.procs();
         // SAFETY: between fork and exec only a file is written; no lock or allocation of the
         // parent's other threads is waited for that glibc does not reset.
         unsafe { command.pre_exec(move || fs::write(&procs, "0")) }

@@ -1,9 +1,12 @@
 //! What the tests share: a running tracer whose findings can be waited for, processes that are
-//! cleaned up, memory cgroups, network namespaces. The programs that misbehave are in `bin/`.
+//! cleaned up, memory cgroups, network namespaces, stacks of real software. The programs that
+//! misbehave are in `bin/` and `../fixtures/`.
 
 pub mod cgroup;
 pub mod netns;
 pub mod process;
+pub mod schema;
+pub mod stack;
 pub mod tracer;
 
 pub use cgroup::MemoryCgroup;

@@ -196,6 +196,7 @@ impl Tracer {
         let finding: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not a line of JSON ({error}): {line}"));
         assert_eq!(finding["v"], 1, "{line}");
+        super::schema::check(&finding);
         self.seen.push(finding.clone());
         Ok(finding)
     }

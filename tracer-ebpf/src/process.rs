@@ -44,6 +44,29 @@ pub fn process_fork(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// The longest command line kept: what a mask can express.
+const MAX_ARGS: u64 = ARGS_LEN as u64 - 1;
+const _: () = assert!(ARGS_LEN.is_power_of_two());
+
+/// `len`, which is at most [`MAX_ARGS`] already. Only to please the verifier before 6.x, which
+/// forgets the bound while the compiler moves the value about: in assembly, so that the compiler
+/// does not find the mask superfluous.
+#[inline(always)]
+fn masked(len: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut masked = len;
+        // SAFETY: changes nothing but its operand.
+        unsafe {
+            core::arch::asm!("{len} &= {mask}", len = inout(reg) masked, mask = const MAX_ARGS);
+        }
+        masked
+    }
+    // Only so that lints can be run for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    len
+}
+
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_exec(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
@@ -55,14 +78,10 @@ pub fn process_exec(ctx: RawTracePointContext) -> i32 {
     let start: u64 = mm.read_at(layout!(mm_arg_start));
     let end: u64 = mm.read_at(layout!(mm_arg_end));
     let total = end.saturating_sub(start);
-    let mut len = if total > ARGS_LEN as u64 {
-        ARGS_LEN as u64
-    } else {
-        total
-    };
+    let mut len = masked(total.min(MAX_ARGS));
     let record = entry.as_mut_ptr();
-    // SAFETY: the record is in the ring, for this program alone until it is submitted. `len` is at
-    // most the size of `args`; every field but the rest of `args` is written.
+    // SAFETY: the record is in the ring, for this program alone until it is submitted. `len` is
+    // less than the size of `args`; every field but the rest of `args` is written.
     unsafe {
         (&raw mut (*record).header).write(header(kind::EXEC, at_ns));
         (&raw mut (*record).task).write(task_record(task));

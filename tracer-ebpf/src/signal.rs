@@ -79,7 +79,15 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
         unsafe {
             if (*last).start_ns == start_ns {
                 if stop {
-                    (*last).stop = sent;
+                    // Who catches a signal, cleans up and raises it again still ends by the
+                    // first sender's wish.
+                    let raised_again = sent.sender.pid == pid
+                        && signal != SIGABRT
+                        && (*last).stop.signal == signal
+                        && (*last).stop.code <= 0;
+                    if !raised_again {
+                        (*last).stop = sent;
+                    }
                 } else {
                     (*last).fault = sent;
                 }

@@ -152,9 +152,10 @@ pub fn report_connect(actor: &Actor, endpoints: &Endpoints, error: u32, began_ns
 #[inline(always)]
 fn listener(socket: Address, kind: u32) {
     let endpoints = endpoints(socket);
-    // listen() without bind(): the port comes after the state, and is given back before it. Nothing
-    // that others are told to connect to is made so.
-    if endpoints.local_port == 0 {
+    // listen() without bind(): the port comes after the state. Nothing that others are told to
+    // connect to is made so. A port that the kernel chose in bind() is given back before the state:
+    // such a listener's end is told by the socket alone.
+    if endpoints.local_port == 0 && kind == kind::LISTEN_UP {
         return;
     }
     let Some(mut entry) = reserve_death::<ListenRecord>() else {

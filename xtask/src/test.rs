@@ -1,8 +1,9 @@
 //! `cargo xtask test`: everything that proves the tracer right on this machine.
 //!
-//! First the tests that need nothing, then those in `tests/`, which cause the real thing on the
-//! real kernel and run as root. Both always run; a failure of the first is the exit code even when
-//! the second succeeds. Nothing is printed after cargo's own closing lines.
+//! First the tests beside the code, which need nothing, then the integration tests (in `tests/`
+//! and `tracer/tests/`), which cause the real thing on the real kernel and run as root. All of them
+//! always run; the first failure is the exit code whatever comes after. Nothing is printed after
+//! cargo's own closing lines.
 
 use std::env;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -11,8 +12,8 @@ use anyhow::Result;
 
 use crate::{build, run, setup};
 
-/// The package with the tests on the real kernel.
-const NATIVE: &str = "tracer-tests";
+/// The packages with tests on the real kernel.
+const NATIVE: [&str; 2] = ["tracer", "tracer-tests"];
 
 /// How many of those run at a time, unless `RUST_TEST_THREADS` says otherwise. They mostly wait
 /// (for restarts, timeouts, processes), but they also share one kernel and one small machine.
@@ -48,7 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         setup::tests()?;
     }
     if !args.native {
-        statuses.push(run::status(&mut unit(&args.filter)?)?);
+        for targets in [&["--lib", "--bins"][..], &["--doc"]] {
+            statuses.push(run::status(&mut unit(targets, &args.filter)?)?);
+        }
     }
     if !args.unit {
         let built = run::status(&mut build::command()?)?;
@@ -60,20 +63,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(first_failure(&statuses))
 }
 
-fn unit(filter: &[String]) -> Result<Command> {
+fn unit(targets: &[&str], filter: &[String]) -> Result<Command> {
     let mut command = run::cargo()?;
     command
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(["--exclude", "tracer-ebpf", "--exclude", NATIVE])
-        .arg("--")
+        .args(["test", "--workspace", "--exclude", "tracer-ebpf"])
+        .args(targets)
+        .args(["--no-fail-fast", "--"])
         .args(filter);
     Ok(command)
 }
 
 fn native(filter: &[String]) -> Result<Command> {
     let mut command = run::cargo()?;
+    command.arg("test");
+    for package in NATIVE {
+        command.args(["--package", package]);
+    }
     command
-        .args(["test", "--package", NATIVE, "--tests", "--no-fail-fast"])
+        .args(["--test", "*", "--no-fail-fast"])
         .env("TRACER_BIN", build::binary()?)
         .env("TRACER_TEST_CACHE", setup::test_cache()?);
     let prefix = run::root_prefix(&KEPT)?;

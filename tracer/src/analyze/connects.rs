@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Analysis;
-use super::world::{ServiceKey, key_of};
+use super::world::{ServiceKey, key_of, same};
 use crate::model::{
     Body, ConnectError, ConnectFailed, ConnectFailure, Endpoint, Finding, NetNs, ProcessKey,
     Timestamp, Upstream, quantity,
@@ -137,10 +137,6 @@ impl Analysis {
             };
             self.world.unknown(task, ProcessKey::default()).attribution
         };
-        let is_unix = matches!(failed.remote, Endpoint::Unix(_));
-        if is_unix && !self.options.all && attribution.role.is_none() && upstream.is_none() {
-            return;
-        }
         let upstream = upstream.map(|(place, listening)| {
             (
                 place,
@@ -148,6 +144,17 @@ impl Analysis {
                 listening.down,
             )
         });
+        let is_unix = matches!(failed.remote, Endpoint::Unix(_));
+        if is_unix && !self.options.all {
+            let unknown = attribution.role.is_none() && upstream.is_none();
+            // A server that starts asks its own old socket whether another one still serves it.
+            let its_own = upstream
+                .as_ref()
+                .is_some_and(|(_, service, _)| same(service, &attribution.service));
+            if unknown || its_own {
+                return;
+            }
+        }
         let because = upstream.as_ref().and_then(|(place, service, down)| {
             self.incidents.explain(service, place, (*down)?, at, count)
         });

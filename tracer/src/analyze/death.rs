@@ -18,7 +18,7 @@ use super::verdict::{
     Evidence, OomFacts, Scope, SenderFacts, SenderKind, Sent, Verdict, heap_limit, sender_kind,
     verdict,
 };
-use super::world::{Process, World, is_shell, same};
+use super::world::{End, Hold, Process, World, is_shell, same};
 use crate::model::{
     Actor, Body, Cause, Death, Exit, ExitStatus, Finding, Manager, MemoryInfo, OomMark, OomReport,
     Pid, ProcessInfo, ProcessKey, SignalName, SignalSent, Timestamp, printable,
@@ -161,8 +161,13 @@ impl Analysis {
         let is_worker = self.world.is_worker(&process);
         let wanted =
             self.options.all || is_relevant(&process, &verdict, &evidence, is_main, is_worker);
-        let listens = self.world.listeners.holds(key);
-        if let Some(forgotten) = self.world.processes.died(key, at, verdict.cause) {
+        let holds = self.world.listeners.hold_of(key);
+        let end = End {
+            at,
+            cause: verdict.cause,
+            summary: verdict.summary.as_str().into(),
+        };
+        if let Some(forgotten) = self.world.processes.died(key, end) {
             self.connects.forget(forgotten);
         }
         if self.armed {
@@ -173,7 +178,7 @@ impl Analysis {
                 let part = Part {
                     is_main,
                     is_worker,
-                    listens,
+                    holds,
                 };
                 self.died(exit, &process, &evidence, verdict, part, at, findings);
             }
@@ -213,10 +218,10 @@ impl Analysis {
             ),
             takes_down: part.is_main
                 && verdict.cause != Cause::Clean
-                && !part.listens
+                && part.holds == Hold::Nothing
                 && !self.world.listeners.serves(|other| same(other, service))
                 && self.world.live_mains(service) == 0,
-            listens: part.listens,
+            listens_alone: part.holds == Hold::Alone,
         };
         let opens = verdict.cause != Cause::Clean && (out_of_memory || matters);
         let (incident, opened) = self.incidents.death(service, at, loss, opens, &self.world);
@@ -348,7 +353,7 @@ impl Analysis {
 struct Part {
     is_main: bool,
     is_worker: bool,
-    listens: bool,
+    holds: Hold,
 }
 
 fn is_relevant(

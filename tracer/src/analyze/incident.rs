@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::world::{Place, ServiceKey, World, key_of};
+use super::world::{End, Place, ServiceKey, World, key_of};
 use crate::model::quantity::{duration, millis};
 use crate::model::{
     Because, Body, Cause, Incident, IncidentState, Pid, Service, Timestamp, printable,
@@ -14,6 +14,9 @@ use crate::model::{
 const SETTLE: Duration = Duration::from_secs(10);
 /// A death that takes nothing down waits this long for its effects.
 const GRACE: Duration = Duration::from_millis(100);
+/// One that held listeners alone is waited for so long: the kernel frees its memory before it
+/// closes its sockets.
+const LISTENER_GRACE: Duration = Duration::from_secs(5);
 /// This many outages in a row are a crash loop.
 const LOOP: u32 = 3;
 const MAX_OPEN: usize = 1024;
@@ -26,8 +29,8 @@ pub(super) struct Loss {
     pub advice: Vec<String>,
     /// No main process of the service is left, and it doesn't listen.
     pub takes_down: bool,
-    /// It held listeners that are still to be lost.
-    pub listens: bool,
+    /// It held listeners that nobody else holds: they are still to be lost.
+    pub listens_alone: bool,
 }
 
 struct Outage {
@@ -106,8 +109,13 @@ impl Incidents {
         if loss.takes_down {
             outage.awaits_process = true;
             outage.went_down(at);
-        } else if !outage.is_down() && (new || loss.listens) {
-            outage.closes = outage.closes.max(Some(at.after(GRACE)));
+        } else if !outage.is_down() && (new || loss.listens_alone) {
+            let grace = if loss.listens_alone {
+                LISTENER_GRACE
+            } else {
+                GRACE
+            };
+            outage.closes = outage.closes.max(Some(at.after(grace)));
         }
         let opened = new.then(|| outage.finding(IncidentState::Open, None, world));
         (Some(outage.id), opened)
@@ -119,17 +127,14 @@ impl Incidents {
         service: &Service,
         place: Place,
         at: Timestamp,
-        death: Option<(Pid, Cause, Timestamp)>,
+        death: Option<(Pid, &End)>,
         opens: bool,
         world: &World,
     ) -> (Option<u64>, Option<Body>) {
         let key = key_of(service);
         let new = !self.open.contains_key(&key);
-        let cause = death.map(|(_, cause, _)| cause);
-        let summary = match cause {
-            Some(Cause::Clean) => "stopped",
-            _ => "stopped listening",
-        };
+        let cause = death.map(|(_, end)| end.cause);
+        let summary = death.map_or("stopped listening", |(_, end)| &*end.summary);
         if new && !(opens && self.start(service, at, cause.unwrap_or(Cause::Unknown), summary)) {
             return (None, None);
         }
@@ -137,7 +142,7 @@ impl Incidents {
             return (None, None);
         };
         if new {
-            outage.death = death;
+            outage.death = death.map(|(pid, end)| (pid, end.cause, end.at));
             outage.deaths = u64::from(death.is_some());
         }
         outage.lost.insert(place);

@@ -180,7 +180,12 @@ impl Analysis {
             kernel: session.kernel.to_string(),
             host: session.host.to_string(),
             hooks: session.hooks.clone(),
-            services: self.world.services().into_iter().map(Into::into).collect(),
+            services: self
+                .world
+                .services(self.options.own_pid)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             blind: session.blind.clone(),
         });
         self.report(at, body, findings);
@@ -292,6 +297,10 @@ impl Analysis {
                     service: None,
                 });
                 finding.down_ms = down.map(|down| crate::model::quantity::millis(at.since(down)));
+                // What failed before it was back is told before it.
+                for body in self.connects.flush(None) {
+                    self.report(at, body, findings);
+                }
                 let (incident, closed) = self.incidents.listener_up(&place, at, &self.world);
                 finding.incident = incident;
                 self.report(at, Body::ListenerUp(finding), findings);
@@ -301,20 +310,21 @@ impl Analysis {
             }
             Change::Down(place) => {
                 let death = owner.and_then(|owner| {
-                    let (died, cause) = owner.dead?;
-                    Some((owner.task.key.pid, cause, died))
+                    let end = owner.dead.as_ref()?;
+                    Some((owner.task.key.pid, end))
                 });
                 let worthy = service.manager != Manager::Process
-                    || death.is_some_and(|(_, cause, _)| cause != Cause::Clean);
+                    || death.is_some_and(|(_, end)| end.cause != Cause::Clean);
                 let (incident, opened) =
                     self.incidents
                         .listener_down(&service, place, at, death, worthy, &self.world);
                 finding.incident = incident;
+                // What was cut before the listener went is told before it.
+                self.flush_cuts(None, findings);
                 self.report(at, Body::ListenerDown(finding), findings);
                 if let Some(opened) = opened {
                     self.report(at, opened, findings);
                 }
-                self.flush_cuts(None, findings);
             }
         }
     }

@@ -190,7 +190,6 @@ fn story() -> Vec<Observation> {
         at(1007, down(SocketId::Kernel(9))),
         at(1150, refused(1)),
         at(1160, refused(8)),
-        at(1170, refused(8)),
         at(2200, What::Tick),
         at(4000, process(61, 1, "node", "api.service")),
         at(4337, up(SocketId::Kernel(10), 61)),
@@ -214,8 +213,8 @@ fn an_outage_is_told_from_the_oom_kill_to_the_listeners_return() {
             Kind::Oom,
             Kind::Death,
             Kind::Incident,
-            Kind::ListenerDown,
             Kind::ConnectionCut,
+            Kind::ListenerDown,
             Kind::ConnectFailed,
             Kind::ConnectFailed,
             Kind::ListenerUp,
@@ -341,6 +340,134 @@ fn a_unix_listener_is_down_with_its_last_holder_and_a_workers_death_takes_nothin
     assert_eq!(
         kinds(&run(&all))[4..],
         [Kind::Death, Kind::Incident, Kind::ListenerDown]
+    );
+}
+
+#[test]
+fn a_server_that_asks_its_own_old_socket_is_no_proxy_that_fails() {
+    let socket = Endpoint::Unix("/run/api.sock".into());
+    let missing = |pid, comm| {
+        What::ConnectFailed(Box::new(ConnectFailed {
+            owner: actor(pid, comm),
+            netns: 1,
+            remote: socket.clone(),
+            error: ConnectError::NoSocketFile,
+            errno: 2,
+            elapsed: Duration::ZERO,
+            total: 1,
+        }))
+    };
+    let mut all = scan();
+    all.truncate(5);
+    all.extend([
+        at(
+            0,
+            What::ListenerUp(Listener {
+                socket: SocketId::Scanned(8),
+                netns: 1,
+                address: socket.clone(),
+                holders: [key(60)].into(),
+            }),
+        ),
+        at(1, What::Armed),
+        at(10, exit(60, "node", ExitStatus::Code(1), false)),
+        at(20, process(61, 1, "node", "api.service")),
+        at(30, missing(61, "node")),
+    ]);
+    let before = kinds(&run(&all));
+    assert!(!before.contains(&Kind::ConnectFailed), "{before:?}");
+    all.push(at(40, missing(50, "nginx")));
+    let after = kinds(&run(&all));
+    assert_eq!(after.last(), Some(&Kind::ConnectFailed));
+}
+
+#[test]
+fn a_listener_that_goes_long_after_its_owners_death_belongs_to_the_same_incident() {
+    let mut all = scan();
+    all.extend([
+        at(1000, exit(60, "node", KILLED, false)),
+        // A process with much memory takes this long to be freed before its sockets are closed.
+        at(2500, What::Tick),
+        at(3000, down(SocketId::Kernel(9))),
+        at(4000, process(61, 1, "node", "api.service")),
+        at(4500, up(SocketId::Kernel(10), 61)),
+        at(5000, What::End),
+    ]);
+    let incidents: Vec<_> = run(&all)
+        .into_iter()
+        .filter_map(|finding| match finding.body {
+            Body::Incident(incident) => Some((incident.id, incident.state, incident.down_ms)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        incidents,
+        [
+            (1, IncidentState::Open, None),
+            (1, IncidentState::Closed, Some(1500.0))
+        ]
+    );
+}
+
+#[test]
+fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
+    let mut all = scan();
+    all.extend([
+        at(1000, exit(60, "node", KILLED, false)),
+        at(1001, down(SocketId::Kernel(9))),
+        at(1010, refused(1)),
+        at(1020, refused(5)),
+        at(1500, up(SocketId::Kernel(10), 61)),
+    ]);
+    let findings = run(&all);
+    let counts: Vec<_> = findings
+        .iter()
+        .filter_map(|finding| match &finding.body {
+            Body::ConnectFailed(failure) => Some(failure.count),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(counts, [1, 4]);
+    assert_eq!(
+        kinds(&findings)[5..],
+        [Kind::ConnectFailed, Kind::ListenerUp, Kind::Incident]
+    );
+}
+
+#[test]
+fn a_listener_whose_port_was_given_back_is_known_by_its_socket() {
+    let down_without_port = |socket| What::ListenerDown {
+        socket,
+        netns: 1,
+        address: tcp(0),
+        by: Actor::default(),
+        exiting: false,
+    };
+    let mut all = scan();
+    all.extend([
+        at(10, down(SocketId::Scanned(1))),
+        at(20, up(SocketId::Kernel(9), 50)),
+        at(30, down_without_port(SocketId::Kernel(8))),
+    ]);
+    let before = run(&all).len();
+    all.push(at(40, down_without_port(SocketId::Kernel(9))));
+    all.push(at(50, up(SocketId::Kernel(10), 60)));
+    let findings = run(&all);
+    let changes: Vec<_> = findings[before..]
+        .iter()
+        .filter_map(|finding| match &finding.body {
+            Body::ListenerDown(change) | Body::ListenerUp(change) => {
+                Some((finding.body.kind(), &*change.service.name))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            (Kind::ListenerDown, "nginx.service"),
+            (Kind::ListenerUp, "api.service")
+        ]
     );
 }
 

@@ -149,7 +149,7 @@ fn is_clean_death(observation: &Observation, pid: u32) -> bool {
 /// What would be watched, and what hinders that.
 fn what_runs() -> Vec<Check> {
     let (analysis, blind) = services::scan(Rules::none());
-    let services = analysis.world().services();
+    let services = analysis.world().services(std::process::id());
     let proxies: Vec<_> = services
         .iter()
         .filter(|service| service.role.is_some())

@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (analysis, _) = scan(args.config.load()?);
     let rows: Vec<ServiceRow> = analysis
         .world()
-        .services()
+        .services(std::process::id())
         .into_iter()
         .map(|view| row(&analysis, view))
         .collect();

@@ -4,6 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::ConfigArgs;
@@ -59,7 +61,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         sink.finding(finding)
     };
     runtime()?.block_on(async {
-        let stop = stop_request(args.time)?;
+        let asked = stop_request(args.time)?;
+        let stop = async {
+            tokio::select! {
+                () = asked => {}
+                () = reader_gone() => {}
+            }
+        };
         let mut live = Live::start(rules, args.all)?;
         live.run(stop, &mut emit)
             .await
@@ -70,6 +78,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Success
     })
+}
+
+/// Resolves when nobody can read standard output any more: on a quiet machine it may be long until
+/// the next finding would show it.
+async fn reader_gone() {
+    // Only pipes, sockets and terminals can be waited for: a file has no reader.
+    // SAFETY: standard output keeps its descriptor as long as the process lives.
+    let stdout = unsafe { AsyncFd::register_with_interest(io::stdout(), Interest::ERROR) };
+    match stdout {
+        Ok(stdout) => {
+            // Whether it was closed or can't be waited for after all: there is no reader.
+            let _ = stdout.ready(Interest::ERROR).await;
+        }
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Resolves on SIGINT, SIGTERM or SIGHUP, or after `time`.

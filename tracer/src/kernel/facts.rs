@@ -32,6 +32,8 @@ pub struct KernelFacts {
     pub release: String,
     /// The first two numbers of `release`.
     pub version: Option<(u32, u32)>,
+    /// /proc is mounted and may be read.
+    pub procfs: Works,
     /// Capabilities that are missing for BPF.
     pub missing_capabilities: Vec<&'static str>,
     /// The kernel's type information could be read, and has what the tracer needs.
@@ -79,12 +81,15 @@ impl KernelFacts {
             Ok(layout) => (Ok(()), Some(layout)),
             Err(why) => (Err(why), None),
         };
+        let status = fs::read_to_string("/proc/self/status");
         let facts = Self {
             version: parse_version(&release),
             release,
-            missing_capabilities: missing_capabilities(
-                &fs::read_to_string("/proc/self/status").unwrap_or_default(),
-            ),
+            procfs: status
+                .as_ref()
+                .map(|_| ())
+                .map_err(|error| format!("/proc can't be read: {error}")),
+            missing_capabilities: missing_capabilities(&status.unwrap_or_default()),
             type_information,
             missing_tracepoints: types.missing_tracepoints,
             lockdown: parse_lockdown(

@@ -381,6 +381,17 @@ const MEMLOCK: &str = "; the limit on locked memory is too low: raise it with `u
 const PERMISSION: &str =
     "; run as root outside of containers, with CAP_SYS_ADMIN or with CAP_BPF and CAP_PERFMON";
 
+const REJECTED: &str = "; this kernel's verifier refused the program: please report it";
+
+/// The verifier's last line that is not statistics.
+fn verifier_reason(log: &str) -> &str {
+    const STATISTICS: [&str; 3] = ["verification time", "stack depth", "processed "];
+    log.lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty() && !STATISTICS.iter().any(|it| line.starts_with(it)))
+        .unwrap_or("no reason given")
+}
+
 /// What failed, and what to do about it.
 struct Failure(String, &'static str);
 
@@ -390,16 +401,17 @@ impl Failure {
         let mut text = String::new();
         let mut cause = Some(error);
         let mut os = None;
+        let mut verifier = false;
         while let Some(error) = cause {
             if let Some(io) = error.downcast_ref::<io::Error>() {
                 os = io.raw_os_error();
             }
             let mut line = error.to_string();
-            // The kernel's verifier explains itself at length; its last lines hold the reason.
+            // The kernel's verifier explains itself at length; the last line holds the reason.
             if let Some((head, log)) = line.split_once("Verifier output:") {
-                let tail: Vec<&str> = log.lines().filter(|l| !l.trim().is_empty()).collect();
-                let tail = tail[tail.len().saturating_sub(3)..].join(" | ");
-                line = format!("{}{tail}", head.trim_end_matches([' ', '.']));
+                verifier = true;
+                let head = head.trim_end_matches([' ', '.']);
+                line = format!("{head}: {}", verifier_reason(log));
             }
             if !text.contains(&line) {
                 if !text.is_empty() {
@@ -411,6 +423,7 @@ impl Failure {
         }
         let limited = getrlimit(Resource::Memlock).current.is_some();
         let hint = match os {
+            Some(libc::EACCES | libc::EINVAL) if verifier => REJECTED,
             Some(libc::EPERM | libc::ENOMEM) if limited => MEMLOCK,
             Some(libc::EPERM | libc::EACCES) => PERMISSION,
             Some(libc::ENOMEM) => "; the machine, or the cgroup this runs in, is out of memory",

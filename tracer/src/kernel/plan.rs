@@ -150,6 +150,9 @@ pub fn plan(facts: &KernelFacts) -> Result<Plan, Refusal> {
             "the tracer needs Linux 5.10 or newer",
         );
     }
+    if let Err(why) = &facts.procfs {
+        return refuse(why.clone(), "mount it: mount -t proc proc /proc");
+    }
     if !facts.missing_capabilities.is_empty() {
         return refuse(
             format!(
@@ -207,6 +210,7 @@ mod tests {
         KernelFacts {
             release: "6.12.0-1-amd64".into(),
             version: Some((6, 12)),
+            procfs: Ok(()),
             missing_capabilities: Vec::new(),
             type_information: Ok(()),
             missing_tracepoints: Vec::new(),
@@ -238,8 +242,13 @@ mod tests {
     #[test]
     fn each_fact_that_forbids_tracing_is_told_with_what_to_do() {
         type Flip = fn(&mut KernelFacts);
-        let cases: [(Flip, &str, &str); 5] = [
+        let cases: [(Flip, &str, &str); 6] = [
             (|f| f.version = Some((5, 9)), "too old", "5.10"),
+            (
+                |f| f.procfs = Err("/proc can't be read: not found".into()),
+                "/proc can't be read: not found",
+                "mount",
+            ),
             (
                 |f| f.missing_capabilities = vec!["CAP_BPF"],
                 "CAP_BPF missing",

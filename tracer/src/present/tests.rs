@@ -263,8 +263,8 @@ fn a_death_is_told_unless_its_oom_line_said_it_all() {
     assert_eq!(
         text(&[oom, other.clone(), other], false),
         "14:30:00.000  OOM   a              node[12345] killed by the kernel: cgroup limit 2.0 GiB reached, peak 1.98 GiB, up 3m12s\n\
-         14:30:00.001  EXIT  a              node[12345] exit status 3, up 3m12s: it exited with status 3\n\
-         14:30:00.001  EXIT  a              node[12345] exit status 3, up 3m12s: it exited with status 3\n"
+         14:30:00.001  EXIT  a              node[12345] it exited with status 3\n\
+         14:30:00.001  EXIT  a              node[12345] it exited with status 3\n"
     );
 }
 

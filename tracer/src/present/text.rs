@@ -189,19 +189,13 @@ impl<W: Write> Text<W> {
         {
             return;
         }
-        let (tag, status) = match (&death.signal, death.exit_code) {
-            (Some(signal), _) => ("DEAD", name(signal).into_owned()),
-            (None, Some(code)) => ("EXIT", format!("exit status {code}")),
-            (None, None) => ("DEAD", "ended".to_owned()),
-        };
-        let core = match death.core_dumped {
-            Some(true) => ", core dumped",
-            _ => "",
+        let tag = match death.signal {
+            Some(_) => "DEAD",
+            None => "EXIT",
         };
         let rest = format!(
-            "{} {status}{core}{}: {}",
+            "{} {}",
             process(&death.process.comm, pid),
-            uptime(death),
             cell(&death.why, SENTENCE_COLUMNS)
         );
         let style = match death.cause {

@@ -22,7 +22,7 @@ pub(crate) fn ready() -> Result<()> {
     }
     if version("deny").is_none_or(|version| numbers(&version) < numbers(OLDEST)) {
         println!("  install  cargo-deny {VERSION} (builds for about a minute)");
-        // Unoptimised it is built three times as fast and still checks in a second.
+        // Unoptimised it is built in a minute and still checks in a second.
         run::run(
             run::cargo()?
                 .args(["install", "cargo-deny", "--version", VERSION])

@@ -119,7 +119,11 @@ pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
 
 /// The service of any parent that doesn't start what isn't its own.
 pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
-    let parent = candidate.parent.filter(|parent| !starts_others(parent))?;
+    // Init starts what isn't its own, whatever it is called.
+    let of_init = candidate.facts.task.ppid == 1;
+    let parent = candidate
+        .parent
+        .filter(|parent| !of_init && !starts_others(parent))?;
     let is_own = match parent.manager {
         // Its cgroup would have told; a known one says that the child has left.
         Manager::Systemd | Manager::Container => candidate.facts.cgroup_path.is_some(),
@@ -127,6 +131,9 @@ pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
         Manager::Script if script::is_of_shell(&parent.name) => {
             script::of(candidate).is_some_and(|script| !script.is_shells())
         }
+        // A shell below something that only has a program's name: what is typed into it is not
+        // that program's.
+        Manager::Process => STARTERS.contains(&&*candidate.program()),
         _ => false,
     };
     (!is_own).then(|| parent.clone())

@@ -1,4 +1,4 @@
-//! PHP-FPM pools, by the title of their workers.
+//! PHP-FPM pools, by the title of their workers, and their master.
 
 use super::{Candidate, basename, named, systemd};
 use crate::model::{Manager, Service};
@@ -6,9 +6,15 @@ use crate::model::{Manager, Service};
 /// The pool of a worker, the unit of a master, or `php-fpm` for one without.
 pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let title = candidate.title();
-    let role = title.strip_prefix("php-fpm: ")?;
     let fpm = installation(candidate.facts.exe.as_deref().unwrap_or_default(), title);
     let unit = systemd::unit(candidate);
+    let Some(role) = title.strip_prefix("php-fpm: ") else {
+        // A master has no title until it has read its configuration.
+        let program = candidate.program();
+        return (unit.is_none() && is_program(&program))
+            .then(|| named(&fpm, Manager::PhpFpm, &format!("program {program}")))
+            .flatten();
+    };
     if let Some(pool) = role.strip_prefix("pool ") {
         let evidence = match unit {
             Some(unit) => format!("title {title:?} in {}", unit.name),

@@ -41,6 +41,17 @@ pub enum Change {
     Down(Place),
 }
 
+/// A process's part in the listeners that are up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It holds none.
+    Nothing,
+    /// Others hold what it holds.
+    Shared,
+    /// One of them is, as far as is known, held by nobody else.
+    Alone,
+}
+
 /// All listeners that are known.
 #[derive(Debug, Default)]
 pub struct Listeners {
@@ -81,9 +92,20 @@ impl Listeners {
         lost
     }
 
-    /// Whether the process holds a listener that is up.
-    pub fn holds(&self, key: ProcessKey) -> bool {
-        self.held.contains_key(&key)
+    /// What the process holds of the listeners that are up.
+    pub fn hold_of(&self, key: ProcessKey) -> Hold {
+        let alone = |known: &Listening| known.holders.iter().all(|holder| *holder == key);
+        let mut held = self
+            .held_by(key)
+            .filter_map(|place| self.places.get(place))
+            .peekable();
+        if held.peek().is_none() {
+            Hold::Nothing
+        } else if held.any(alone) {
+            Hold::Alone
+        } else {
+            Hold::Shared
+        }
     }
 
     /// Where the process is known to listen.
@@ -155,8 +177,18 @@ impl Listeners {
         came_back.map(|down| Change::Up(place, Some(down)))
     }
 
-    /// A socket stopped listening.
+    /// A socket stopped listening. Without a port (it was the kernel's choice, and is given back by
+    /// then) the place is found by the socket.
     pub fn down(&mut self, socket: SocketId, place: &Place, at: Timestamp) -> Option<Change> {
+        let by_socket;
+        let place = if matches!(&place.1, Endpoint::Tcp(address) if address.port() == 0) {
+            let mut places = self.places.iter();
+            let (found, _) = places.find(|(_, known)| known.sockets.contains(&socket))?;
+            by_socket = found.clone();
+            &by_socket
+        } else {
+            place
+        };
         let known = self.places.get_mut(place)?;
         if !known.sockets.remove(&socket) {
             let scanned = known.first_scanned()?;

@@ -9,8 +9,8 @@ mod services;
 use std::sync::Arc;
 
 pub use cgroups::{Cgroup, Cgroups, Containers};
-pub use listeners::{Change, Listeners, Listening, Place};
-pub use processes::{Process, Processes};
+pub use listeners::{Change, Hold, Listeners, Listening, Place};
+pub use processes::{End, Process, Processes};
 pub use services::ServiceView;
 
 use super::attribution::{Attribution, Candidate, attribute};

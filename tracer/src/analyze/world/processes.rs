@@ -28,7 +28,18 @@ pub struct Process {
     /// Whether it ever held a listener.
     pub listened: bool,
     /// When it died and of what.
-    pub dead: Option<(Timestamp, Cause)>,
+    pub dead: Option<End>,
+}
+
+/// A process's end.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// When.
+    pub at: Timestamp,
+    /// Of what.
+    pub cause: Cause,
+    /// The cause in a few words.
+    pub summary: Arc<str>,
 }
 
 /// All processes that are known.
@@ -112,9 +123,9 @@ impl Processes {
     }
 
     /// Marks a process as dead; the ones that died longest ago are forgotten and returned.
-    pub fn died(&mut self, key: ProcessKey, at: Timestamp, cause: Cause) -> Option<ProcessKey> {
+    pub fn died(&mut self, key: ProcessKey, end: End) -> Option<ProcessKey> {
         let process = self.all.get_mut(&key)?;
-        if process.dead.replace((at, cause)).is_none() {
+        if process.dead.replace(end).is_none() {
             self.dead.push_back(key);
         }
         if self.dead.len() <= MAX_DEAD {

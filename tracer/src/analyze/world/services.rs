@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::World;
+use super::{Process, World};
 use crate::model::{Endpoint, NetNs, Pid, ProxyKind, RunningService, Service};
 
 /// A service that runs.
@@ -32,10 +32,11 @@ impl From<ServiceView> for RunningService {
 }
 
 impl World {
-    /// The services that run, by name.
-    pub fn services(&self) -> Vec<ServiceView> {
+    /// The services that run, by name; the process `except`, the tracer itself, is none.
+    pub fn services(&self, except: Pid) -> Vec<ServiceView> {
         let mut all = BTreeMap::new();
-        for process in self.processes.live() {
+        let others = |process: &&Process| process.task.key.pid != except;
+        for process in self.processes.live().filter(others) {
             let service = &process.attribution.service;
             let view = all
                 .entry((Arc::clone(&service.name), service.manager))

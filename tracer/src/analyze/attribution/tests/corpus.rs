@@ -106,6 +106,8 @@ PHP-FPM, of distributions and of aaPanel
 /user.slice/user-0.slice/session-3.scope | /www/server/php/80/sbin/php-fpm | =php-fpm: master process (/www/server/php/80/etc/php-fpm.conf) | / | - | process:systemd => php-fpm-80 | php-fpm
 - | comm:php-fpm | =php-fpm: master process (/www/server/php/81/etc/php-fpm.conf) | - | - | - => php-fpm-81 | php-fpm
 - | /usr/sbin/php-fpm7.4 | =php-fpm: master process (/etc/php/7.4/fpm/php-fpm.conf) | / | - | - => php-fpm | php-fpm
+- | /usr/sbin/php-fpm8.2 | php-fpm8.2 -F -y /srv/shop/fpm.conf | / | - | process:runner => php-fpm | php-fpm
+/system.slice/php8.1-fpm.service | /usr/sbin/php-fpm8.1 | /usr/sbin/php-fpm8.1 --nodaemonize | / | - | process:systemd => php8.1-fpm.service | systemd
 /system.slice/php8.1-fpm.service | /usr/bin/convert | convert a.png b.png | / | - | php-fpm:php-fpm/www => php-fpm/www | php-fpm
 /system.slice/php8.1-fpm.service | comm:sh | - | - | - | php-fpm:php-fpm/www => php-fpm/www | php-fpm
 application servers

@@ -1,0 +1,54 @@
+//! A server in the foreground that ends its own children when it is asked to end.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A child that is asked to end when the test ends, and killed when it does not listen.
+pub struct Daemon(Child);
+
+impl Daemon {
+    /// Starts it; what it says goes to `log`.
+    #[track_caller]
+    pub fn spawn(command: &mut Command, log: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self(child)
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Asks it to end and waits until it has; false when it had to be killed.
+    pub fn end(&mut self, signal: Signal) -> bool {
+        let until = Instant::now() + Duration::from_secs(5);
+        let asked = kill_process(Pid::from_child(&self.0), signal).is_ok();
+        while asked && Instant::now() < until {
+            if let Ok(Some(_)) = self.0.try_wait() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        false
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            self.end(Signal::TERM);
+        }
+    }
+}

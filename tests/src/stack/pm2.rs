@@ -1,0 +1,66 @@
+//! pm2 with one app, in fork mode.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use super::{WARM_UP, asset};
+use crate::MemoryCgroup;
+
+/// A pm2 daemon with a home of its own; it ends with the test, and its app with it.
+pub struct Pm2 {
+    program: PathBuf,
+    home: PathBuf,
+}
+
+impl Pm2 {
+    /// Starts it with an app of this name: the node worker, or, to put that in a cgroup, a shell
+    /// script that becomes it.
+    #[track_caller]
+    pub fn start(folder: &Path, name: &str, cgroup: Option<&MemoryCgroup>, port: u16) -> Self {
+        let mut app = json!({
+            "name": name,
+            "script": asset("worker.js"),
+            "cwd": folder,
+            "env": { "PORT": port.to_string(), "WARM_UP_MS": WARM_UP.as_millis().to_string() },
+        });
+        if let Some(cgroup) = cgroup {
+            let script = folder.join("worker.sh");
+            let text = super::worker_command(Some(cgroup));
+            fs::write(&script, format!("exec {text}\n")).unwrap();
+            app["script"] = json!(script);
+            app["interpreter"] = json!("sh");
+        }
+        let config = folder.join("ecosystem.config.json");
+        fs::write(&config, json!({ "apps": [app] }).to_string()).unwrap();
+        let pm2 = Self {
+            program: program(),
+            home: folder.join("pm2"),
+        };
+        let output = pm2.command().arg("start").arg(config).output().unwrap();
+        assert!(output.status.success(), "pm2 start: {output:?}");
+        pm2
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("PM2_HOME", &self.home).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Pm2 {
+    fn drop(&mut self) {
+        // Should it fail, the test's own result is the one to show.
+        let _ = self.command().arg("kill").output();
+    }
+}
+
+#[track_caller]
+fn program() -> PathBuf {
+    let cache = std::env::var_os("TRACER_TEST_CACHE")
+        .expect("TRACER_TEST_CACHE is not set: run `cargo xtask test`");
+    Path::new(&cache).join("pm2/node_modules/.bin/pm2")
+}

@@ -1,0 +1,54 @@
+//! supervisord with one program.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Daemon, WARM_UP, program};
+
+/// A supervisord that restarts its program whenever it ends.
+pub struct Supervisor {
+    _daemon: Daemon,
+}
+
+impl Supervisor {
+    /// Starts it with a program of this name and command line.
+    #[track_caller]
+    pub fn start(folder: &Path, name: &str, command: &str, port: u16) -> Self {
+        let config = folder.join("supervisord.conf");
+        let at = folder.display();
+        let text = format!(
+            "[supervisord]
+nodaemon=true
+user=root
+logfile={at}/supervisord.log
+pidfile={at}/supervisord.pid
+childlogdir={at}
+
+[unix_http_server]
+file={at}/supervisor.sock
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[program:{name}]
+command={command}
+environment=PORT=\"{port}\",WARM_UP_MS=\"{}\"
+autorestart=true
+startsecs=0
+stdout_logfile={at}/worker.log
+redirect_stderr=true
+",
+            WARM_UP.as_millis()
+        );
+        fs::write(&config, text).unwrap();
+        let daemon = Daemon::spawn(
+            Command::new(program("supervisord"))
+                .arg("-n")
+                .arg("-c")
+                .arg(&config),
+            &folder.join("supervisord.out"),
+        );
+        Self { _daemon: daemon }
+    }
+}

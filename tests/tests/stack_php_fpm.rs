@@ -1,0 +1,222 @@
+//! nginx in front of PHP-FPM, on a unix socket.
+//!
+//! A pool's name tells nothing of its installation, so that two at a time would be one service: the
+//! tests take turns.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tracer_tests::stack::http::get_meanwhile;
+use tracer_tests::stack::{KILLER, Nginx, PhpFpm, asset, kill_by_script, wait_until};
+use tracer_tests::{MemoryCgroup, Tracer};
+
+const POOL: &str = "php-fpm/shop";
+const MASTER: &str = "php-fpm";
+const SHORT: Duration = Duration::from_secs(5);
+
+const LIMIT_BYTES: u64 = 128 << 20;
+
+static TURN: Mutex<()> = Mutex::new(());
+
+struct Shop {
+    fpm: PhpFpm,
+    nginx: Nginx,
+    started: PathBuf,
+    folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Shop {
+    fn start(cgroup: Option<&MemoryCgroup>) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = tempfile::tempdir().unwrap();
+        let started = folder.path().join("started");
+        let fpm = PhpFpm::start(folder.path(), cgroup);
+        let nginx = Nginx::before_fastcgi(folder.path(), fpm.socket(), &asset("app.php"), &started);
+        nginx.wait_for(200);
+        Self {
+            fpm,
+            nginx,
+            started,
+            folder,
+            _turn: turn,
+        }
+    }
+
+    fn address(&self) -> String {
+        format!("unix:{}", self.fpm.socket().display())
+    }
+
+    /// Pid of the worker that handles a request which never ends.
+    fn busy_worker(&self) -> u64 {
+        wait_until("a request in the works", SHORT, || {
+            fs::read_to_string(&self.started).ok()?.parse().ok()
+        })
+    }
+}
+
+fn of<'a>(findings: &'a [Value], kind: &str, service: &str) -> Vec<&'a Value> {
+    findings
+        .iter()
+        .filter(|f| f["kind"] == kind && f["service"]["name"] == service)
+        .collect()
+}
+
+/// The only finding of its kind about a service.
+#[track_caller]
+fn only<'a>(findings: &'a [Value], kind: &str, service: &str) -> &'a Value {
+    match of(findings, kind, service)[..] {
+        [one] => one,
+        ref many => panic!("{} of {kind}: {findings:#?}", many.len()),
+    }
+}
+
+/// The incident of a service, closed; checks that there is just one, and that it opened first.
+#[track_caller]
+fn incident<'a>(findings: &'a [Value], service: &str, cause: &str) -> &'a Value {
+    match of(findings, "incident", service)[..] {
+        [opened, closed] => {
+            assert_eq!(opened["state"], "open", "{opened}");
+            assert_eq!(closed["state"], "closed", "{closed}");
+            assert_eq!(opened["id"], closed["id"]);
+            assert_eq!(closed["cause"], cause, "{closed}");
+            closed
+        }
+        ref many => panic!("{} of incident: {findings:#?}", many.len()),
+    }
+}
+
+fn is_closed(finding: &Value) -> bool {
+    finding["kind"] == "incident" && finding["state"] == "closed"
+}
+
+#[test]
+fn a_killed_pool_worker_is_named_while_the_master_serves_on() {
+    let shop = Shop::start(None);
+    let mut tracer = Tracer::start::<&str>([]);
+    let slow = get_meanwhile(shop.nginx.port(), "/?do=sleep");
+    let pid = shop.busy_worker();
+    kill_by_script(shop.folder.path(), pid);
+    assert_eq!(slow.join().unwrap().unwrap().status, 502);
+    tracer.wait_for("the end of the incident", SHORT, is_closed);
+    // The socket is the master's: it answers all the time.
+    for _ in 0..5 {
+        assert_eq!(shop.nginx.get("/").status, 200);
+    }
+    let findings = tracer.stop().findings;
+
+    let death = only(&findings, "death", POOL);
+    assert_eq!(death["service"]["manager"], "php-fpm", "{death}");
+    assert_eq!(death["process"]["pid"], pid, "{death}");
+    assert_eq!(death["cause"], "killed", "{death}");
+    assert_eq!(death["signal"], "SIGKILL", "{death}");
+    assert_eq!(death["by"]["comm"], KILLER, "{death}");
+    let incident = incident(&findings, POOL, "killed");
+    assert_eq!(incident["id"], death["incident"]);
+    assert_eq!(incident["deaths"], 1, "{incident}");
+    assert_eq!(incident["connects_failed"], 0, "{incident}");
+    let wrong = findings.iter().find(|f| {
+        (f["kind"] == "listener_down" && f["service"]["manager"] == "php-fpm")
+            || (f["kind"] == "connect_failed" && f["upstream"]["address"] == *shop.address())
+    });
+    assert_eq!(wrong, None);
+}
+
+#[test]
+fn a_pool_worker_killed_for_its_cgroups_limit_is_named() {
+    let cgroup = MemoryCgroup::new("pool-oom", LIMIT_BYTES);
+    let shop = Shop::start(Some(&cgroup));
+    let mut tracer = Tracer::start::<&str>([]);
+    assert_eq!(shop.nginx.get("/?do=leak").status, 502);
+    tracer.wait_for("the end of the incident", SHORT, is_closed);
+    for _ in 0..5 {
+        assert_eq!(shop.nginx.get("/").status, 200);
+    }
+    let findings = tracer.stop().findings;
+
+    let death = only(&findings, "death", POOL);
+    assert_eq!(death["service"]["manager"], "php-fpm", "{death}");
+    assert_eq!(death["cause"], "oom_cgroup", "{death}");
+    assert_eq!(death["signal"], "SIGKILL", "{death}");
+    assert_eq!(death["memory"]["limit_bytes"], LIMIT_BYTES, "{death}");
+    assert_eq!(death["memory"]["limit_cgroup"], cgroup.path(), "{death}");
+    let marked = only(&findings, "oom", POOL);
+    assert_eq!(marked["process"]["pid"], death["process"]["pid"]);
+    let incident = incident(&findings, POOL, "oom_cgroup");
+    assert_eq!(incident["id"], death["incident"]);
+    assert_eq!(incident["deaths"], 1, "{incident}");
+}
+
+#[test]
+fn a_stopped_master_explains_the_proxys_missing_socket() {
+    let mut shop = Shop::start(None);
+    let mut tracer = Tracer::start::<&str>([]);
+    let address = shop.address();
+    let master = shop.fpm.pid().unwrap();
+    assert!(shop.fpm.stop());
+    for _ in 0..3 {
+        assert_eq!(shop.nginx.get("/").status, 502);
+    }
+    shop.fpm.start_again(None);
+    shop.nginx.wait_for(200);
+    let failed = shop.nginx.failed_connects();
+    assert!(failed >= 3, "{failed}");
+    tracer.wait_for("the end of the incident", SHORT, |f| {
+        is_closed(f) && f["service"]["name"] == MASTER
+    });
+    for _ in 0..5 {
+        assert_eq!(shop.nginx.get("/").status, 200);
+    }
+    assert_eq!(shop.nginx.failed_connects(), failed);
+    let again = shop.fpm.pid().unwrap();
+    let findings = tracer.stop().findings;
+
+    let listed = findings[0]["services"].as_array().unwrap();
+    let listed = listed.iter().find(|it| it["name"] == MASTER).unwrap();
+    assert_eq!(listed["listens"], serde_json::json!([address]), "{listed}");
+
+    let death = only(&findings, "death", MASTER);
+    assert_eq!(death["process"]["pid"], master, "{death}");
+    assert_eq!(death["cause"], "clean", "{death}");
+    assert_eq!(death["exit_code"], 0, "{death}");
+    assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
+    // Its workers were asked to end, which is no outage of theirs.
+    for death in of(&findings, "death", POOL) {
+        assert_eq!(death["cause"], "clean", "{death}");
+    }
+    assert_eq!(of(&findings, "incident", POOL), Vec::<&Value>::new());
+
+    let down = only(&findings, "listener_down", MASTER);
+    assert_eq!(down["address"], address, "{down}");
+    let up = only(&findings, "listener_up", MASTER);
+    assert_eq!(up["address"], address, "{up}");
+    assert_eq!(up["process"]["pid"], again, "{up}");
+    assert!(up["down_ms"].as_f64().unwrap() > 0.0, "{up}");
+
+    let incident = incident(&findings, MASTER, "clean");
+    let summary = incident["summary"].as_str().unwrap();
+    assert!(summary.starts_with("stopped by its parent "), "{incident}");
+    assert_eq!(incident["connects_failed"], failed, "{incident}");
+    assert_eq!(incident["id"], down["incident"]);
+
+    let mut count = 0;
+    for failure in findings
+        .iter()
+        .filter(|f| f["kind"] == "connect_failed" && f["upstream"]["address"] == *address)
+    {
+        assert_eq!(failure["proxy"]["name"], "nginx", "{failure}");
+        assert_eq!(failure["proxy"]["manager"], "proxy", "{failure}");
+        assert_eq!(failure["upstream"]["service"], MASTER, "{failure}");
+        // Refused: between the new master's bind() and listen().
+        let error = failure["error"].as_str().unwrap();
+        assert!(matches!(error, "no_socket_file" | "refused"), "{failure}");
+        assert_eq!(failure["because"]["cause"], "clean", "{failure}");
+        assert_eq!(failure["because"]["incident"], incident["id"]);
+        count += failure["count"].as_u64().unwrap();
+    }
+    assert_eq!(count, failed);
+}

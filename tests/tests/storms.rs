@@ -1,0 +1,116 @@
+//! Many events at once: what matters is not lost among what doesn't, and what is lost is counted.
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tracer_tests::{Guard, Tracer, free_port};
+
+/// Failed connects of this test's process to `port`, summed over the findings.
+fn refused(findings: &[Value], port: u16) -> u64 {
+    let address = format!("127.0.0.1:{port}");
+    findings
+        .iter()
+        .filter(|f| f["kind"] == "connect_failed" && f["upstream"]["address"] == *address)
+        .filter(|f| f["process"]["pid"] == std::process::id())
+        .map(|f| f["count"].as_u64().unwrap())
+        .sum()
+}
+
+fn lost(findings: &[Value], ring: &str) -> u64 {
+    findings
+        .iter()
+        .filter(|f| f["kind"] == "lost" && f["ring"] == ring)
+        .map(|f| f["count"].as_u64().unwrap())
+        .sum()
+}
+
+fn connect(port: u16) {
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn no_death_is_lost_in_a_storm_of_refused_connects() {
+    let mut tracer = Tracer::start(["--all"]);
+    let port = free_port();
+    let stop = AtomicBool::new(false);
+    let made = AtomicU64::new(0);
+    let mut pids = Vec::new();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    connect(port);
+                    made.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..200 {
+            let mut child = Guard::spawn(&mut Command::new("/bin/false"));
+            child.wait();
+            pids.push(child.pid());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let made = made.into_inner();
+    assert!(made > 10_000, "no storm: {made}");
+    for &pid in &pids {
+        assert_eq!(tracer.death_of(pid)["exit_code"], 1, "{pid}");
+    }
+    let findings = tracer.stop().findings;
+    assert_eq!(lost(&findings, "deaths"), 0);
+    assert_eq!(refused(&findings, port), made);
+}
+
+#[test]
+fn a_tracer_that_was_stopped_for_a_while_still_counts_exactly() {
+    const CONNECTS: u64 = 30_000;
+    let mut tracer = Tracer::start(["--all"]);
+    let port = free_port();
+    tracer.signal(Signal::STOP);
+    for _ in 0..CONNECTS {
+        connect(port);
+    }
+    let mut child = Guard::spawn(&mut Command::new("/bin/false"));
+    child.wait();
+    tracer.signal(Signal::CONT);
+    tracer.death_of(child.pid());
+    // Records carry running totals: one that gets through tells of those that did not.
+    thread::sleep(Duration::from_millis(200));
+    connect(port);
+    let findings = tracer.stop().findings;
+    assert_eq!(refused(&findings, port), CONNECTS + 1);
+    let end = findings.last().unwrap();
+    let told: u64 = findings
+        .iter()
+        .filter(|f| f["kind"] == "lost")
+        .map(|f| f["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(end["lost"], told, "{end}");
+}
+
+#[test]
+fn a_storm_of_processes_does_not_make_it_grow() {
+    let tracer = Tracer::start::<&str>([]);
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", tracer.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.unwrap().split_ascii_whitespace().nth(1).unwrap();
+        kib.parse::<u64>().unwrap() << 10
+    };
+    let storm = || {
+        for _ in 0..1_500 {
+            Guard::spawn(&mut Command::new("/bin/true")).wait();
+        }
+    };
+    storm();
+    let before = resident();
+    storm();
+    let after = resident();
+    assert!(after < 200 << 20, "{after} bytes");
+    assert!(after < before + (8 << 20), "{before} → {after} bytes");
+}
