@@ -2,7 +2,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use rustix::net::{self, AddressFamily, SocketType};
 
@@ -29,7 +32,7 @@ pub fn free_port() -> u16 {
 pub struct Guard {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: Option<BufReader<ChildStdout>>,
+    lines: Receiver<String>,
 }
 
 impl Guard {
@@ -41,12 +44,20 @@ impl Guard {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = child.stdout.take().map(BufReader::new);
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
         let stdin = child.stdin.take();
         Self {
             child,
             stdin,
-            stdout,
+            lines,
         }
     }
 
@@ -68,14 +79,15 @@ impl Guard {
         self.child.id()
     }
 
-    /// The next line it prints, without the newline; empty when it has ended.
+    /// The next line it prints, without the newline; empty when it has ended. Fails the test
+    /// when neither happens.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        if let Some(stdout) = &mut self.stdout {
-            stdout.read_line(&mut line).unwrap();
+        match self.lines.recv_timeout(Duration::from_secs(20)) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => String::new(),
+            Err(RecvTimeoutError::Timeout) => panic!("{:?} says nothing", self.child),
         }
-        line.trim_end().to_owned()
     }
 
     /// Sends it a signal.

@@ -75,19 +75,18 @@ fn the_trace_ends_after_the_given_time() {
 
 #[test]
 fn fail_on_tells_by_the_exit_status_whether_it_happened() {
-    let mut tracer = Tracer::start(["--fail-on", "death", "--service", "fixture*"]);
-    let victim = Guard::ready(fixture().arg("hold"));
-    victim.signal(Signal::KILL);
-    tracer.death_of(victim.pid());
-    let ended = tracer.stop();
-    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
-
-    // No service is called that.
-    let tracer = Tracer::start(["--fail-on", "death", "--service", "nobody-is-called-so"]);
-    let victim = Guard::ready(fixture().arg("hold"));
-    victim.signal(Signal::KILL);
-    let ended = tracer.stop();
-    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let rules = [("victim", "named fail-on-victim")];
+    for (service, code) in [("victim", 3), ("nobody-is-called-so", 0)] {
+        let args = ["--fail-on", "death", "--service", service];
+        let tracer = Tracer::start_naming(&rules, &args);
+        let mut victim = Guard::ready(fixture().args(["named", "fail-on-victim"]));
+        victim.signal(Signal::KILL);
+        victim.wait();
+        let ended = tracer.stop();
+        let deaths = ended.findings.iter().filter(|one| one["kind"] == "death");
+        assert_eq!(deaths.count(), usize::from(code == 3), "{ended:?}");
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+    }
 }
 
 #[test]
@@ -218,7 +217,7 @@ fn a_hostile_name_stays_a_name() {
     let mut process = Guard::ready(fixture().arg("named").arg(comm).args(args));
     process.signal(Signal::KILL);
     process.wait();
-    let mark = format!("pid {}", process.pid());
+    let mark = format!("[{}]", process.pid());
     let mut told = Vec::new();
     while !told.iter().any(|line: &String| line.contains(&mark)) {
         let line = tracer.line();
