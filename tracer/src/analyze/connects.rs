@@ -15,7 +15,6 @@ use crate::model::{
 const WINDOW: Duration = Duration::from_secs(1);
 /// Proxy, upstream and error combinations that are aggregated; more are reported one by one.
 const MAX_WINDOWS: usize = 4096;
-const MAX_TOTALS: usize = 65_536;
 
 type Key = (ServiceKey, NetNs, Endpoint, ConnectError);
 
@@ -26,47 +25,12 @@ struct Window {
 
 #[derive(Default)]
 pub(super) struct Connects {
-    totals: BTreeMap<(ProcessKey, NetNs, Endpoint, ConnectError), u64>,
     windows: BTreeMap<Key, Window>,
 }
 
 impl Connects {
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.windows.values().map(|window| window.ends).min()
-    }
-
-    /// Failures since the last record: records carry running totals. One that is not larger than
-    /// the one before began anew.
-    fn new_failures(&mut self, failed: &ConnectFailed) -> u64 {
-        let key = (
-            failed.owner.key,
-            failed.netns,
-            failed.remote.clone(),
-            failed.error,
-        );
-        let last = self.totals.insert(key, failed.total).unwrap_or(0);
-        if self.totals.len() > MAX_TOTALS {
-            self.totals.pop_first();
-        }
-        match failed.total.checked_sub(last) {
-            Some(new) if new > 0 => new,
-            _ => failed.total,
-        }
-    }
-
-    /// A process is long dead.
-    pub(super) fn forget(&mut self, key: ProcessKey) {
-        let first = Endpoint::Tcp(std::net::SocketAddr::from(([0, 0, 0, 0], 0)));
-        let entries: Vec<_> = self
-            .totals
-            .range((key, 0, first, ConnectError::Refused)..)
-            .map(|(entry, _)| entry)
-            .take_while(|entry| entry.0 == key)
-            .cloned()
-            .collect();
-        for entry in entries {
-            self.totals.remove(&entry);
-        }
     }
 
     fn add(&mut self, key: Key, failure: ConnectFailure, now: Timestamp) -> Option<Body> {
@@ -115,7 +79,7 @@ impl Analysis {
         at: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
-        let count = self.connects.new_failures(failed);
+        let count = failed.count;
         if count == 0 || !self.armed || failed.owner.key.pid == self.options.own_pid {
             return;
         }
@@ -145,6 +109,9 @@ impl Analysis {
             )
         });
         let is_unix = matches!(failed.remote, Endpoint::Unix(_));
+        if is_name_lookup(&failed.remote) && !self.options.all {
+            return;
+        }
         if is_unix && !self.options.all {
             let unknown = attribution.role.is_none() && upstream.is_none();
             // A server that starts asks its own old socket whether another one still serves it.
@@ -184,6 +151,11 @@ impl Analysis {
             self.report(at, body, findings);
         }
     }
+}
+
+/// glibc asks nscd for every user and host name first; on most machines nobody listens there.
+fn is_name_lookup(remote: &Endpoint) -> bool {
+    matches!(remote, Endpoint::Unix(path) if path.ends_with("/run/nscd/socket"))
 }
 
 /// The names of the errnos that a connect can fail with and that have no name of their own.

@@ -135,8 +135,7 @@ impl Analysis {
             None if self.world.processes.is_stale(key) => return,
             None => {
                 let process = self.world.unknown(exit.task, exit.parent);
-                let forgotten = self.world.processes.insert(process);
-                self.forget(&forgotten);
+                self.world.processes.insert(process);
             }
         }
         let Some(known) = self.world.processes.get_mut(key) else {
@@ -167,9 +166,7 @@ impl Analysis {
             cause: verdict.cause,
             summary: verdict.summary.as_str().into(),
         };
-        if let Some(forgotten) = self.world.processes.died(key, end) {
-            self.connects.forget(forgotten);
-        }
+        self.world.processes.died(key, end);
         if self.armed {
             self.totals.exits += 1;
             let is_oom = matches!(verdict.cause, Cause::OomCgroup | Cause::OomGlobal);

@@ -98,16 +98,13 @@ impl Analysis {
             }
             What::Clock(clock) => self.world.set_clock(*clock),
             What::Process(facts) => {
-                let forgotten = self.world.learn(facts);
-                self.came(facts.task.key, &forgotten, findings);
+                self.world.learn(facts);
+                self.came(facts.task.key, findings);
             }
-            What::Forked { child, parent } => {
-                let forgotten = self.world.forked(*child, *parent);
-                self.forget(&forgotten);
-            }
+            What::Forked { child, parent } => self.world.forked(*child, *parent),
             What::Executed { task, args } => {
-                let forgotten = self.world.executed(*task, args);
-                self.came(task.key, &forgotten, findings);
+                self.world.executed(*task, args);
+                self.came(task.key, findings);
             }
             What::Exited(exit) => self.exited(exit, at, findings),
             What::OomMarked(mark) => self.oom_marked(mark, at, findings),
@@ -238,8 +235,7 @@ impl Analysis {
     }
 
     /// A process got its program or its facts: it may be what an incident waits for.
-    fn came(&mut self, key: ProcessKey, forgotten: &[ProcessKey], findings: &mut Vec<Finding>) {
-        self.forget(forgotten);
+    fn came(&mut self, key: ProcessKey, findings: &mut Vec<Finding>) {
         let Some(process) = self.world.processes.get(key) else {
             return;
         };
@@ -254,12 +250,6 @@ impl Analysis {
         let now = self.now;
         for body in self.incidents.process_up(&service, now, &self.world) {
             self.report(now, body, findings);
-        }
-    }
-
-    fn forget(&mut self, keys: &[ProcessKey]) {
-        for key in keys {
-            self.connects.forget(*key);
         }
     }
 

@@ -96,7 +96,7 @@ const KILLED: ExitStatus = ExitStatus::Signal {
     core_dumped: false,
 };
 
-fn refused(total: u64) -> What {
+fn refused(count: u64) -> What {
     What::ConnectFailed(Box::new(ConnectFailed {
         owner: actor(50, "nginx"),
         netns: 1,
@@ -104,7 +104,7 @@ fn refused(total: u64) -> What {
         error: ConnectError::Refused,
         errno: 111,
         elapsed: Duration::ZERO,
-        total,
+        count,
     }))
 }
 
@@ -189,7 +189,7 @@ fn story() -> Vec<Observation> {
         at(1006, cut()),
         at(1007, down(SocketId::Kernel(9))),
         at(1150, refused(1)),
-        at(1160, refused(8)),
+        at(1160, refused(7)),
         at(2200, What::Tick),
         at(4000, process(61, 1, "node", "api.service")),
         at(4337, up(SocketId::Kernel(10), 61)),
@@ -354,7 +354,7 @@ fn a_server_that_asks_its_own_old_socket_is_no_proxy_that_fails() {
             error: ConnectError::NoSocketFile,
             errno: 2,
             elapsed: Duration::ZERO,
-            total: 1,
+            count: 1,
         }))
     };
     let mut all = scan();
@@ -416,7 +416,7 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
         at(1000, exit(60, "node", KILLED, false)),
         at(1001, down(SocketId::Kernel(9))),
         at(1010, refused(1)),
-        at(1020, refused(5)),
+        at(1020, refused(4)),
         at(1500, up(SocketId::Kernel(10), 61)),
     ]);
     let findings = run(&all);

@@ -236,7 +236,7 @@ fn connect_failed(at: Timestamp, record: &ConnectRecord) -> Decoded {
             error: connect_error(record.error),
             errno: record.error,
             elapsed: Duration::from_nanos(record.elapsed_ns),
-            total: 0,
+            count: 0,
         },
     }
 }
@@ -279,7 +279,7 @@ pub(super) fn failure_of(by: &Counted, owner: &record::Actor) -> ConnectFailed {
         error,
         errno,
         elapsed: Duration::ZERO,
-        total: 0,
+        count: 0,
     }
 }
 

@@ -185,8 +185,8 @@ impl Kernel {
                     mut failure,
                 }) => {
                     last = at;
-                    if let Some(total) = self.tally.told(&by, total, at) {
-                        failure.total = total;
+                    if let Some(count) = self.tally.told(&by, total, at) {
+                        failure.count = count;
                         let what = What::ConnectFailed(Box::new(failure));
                         self.batch.push(Observation { at, what });
                     }
@@ -209,15 +209,15 @@ impl Kernel {
     }
 
     fn fetch(&mut self, by: &Counted) {
-        let Some(count) = self.loaded.count(by) else {
+        let Some(counter) = self.loaded.count(by) else {
             return;
         };
-        let at = Timestamp(count.last_ns);
-        if count.total > 0
-            && let Some(total) = self.tally.told(by, count.total, at)
+        let at = Timestamp(counter.last_ns);
+        if counter.total > 0
+            && let Some(count) = self.tally.told(by, counter.total, at)
         {
-            let mut failure = decode::failure_of(by, &count.actor);
-            failure.total = total;
+            let mut failure = decode::failure_of(by, &counter.actor);
+            failure.count = count;
             let what = What::ConnectFailed(Box::new(failure));
             self.batch.push(Observation { at, what });
         }

@@ -1,5 +1,5 @@
-//! Totals of failed connects. The kernel counts them and sends few records; this makes of those
-//! (and of what is left in the kernel's counters when a storm ends) totals that only grow.
+//! Failed connects, counted. The kernel keeps running totals and sends few records; this makes of
+//! those (and of what is left in the kernel's counters when a storm ends) how many are new.
 //! It decides which counter is to be looked at when; looking is up to [`super::rings`].
 
 use std::collections::BTreeMap;
@@ -58,8 +58,6 @@ impl Ord for Counted {
 struct Total {
     /// The kernel's counter when it was last told.
     kernel: u64,
-    /// What was passed on.
-    told: u64,
     /// The newest failure that is known of.
     last: Timestamp,
     /// When to look at the kernel's counter.
@@ -99,11 +97,11 @@ pub(super) struct Tally {
 
 impl Tally {
     /// A record, or a look at a counter, told `kernel` failures (0: one that was not counted);
-    /// gives the total to pass on, when it has grown.
+    /// gives how many of them are new, when any are.
     pub(super) fn told(&mut self, by: &Counted, kernel: u64, at: Timestamp) -> Option<u64> {
         if !self.totals.contains_key(by) {
             if self.totals.len() >= MAX {
-                // No room: each stands for itself, as a total that begins anew.
+                // No room: each stands for itself.
                 return Some(kernel.max(1));
             }
             self.totals.insert(by.clone(), Total::default());
@@ -117,14 +115,13 @@ impl Tally {
         if grown == 0 {
             return None;
         }
-        total.told = total.told.saturating_add(grown);
         total.last = total.last.max(at);
         if !total.ended {
             let check = total.last.after(SETTLES_AFTER);
             total.check = Some(check);
             self.next = Some(self.next.map_or(check, |next| next.min(check)));
         }
-        Some(total.told)
+        Some(grown)
     }
 
     /// A process is dead: its counters are freed soon.
@@ -204,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn totals_grow_with_the_kernels() {
+    fn what_the_kernels_total_has_grown_by_is_new() {
         let mut tally = Tally::default();
         assert_eq!(tally.told(&by(1, 80), 1, at(0)), Some(1));
-        assert_eq!(tally.told(&by(1, 80), 500, at(10)), Some(500));
+        assert_eq!(tally.told(&by(1, 80), 500, at(10)), Some(499));
         assert_eq!(tally.told(&by(1, 80), 500, at(10)), None, "two processors");
         assert_eq!(tally.told(&by(1, 80), 499, at(10)), None, "out of order");
         assert_eq!(tally.told(&by(1, 81), 1, at(10)), Some(1));
@@ -217,9 +214,9 @@ mod tests {
     fn a_failure_that_was_not_counted_is_one_more() {
         let mut tally = Tally::default();
         assert_eq!(tally.told(&by(1, 80), 0, at(0)), Some(1));
-        assert_eq!(tally.told(&by(1, 80), 0, at(1)), Some(2));
-        assert_eq!(tally.told(&by(1, 80), 1, at(2)), Some(3));
-        assert_eq!(tally.told(&by(1, 80), 4, at(3)), Some(6));
+        assert_eq!(tally.told(&by(1, 80), 0, at(1)), Some(1));
+        assert_eq!(tally.told(&by(1, 80), 1, at(2)), Some(1));
+        assert_eq!(tally.told(&by(1, 80), 4, at(3)), Some(3));
     }
 
     #[test]
@@ -234,7 +231,7 @@ mod tests {
         };
         assert_eq!(tally.take_due(at(25)), std::slice::from_ref(&due));
         assert_eq!(tally.next_due(), None);
-        assert_eq!(tally.told(&by(1, 80), 7, at(9)), Some(7), "the remainder");
+        assert_eq!(tally.told(&by(1, 80), 7, at(9)), Some(6), "the remainder");
         assert_eq!(tally.take_due(at(40)), [due], "and once more, in case");
         assert_eq!(tally.told(&by(1, 80), 7, at(9)), None);
         assert_eq!(tally.next_due(), None);

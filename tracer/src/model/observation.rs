@@ -359,11 +359,9 @@ pub struct ConnectFailed {
     pub errno: u32,
     /// From connect() to failure; zero when not known.
     pub elapsed: std::time::Duration,
-    /// Failures so far of this process (while it lives), address and error. The kernel counts;
-    /// records in a storm are thinned out, so the difference to the previous total is what
-    /// happened. A total that is not larger than the previous one began anew (there were too many
-    /// to keep): then it is itself what happened.
-    pub total: u64,
+    /// Failures of this process, address and errno since the last such observation, this one
+    /// included. The kernel counts them; in a storm there is an observation every 10 ms.
+    pub count: u64,
 }
 
 /// A container, from its engine's API.

@@ -71,16 +71,16 @@ impl World {
         self.clock.wall(at)
     }
 
-    /// Facts from /proc. Returns what is forgotten to make room.
-    pub(super) fn learn(&mut self, facts: &ProcessFacts) -> Vec<ProcessKey> {
+    /// Facts from /proc.
+    pub(super) fn learn(&mut self, facts: &ProcessFacts) {
         let key = facts.task.key;
         let known = self.processes.get(key);
         if self.processes.is_stale(key) || known.is_some_and(|process| process.dead.is_some()) {
-            return Vec::new();
+            return;
         }
         // It ended while it was read: a zombie has no command line, and what is known is more.
         if facts.args.is_empty() && known.is_some_and(|process| !process.facts.args.is_empty()) {
-            return Vec::new();
+            return;
         }
         let parent = match known {
             Some(process) if process.parent.pid == facts.task.ppid => process.parent,
@@ -105,13 +105,13 @@ impl World {
             forked_only,
             listened,
             dead: None,
-        })
+        });
     }
 
     /// A child inherits everything until its own facts arrive.
-    pub(super) fn forked(&mut self, child: TaskFacts, parent: ProcessKey) -> Vec<ProcessKey> {
+    pub(super) fn forked(&mut self, child: TaskFacts, parent: ProcessKey) {
         if self.processes.is_stale(child.key) || self.processes.get(child.key).is_some() {
-            return Vec::new();
+            return;
         }
         let process = match self.processes.find(parent) {
             Some(known) => Process {
@@ -126,14 +126,14 @@ impl World {
             None => self.unknown(child, parent),
         };
         self.listeners.inherit(parent, child.key);
-        self.processes.insert(process)
+        self.processes.insert(process);
     }
 
     /// A process replaced its program: arguments and name are new, the rest is as before.
-    pub(super) fn executed(&mut self, task: TaskFacts, args: &[Box<str>]) -> Vec<ProcessKey> {
+    pub(super) fn executed(&mut self, task: TaskFacts, args: &[Box<str>]) {
         let known = self.processes.get(task.key);
         if self.processes.is_stale(task.key) || known.is_some_and(|known| known.dead.is_some()) {
-            return Vec::new();
+            return;
         }
         let parent = known.map_or_else(|| self.parent_of(task), |known| known.parent);
         let mut facts = known.map_or_else(
@@ -159,7 +159,7 @@ impl World {
             forked_only: false,
             listened,
             dead: None,
-        })
+        });
     }
 
     /// A dying process whose birth was not seen: from its task, its cgroup and its parent.

@@ -93,10 +93,8 @@ impl Processes {
     }
 
     /// Adds or replaces a live process. A predecessor of its pid must be dead: its exit was lost.
-    /// Returns the keys that are forgotten for good.
-    pub fn insert(&mut self, process: Process) -> Vec<ProcessKey> {
+    pub fn insert(&mut self, process: Process) {
         let key = process.task.key;
-        let mut forgotten = Vec::new();
         if let Some(previous) = self.by_pid.insert(key.pid, key)
             && previous != key
             && self
@@ -105,7 +103,6 @@ impl Processes {
                 .is_some_and(|old| old.dead.is_none())
         {
             self.all.remove(&previous);
-            forgotten.push(previous);
         }
         self.all.insert(key, process);
         if self.all.len() > MAX_LIVE + MAX_DEAD
@@ -117,23 +114,22 @@ impl Processes {
                 .min_by_key(|key| (key.start_ticks, key.pid))
         {
             self.forget(oldest);
-            forgotten.push(oldest);
         }
-        forgotten
     }
 
-    /// Marks a process as dead; the ones that died longest ago are forgotten and returned.
-    pub fn died(&mut self, key: ProcessKey, end: End) -> Option<ProcessKey> {
-        let process = self.all.get_mut(&key)?;
+    /// Marks a process as dead; the one that died longest ago is forgotten.
+    pub fn died(&mut self, key: ProcessKey, end: End) {
+        let Some(process) = self.all.get_mut(&key) else {
+            return;
+        };
         if process.dead.replace(end).is_none() {
             self.dead.push_back(key);
         }
-        if self.dead.len() <= MAX_DEAD {
-            return None;
+        if self.dead.len() > MAX_DEAD
+            && let Some(oldest) = self.dead.pop_front()
+        {
+            self.forget(oldest);
         }
-        let oldest = self.dead.pop_front()?;
-        self.forget(oldest);
-        Some(oldest)
     }
 
     fn forget(&mut self, key: ProcessKey) {
