@@ -54,7 +54,8 @@ impl Shop {
     /// Pid of the worker that handles a request which never ends.
     fn busy_worker(&self) -> u64 {
         wait_until("a request in the works", SHORT, || {
-            fs::read_to_string(&self.started).ok()?.parse().ok()
+            let text = fs::read_to_string(&self.started).ok()?;
+            text.strip_suffix('\n')?.parse().ok()
         })
     }
 }
@@ -124,6 +125,25 @@ fn a_killed_pool_worker_is_named_while_the_master_serves_on() {
             || (f["kind"] == "connect_failed" && f["upstream"]["address"] == *shop.address())
     });
     assert_eq!(wrong, None);
+}
+
+#[test]
+fn pool_workers_that_replaced_dead_ones_are_named_too() {
+    let shop = Shop::start(None);
+    let mut tracer = Tracer::start::<&str>([]);
+    // With two workers, the third that dies was not there at the start.
+    for _ in 0..3 {
+        let slow = get_meanwhile(shop.nginx.port(), "/?do=sleep");
+        let pid = shop.busy_worker();
+        // Titles are read of processes that have lived for 300 ms.
+        tracer.watch_for(Duration::from_millis(600));
+        kill_by_script(shop.folder.path(), pid);
+        assert_eq!(slow.join().unwrap().unwrap().status, 502);
+        fs::remove_file(&shop.started).unwrap();
+        let death = tracer.death_of(u32::try_from(pid).unwrap());
+        assert_eq!(death["service"]["name"], POOL, "{death}");
+        assert_eq!(death["by"]["comm"], KILLER, "{death}");
+    }
 }
 
 #[test]

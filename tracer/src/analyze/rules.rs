@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use glob::Pattern;
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -13,6 +13,9 @@ use toml::de::{DeTable, DeValue};
 const KEYS: [&str; 8] = [
     "name", "unit", "exe", "cmdline", "port", "cwd", "user", "cgroup",
 ];
+
+/// Largest compiled regular expression: matching takes time in proportion, for every process.
+const MAX_REGEX_BYTES: usize = 256 << 10;
 
 /// The rules; none by default.
 #[derive(Clone, Debug, Default)]
@@ -162,12 +165,9 @@ fn condition(key: &str, value: &Spanned<DeValue<'_>>) -> Result<(Condition, Stri
     }
     let text = string(key, value)?;
     let condition = match key {
-        "cmdline" => Condition::Cmdline(Regex::new(text).map_err(|error| {
-            let message = format!("expected a regular expression in `cmdline`: {error}");
-            (value.span(), message)
-        })?),
+        "cmdline" => Condition::Cmdline(regex(text, value)?),
         "user" => Condition::User(text.to_owned()),
-        "unit" if !text.contains('.') => {
+        "unit" if !names_type(text) => {
             Condition::Unit(pattern(key, &format!("{text}.service"), value)?)
         }
         "unit" => Condition::Unit(pattern(key, text, value)?),
@@ -176,6 +176,22 @@ fn condition(key: &str, value: &Spanned<DeValue<'_>>) -> Result<(Condition, Stri
         _ => Condition::Cgroup(pattern(key, text, value)?),
     };
     Ok((condition, format!("{text:?}")))
+}
+
+/// Whether a pattern of units says which type they have, so that `my.app` is `my.app.service`.
+fn names_type(unit: &str) -> bool {
+    unit.rsplit_once('.')
+        .is_some_and(|(_, end)| matches!(end, "service" | "scope") || end.contains(['*', '?', '[']))
+}
+
+fn regex(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Regex, Mistake> {
+    RegexBuilder::new(text)
+        .size_limit(MAX_REGEX_BYTES)
+        .build()
+        .map_err(|error| {
+            let message = format!("expected a regular expression in `cmdline`: {error}");
+            (value.span(), message)
+        })
 }
 
 fn pattern(key: &str, text: &str, value: &Spanned<DeValue<'_>>) -> Result<Pattern, Mistake> {
@@ -277,6 +293,34 @@ mod tests {
                 error("[[service]]\nname = \" \"\nport = 80\n"),
             ]
             .join("\n")
+        );
+    }
+
+    #[test]
+    fn a_unit_without_its_type_is_a_service() {
+        for (text, expected) in [
+            ("api", "api.service"),
+            ("my.app", "my.app.service"),
+            ("worker@*", "worker@*.service"),
+            ("run-u7.scope", "run-u7.scope"),
+            ("api.*", "api.*"),
+        ] {
+            let rules = format!("[[service]]\nname = \"x\"\nunit = \"{text}\"\n");
+            let rules = Rules::parse(&rules, "t").unwrap();
+            let [Condition::Unit(pattern)] = &*rules.iter().next().unwrap().conditions else {
+                panic!("one condition");
+            };
+            assert_eq!(pattern.as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn a_regular_expression_has_a_size() {
+        let cmdline = "[[service]]\nname = \"x\"\ncmdline = \"((((a{50}){50}){50}){2})\"\n";
+        assert_eq!(
+            error(cmdline),
+            "/etc/tracer.toml:3:11: expected a regular expression in `cmdline`: compiled regex \
+             exceeded size limit"
         );
     }
 

@@ -252,8 +252,32 @@ fn keep_environment(environ: &[u8]) -> Box<[(Box<str>, Box<str>)]> {
     // Plain words that mean something only where pm2 set them.
     if !kept.iter().any(|(name, _)| &**name == "pm_id") {
         kept.retain(|(name, _)| !matches!(&**name, "name" | "namespace" | "exec_mode"));
+        if let Some(worker) = ClusterWorker::find(environ) {
+            let name = worker.name.as_bytes();
+            let name = String::from_utf8_lossy(&name[..name.len().min(MAX_VALUE)]);
+            kept.push(("pm_id".into(), worker.pm_id.to_string().into()));
+            kept.push(("name".into(), name.into()));
+        }
     }
     kept.into()
+}
+
+/// What pm2 tells a process of its cluster mode: one variable with JSON, where the process of its
+/// fork mode has a variable for each. The rest of the JSON, which holds the app's whole
+/// environment, is not kept.
+#[derive(serde::Deserialize)]
+struct ClusterWorker {
+    name: String,
+    pm_id: u32,
+}
+
+impl ClusterWorker {
+    fn find(environ: &[u8]) -> Option<Self> {
+        let json = environ
+            .split(|&b| b == 0)
+            .find_map(|variable| variable.strip_prefix(b"pm2_env="))?;
+        serde_json::from_slice(json).ok()
+    }
 }
 
 #[cfg(test)]
@@ -379,6 +403,28 @@ mod tests {
         };
         assert_eq!(kept(b"name=api\0pm_id=3\0HOME=/\0"), ["name", "pm_id"]);
         assert_eq!(kept(b"name=me\0namespace=x\0PORT=80\0=\0x"), ["PORT"]);
+    }
+
+    #[test]
+    fn an_app_in_pm2s_cluster_mode_is_told_by_json() {
+        let environ = b"name=me\0pm2_env={\"name\":\"shop api\",\"namespace\":\"default\",\
+            \"env\":{\"name\":\"other\",\"TOKEN\":\"secret\"},\"pm_id\":3}\0HOME=/\0";
+        let kept = keep_environment(environ);
+        let kept: Vec<_> = kept
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        assert_eq!(kept, [("pm_id", "3"), ("name", "shop api")]);
+        for broken in [
+            "",
+            "{",
+            "[]",
+            "{\"name\":\"x\"}",
+            "{\"name\":1,\"pm_id\":1}",
+        ] {
+            let environ = format!("name=me\0pm2_env={broken}\0");
+            assert_eq!(keep_environment(environ.as_bytes()).len(), 0, "{broken}");
+        }
     }
 
     proptest! {

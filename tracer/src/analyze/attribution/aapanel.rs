@@ -1,8 +1,10 @@
 //! Projects of aaPanel: whatever is run out of `/www/wwwroot/<site>`.
 
-use super::{Candidate, named, script};
+use super::{Candidate, named, proxy, script, systemd};
 use crate::model::{Manager, Service};
 
+/// The panel's own unit. What the panel starts stays in it.
+pub(super) const UNIT: &str = "bt.service";
 /// Where aaPanel keeps sites.
 const ROOT: &str = "/www/wwwroot/";
 
@@ -26,6 +28,12 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
         });
     let (site, evidence) = found?;
     named(site, Manager::Aapanel, &evidence)
+}
+
+/// A proxy or a site that the panel started, rather than the panel.
+pub(super) fn within_panel(candidate: &Candidate<'_>) -> Option<Service> {
+    systemd::unit(candidate).filter(|unit| unit.name == UNIT)?;
+    proxy::service(candidate).or_else(|| service(candidate))
 }
 
 fn site(rest: &str) -> Option<&str> {

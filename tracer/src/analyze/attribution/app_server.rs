@@ -139,8 +139,9 @@ fn is_application(arg: &str) -> bool {
                 .chars()
                 .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '(' | ')'))
     };
+    // `unix:app.sock` is an address too.
     arg.split_once(':')
-        .is_some_and(|(module, object)| is_path(module) && is_path(object))
+        .is_some_and(|(module, object)| module != "unix" && is_path(module) && is_path(object))
 }
 
 /// A file's name without directory and extension.

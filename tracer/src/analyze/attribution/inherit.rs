@@ -6,7 +6,7 @@ use crate::model::{Manager, Service};
 
 /// Programs that start what isn't theirs: shells and what people start shells with, service
 /// managers, container engines, build tools and test runners.
-const STARTERS: [&str; 83] = [
+const STARTERS: [&str; 85] = [
     "SCREEN",
     "agetty",
     "anacron",
@@ -36,6 +36,7 @@ const STARTERS: [&str; 83] = [
     "env",
     "expect",
     "fish",
+    "flock",
     "gdb",
     "getty",
     "go",
@@ -60,6 +61,7 @@ const STARTERS: [&str; 83] = [
     "podman",
     "pytest",
     "rc",
+    "run-parts",
     "runc",
     "runit",
     "runsv",
@@ -110,7 +112,11 @@ pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
         .filter(|parent| {
             matches!(
                 parent.manager,
-                Manager::Config | Manager::Supervisor | Manager::Pm2 | Manager::PhpFpm
+                Manager::Config
+                    | Manager::Supervisor
+                    | Manager::Pm2
+                    | Manager::PhpFpm
+                    | Manager::Aapanel
             ) && stays(candidate)
                 && !starts_others(parent)
         })
@@ -132,15 +138,18 @@ pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
             script::of(candidate).is_some_and(|script| !script.is_shells())
         }
         // A shell below something that only has a program's name: what is typed into it is not
-        // that program's.
-        Manager::Process => STARTERS.contains(&&*candidate.program()),
+        // that program's. (`sh` is what programs run commands with.)
+        Manager::Process => {
+            let program = candidate.program();
+            !matches!(&*program, "sh" | "dash") && STARTERS.contains(&&*program)
+        }
         _ => false,
     };
     (!is_own).then(|| parent.clone())
 }
 
 /// Whether the process is in its parent's cgroup as far as is known.
-fn stays(candidate: &Candidate<'_>) -> bool {
+pub(super) fn stays(candidate: &Candidate<'_>) -> bool {
     match (
         candidate.facts.cgroup_path.as_deref(),
         candidate.parent_cgroup,

@@ -22,7 +22,7 @@ mod tests;
 use std::borrow::Cow;
 
 use super::rules::Rules;
-use crate::model::{ContainerFacts, Manager, ProcessFacts, ProxyKind, Service};
+use crate::model::{Comm, ContainerFacts, Manager, ProcessFacts, ProxyKind, Service};
 
 /// Longest name of a service, in characters.
 const NAME_CHARS: usize = 200;
@@ -37,6 +37,8 @@ pub struct Candidate<'a> {
     pub parent: Option<&'a Service>,
     /// The parent's cgroup path, when that is known.
     pub parent_cgroup: Option<&'a str>,
+    /// The parent's name, when that is known.
+    pub parent_comm: Option<Comm>,
     /// TCP ports the process listens on.
     pub ports: &'a [u16],
     /// The container with this id (full or abbreviated), when an engine told of it.
@@ -69,6 +71,7 @@ fn service(candidate: &Candidate<'_>, rules: &Rules) -> Service {
         .or_else(|| pm2::service(candidate))
         .or_else(|| php_fpm::service(candidate))
         .or_else(|| inherit::within_unit(candidate))
+        .or_else(|| aapanel::within_panel(candidate))
         .or_else(|| systemd::service(candidate))
         .or_else(|| app_server::service(candidate))
         .or_else(|| proxy::service(candidate))

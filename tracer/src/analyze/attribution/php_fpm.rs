@@ -1,6 +1,6 @@
 //! PHP-FPM pools, by the title of their workers, and their master.
 
-use super::{Candidate, basename, named, systemd};
+use super::{Candidate, aapanel, basename, named, systemd};
 use crate::model::{Manager, Service};
 
 /// The pool of a worker, the unit of a master, or `php-fpm` for one without.
@@ -26,7 +26,7 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
             &evidence,
         );
     }
-    if unit.is_some() {
+    if unit.is_some_and(|unit| unit.name != aapanel::UNIT) {
         return None;
     }
     named(&fpm, Manager::PhpFpm, &format!("title {title:?}"))

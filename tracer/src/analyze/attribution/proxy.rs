@@ -31,7 +31,8 @@ pub(super) fn role(candidate: &Candidate<'_>) -> Option<ProxyKind> {
 }
 
 fn kind(program: &str) -> Option<ProxyKind> {
-    Some(match program {
+    // `nginx.old` while it is upgraded, `caddy.custom` beside the distribution's.
+    Some(match program.split('.').next().unwrap_or(program) {
         "nginx" | "nginx-debug" | "openresty" | "tengine" | "angie" | "freenginx" => {
             ProxyKind::Nginx
         }

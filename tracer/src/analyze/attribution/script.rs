@@ -29,6 +29,18 @@ struct Interpreter {
     inline: &'static [&'static str],
     /// Words before the script: `bun run x.ts`.
     words: &'static [&'static str],
+    /// Its options of one letter, where several may follow one dash.
+    letters: Option<Letters>,
+}
+
+/// Options of one letter: `bash -lc`, `perl -ne`.
+struct Letters {
+    /// After these there is no script.
+    inline: &'static str,
+    /// The next argument is the value of these.
+    valued: &'static str,
+    /// The rest of the argument is the value of these.
+    attached: &'static str,
 }
 
 const INTERPRETERS: [Interpreter; 11] = [
@@ -37,6 +49,7 @@ const INTERPRETERS: [Interpreter; 11] = [
         valued: &[
             "-r",
             "--require",
+            "--watch-path",
             "--import",
             "--loader",
             "--experimental-loader",
@@ -59,30 +72,47 @@ const INTERPRETERS: [Interpreter; 11] = [
             "--version",
         ],
         words: &["inspect"],
+        letters: None,
     },
     Interpreter {
         name: "python3",
         valued: &["-W", "-X", "--check-hash-based-pycs"],
         inline: &["-c", "-V", "--version"],
         words: &[],
+        letters: Some(Letters {
+            inline: "c",
+            valued: "",
+            attached: "mWX",
+        }),
     },
     Interpreter {
         name: "ruby",
         valued: &["-I", "-r", "-C", "-E", "--encoding"],
         inline: &["-e", "-v", "--version"],
         words: &[],
+        letters: Some(Letters {
+            inline: "e",
+            valued: "",
+            attached: "CEFIKTWirx",
+        }),
     },
     Interpreter {
         name: "perl",
         valued: &["-I"],
         inline: &["-e", "-E", "-v", "-V"],
         words: &[],
+        letters: Some(Letters {
+            inline: "eE",
+            valued: "",
+            attached: "CDFIMVdimx",
+        }),
     },
     Interpreter {
         name: "php",
         valued: &["-d", "-c", "-z", "--php-ini", "--define"],
         inline: &["-r", "--run", "-a", "-v", "-i", "-m", "--version"],
         words: &[],
+        letters: None,
     },
     Interpreter {
         name: "java",
@@ -100,6 +130,7 @@ const INTERPRETERS: [Interpreter; 11] = [
         ],
         inline: &["-version", "--version"],
         words: &[],
+        letters: None,
     },
     Interpreter {
         name: "dotnet",
@@ -111,30 +142,39 @@ const INTERPRETERS: [Interpreter; 11] = [
         ],
         inline: &["--info", "--version"],
         words: &["exec", "run"],
+        letters: None,
     },
     Interpreter {
         name: "bun",
         valued: &["-r", "--preload", "--cwd", "-c", "--config", "--env-file"],
         inline: &["-e", "--eval", "-v", "--version"],
         words: &["run"],
+        letters: None,
     },
     Interpreter {
         name: "deno",
         valued: &["-c", "--config", "--import-map", "--lock", "--env-file"],
         inline: &["eval", "repl", "-V", "--version"],
         words: &["run", "serve", "task"],
+        letters: None,
     },
     Interpreter {
         name: "lua",
         valued: &["-l"],
         inline: &["-e", "-i", "-v"],
         words: &[],
+        letters: None,
     },
     Interpreter {
         name: "sh",
         valued: &["-o", "+o", "-O", "--rcfile", "--init-file"],
         inline: &["-c", "-i", "-l", "--login", "--version"],
         words: &[],
+        letters: Some(Letters {
+            inline: "c",
+            valued: "oO",
+            attached: "",
+        }),
     },
 ];
 
@@ -292,6 +332,49 @@ fn interpreter(program: &str) -> Option<&'static Interpreter> {
     INTERPRETERS.iter().find(|known| known.name == name)
 }
 
+/// What the letters after one dash say about what follows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bundle {
+    /// Code: there is no script.
+    Inline,
+    /// The value of one of the letters.
+    Valued,
+    /// They end with this letter, whose value is the next argument.
+    Attached(char),
+    /// Nothing.
+    Plain,
+}
+
+impl Interpreter {
+    fn bundle(&self, arg: &str) -> Bundle {
+        let Some(letters) = &self.letters else {
+            return Bundle::Plain;
+        };
+        let Some(bundled) = arg.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
+            return Bundle::Plain;
+        };
+        let mut valued = false;
+        for (at, letter) in bundled.char_indices() {
+            if letters.inline.contains(letter) {
+                return Bundle::Inline;
+            }
+            if letters.attached.contains(letter) {
+                return if at + letter.len_utf8() == bundled.len() {
+                    Bundle::Attached(letter)
+                } else {
+                    Bundle::Plain
+                };
+            }
+            valued |= letters.valued.contains(letter);
+        }
+        if valued {
+            Bundle::Valued
+        } else {
+            Bundle::Plain
+        }
+    }
+}
+
 fn parse<'a>(interpreter: &'static Interpreter, args: &'a [Box<str>]) -> Option<Script<'a>> {
     let script = |target: &'a str, is_file, mode| {
         (!target.trim().is_empty()).then_some(Script {
@@ -316,7 +399,14 @@ fn parse<'a>(interpreter: &'static Interpreter, args: &'a [Box<str>]) -> Option<
             ("php", "-f" | "--file") => return script(args.next()?, true, ""),
             _ => {}
         }
-        if interpreter.valued.contains(&arg) {
+        let bundle = interpreter.bundle(arg);
+        if bundle == Bundle::Inline {
+            return None;
+        }
+        if interpreter.name == "python3" && bundle == Bundle::Attached('m') {
+            return script(args.next()?, false, "-m");
+        }
+        if bundle == Bundle::Valued || interpreter.valued.contains(&arg) {
             args.next();
         } else if !(arg.is_empty()
             || arg.starts_with(['-', '+'])

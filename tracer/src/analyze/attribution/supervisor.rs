@@ -1,6 +1,6 @@
 //! Programs of supervisord, by the environment that it gives them.
 
-use super::{Candidate, named, systemd};
+use super::{Candidate, inherit, named, systemd};
 use crate::model::{Manager, Service};
 
 /// The program, unless the variables were only handed down to something that another manager
@@ -38,7 +38,13 @@ fn is_stale(candidate: &Candidate<'_>) -> bool {
     let from_program = candidate
         .parent
         .is_some_and(|parent| parent.manager == Manager::Supervisor);
+    // supervisord may be the whole of a unit of any name.
+    let from_daemon = inherit::stays(candidate)
+        && candidate
+            .parent_comm
+            .is_some_and(|comm| comm.as_bytes() == b"supervisord");
     !from_program
+        && !from_daemon
         && systemd::unit(candidate).is_some_and(|unit| {
             unit.user.is_none()
                 && unit.name.ends_with(".service")

@@ -8,6 +8,8 @@ use crate::model::{Manager, Service};
 pub(super) struct Unit<'a> {
     /// `api.service`.
     pub(super) name: &'a str,
+    /// The system container whose unit it is; `None` for the machine's own.
+    pub(super) machine: Option<&'a str>,
     /// Id of the user whose unit it is; `None` for the system's.
     pub(super) user: Option<&'a str>,
 }
@@ -16,8 +18,12 @@ pub(super) struct Unit<'a> {
 pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let unit = unit(candidate)?;
     let evidence = candidate.cgroup_evidence();
+    let unit_name = match unit.machine {
+        Some(machine) => format!("{machine}/{}", unit.name),
+        None => unit.name.to_owned(),
+    };
     let Some(id) = unit.user else {
-        return named(unit.name, Manager::Systemd, &evidence);
+        return named(&unit_name, Manager::Systemd, &evidence);
     };
     let facts = candidate.facts;
     let user = facts
@@ -25,7 +31,7 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
         .as_deref()
         .filter(|_| id.parse() == Ok(facts.task.uid))
         .unwrap_or(id);
-    let name = format!("{} (user {user})", unit.name);
+    let name = format!("{unit_name} (user {user})");
     named(&name, Manager::Systemd, &evidence)
 }
 
@@ -36,8 +42,10 @@ pub(super) fn unit<'a>(candidate: &Candidate<'a>) -> Option<Unit<'a>> {
 
 /// The outermost unit of a path: what is below it was delegated. Slices only group, login sessions
 /// and consoles are nobody's service, and containers are another rule's matter.
-pub(super) fn parse(path: &str) -> Option<Unit<'_>> {
+pub(super) fn parse(whole: &str) -> Option<Unit<'_>> {
     let mut user = None;
+    let (machine, path) = system_container(whole).unzip();
+    let path = path.unwrap_or(whole);
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         if let Some(id) = segment
             .strip_prefix("user@")
@@ -47,11 +55,13 @@ pub(super) fn parse(path: &str) -> Option<Unit<'_>> {
         } else if segment.ends_with(".service") {
             return (!is_console(segment)).then_some(Unit {
                 name: segment,
+                machine,
                 user,
             });
         } else if segment.strip_suffix(".scope").is_some() {
             return is_started(segment, path, user.is_some()).then_some(Unit {
                 name: segment,
+                machine,
                 user,
             });
         }
@@ -59,8 +69,21 @@ pub(super) fn parse(path: &str) -> Option<Unit<'_>> {
     None
 }
 
+/// The system container of LXC that a path leads into, and the path in there: another systemd has
+/// units of the same names.
+fn system_container(path: &str) -> Option<(&str, &str)> {
+    let path = path.strip_prefix('/')?;
+    let (first, rest) = path.split_once('/')?;
+    if let Some(name) = first.strip_prefix("lxc.payload.") {
+        return Some((name, path.get(first.len()..)?));
+    }
+    let (name, _) = rest.split_once('/').filter(|_| first == "lxc")?;
+    Some((name, rest.get(name.len()..)?))
+}
+
 /// Whether a unit runs whatever people log in and type, or schedule, rather than a service.
 pub(super) fn starts_sessions(unit: &str) -> bool {
+    let unit = unit.rsplit('/').next().unwrap_or(unit);
     let name = unit.strip_suffix(".service").unwrap_or(unit);
     let name = name.split('@').next().unwrap_or(name);
     matches!(

@@ -15,6 +15,7 @@ struct Row {
     facts: ProcessFacts,
     parent: Option<Service>,
     parent_cgroup: Option<String>,
+    parent_comm: Option<Comm>,
     ports: Vec<u16>,
 }
 
@@ -64,6 +65,7 @@ impl Row {
                 evidence: "the parent's".into(),
             }),
             parent_cgroup: Some(cgroup),
+            parent_comm: None,
             ports: Vec::new(),
         }
     }
@@ -89,6 +91,7 @@ impl Row {
                 facts: &self.facts,
                 parent: self.parent.as_ref(),
                 parent_cgroup: self.parent_cgroup.as_deref(),
+                parent_comm: self.parent_comm,
                 ports: &self.ports,
                 container: &|id| known.iter().find(|facts| *facts.id == *id),
             },
@@ -181,6 +184,40 @@ fn evidence_shows_what_told() {
             .starts_with("docker container shop-api-1, cgroup /system.slice/docker-a1a1")
     );
     assert_eq!(&*evidence("- | comm:node | - | - | - | -"), "name node");
+}
+
+#[test]
+fn supervisord_in_a_unit_of_any_name_hands_its_programs_their_names() {
+    let mut row = Row::parse(
+        "/system.slice/shop.service | /usr/bin/python3 | python3 w.py | /srv | \
+         SUPERVISOR_PROCESS_NAME=worker | systemd:shop.service",
+    );
+    let name = |row: &Row| row.attribute(&Rules::none()).service.name;
+    assert_eq!(&*name(&row), "shop.service", "the variables may be stale");
+    row.parent_comm = Some(Comm::new("supervisord"));
+    assert_eq!(&*name(&row), "worker");
+    row.parent_cgroup = Some("/system.slice/supervisor.service".to_owned());
+    assert_eq!(&*name(&row), "shop.service", "it was moved to another unit");
+}
+
+#[test]
+fn code_in_a_command_line_is_never_shown() {
+    for args in [
+        ["bash", "-lc", "TOKEN=secret run"],
+        ["sh", "-ec", "run secret"],
+        ["perl", "-ne", "print if /secret/"],
+        ["python3", "-Ic", "key = 'secret'"],
+        ["ruby", "-ne", "puts 'secret'"],
+        ["node", "-pe", "'secret'"],
+        ["php", "-r", "echo 'secret';"],
+    ] {
+        let mut row = Row::parse("- | comm:x | - | /srv | - | process:sshd");
+        row.facts.exe = Some(format!("/usr/bin/{}", args[0]).into());
+        row.facts.args = args.map(Box::from).into();
+        let service = row.attribute(&Rules::none()).service;
+        assert_eq!(&*service.name, args[0]);
+        assert!(!service.evidence.contains("secret"), "{}", service.evidence);
+    }
 }
 
 #[test]

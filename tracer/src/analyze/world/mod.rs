@@ -343,12 +343,14 @@ impl World {
         ports.dedup();
         let parent = self.processes.find(parent);
         let parent_cgroup = parent.and_then(|parent| parent.facts.cgroup_path.as_deref());
+        let parent_comm = parent.map(|parent| parent.facts.task.comm);
         let parent = parent.map(|parent| &parent.attribution);
         let attribution = attribute(
             &Candidate {
                 facts,
                 parent: parent.map(|parent| &parent.service),
                 parent_cgroup,
+                parent_comm,
                 ports: &ports,
                 container: &|id| self.containers.get(id),
             },

@@ -47,6 +47,7 @@ user units
 /user.slice/user-1000.slice/user@1000.service/init.scope | /usr/lib/systemd/systemd | /lib/systemd/systemd --user | / | - | process:systemd => systemd | process
 /user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-firefox-3121.scope | /usr/lib/firefox/firefox | firefox | / | - | process:systemd => firefox | process
 no units
+/machine.slice/machine-qemu\x2d1\x2dvm.scope/libvirt/emulator | /usr/bin/qemu-system-x86_64 | qemu-system-x86_64 -name vm | / | - | process:libvirtd => libvirtd | process
 /init.scope | /usr/lib/systemd/systemd | /sbin/init splash | / | - | - => systemd | process
 /user.slice/user-0.slice/session-3.scope | /usr/bin/bash | -bash | /root | - | process:sshd => bash | process
 /user.slice/user-0.slice/session-3.scope | /usr/sbin/sshd | =sshd: root@pts/0 | / | - | systemd:ssh.service => sshd | process
@@ -56,6 +57,19 @@ no units
 /machine.slice/libpod-conmon-{B}.scope | /usr/bin/conmon | /usr/bin/conmon --api-version 1 | / | - | process:systemd => conmon | process
 - | comm:kworker/0:1 | - | - | - | - => kworker/0:1 | process
 containers: Docker with both cgroup drivers, Podman, Kubernetes
+/docker/{A}/docker/{C} | /usr/bin/redis-server | redis-server | / | - | - => shop/api | container
+/docker/{C}/system.slice/api.service | /usr/bin/node | node a.js | / | - | - => c3c3c3c3c3c3 | container
+/system.slice/web.service/libpod-payload-{C} | /usr/bin/node | node a.js | / | - | systemd:web.service => web.service | systemd
+/system.slice/web.service/libpod-payload-{B} | /usr/bin/node | node a.js | / | - | systemd:web.service => pgdb | container
+/system.slice/docker.service/docker/{C} | /usr/bin/node | node a.js | / | - | - => c3c3c3c3c3c3 | container
+/lxc.payload.web1/system.slice/nginx.service | /usr/sbin/nginx | =nginx: worker process | / | - | - => web1/nginx.service | systemd | nginx
+/lxc.payload.web2/system.slice/nginx.service | /usr/sbin/nginx | =nginx: worker process | / | - | - => web2/nginx.service | systemd | nginx
+/lxc/101/ns/system.slice/api.service | /usr/bin/node | node a.js | / | - | - => 101/api.service | systemd
+/lxc.payload.web1/user.slice/user-1000.slice/user@1000.service/app.slice/bot.service | /usr/bin/node | node a.js | / | - | - => web1/bot.service (user anna) | systemd
+/lxc.payload.web1/init.scope | /usr/lib/systemd/systemd | /sbin/init | / | - | - => systemd | process
+/lxc.payload.web1/system.slice/docker-{A}.scope | /usr/bin/node | node a.js | / | - | - => shop/api | container
+/lxc.monitor.web1 | /usr/bin/lxc-start | lxc-start -n web1 | / | - | process:systemd => lxc-start | process
+/machine.slice/systemd-nspawn@web.service/payload/system.slice/nginx.service | /usr/sbin/nginx | =nginx: worker process | / | - | - => systemd-nspawn@web.service | systemd | nginx
 /system.slice/docker-{A}.scope | /usr/local/bin/node | node server.js | /app | - | systemd:containerd.service => shop/api | container
 /docker/{A} | /usr/local/bin/node | node server.js | /app | - | systemd:docker.service => shop/api | container
 /docker/{C} | /usr/local/bin/node | node server.js | /app | - | - => c3c3c3c3c3c3 | container
@@ -111,6 +125,7 @@ PHP-FPM, of distributions and of aaPanel
 /system.slice/php8.1-fpm.service | /usr/bin/convert | convert a.png b.png | / | - | php-fpm:php-fpm/www => php-fpm/www | php-fpm
 /system.slice/php8.1-fpm.service | comm:sh | - | - | - | php-fpm:php-fpm/www => php-fpm/www | php-fpm
 application servers
+- | /usr/bin/python3.10 | /srv/venv/bin/python3 /srv/venv/bin/gunicorn --bind unix:app.sock -m 007 wsgi:app | /srv/shop | - | process:bash => gunicorn wsgi:app in /srv/shop | app-server
 - | /usr/bin/python3.10 | =gunicorn: master [shop.wsgi:application] | /srv/shop | - | process:bash => gunicorn shop.wsgi:application in /srv/shop | app-server
 - | /usr/bin/python3.10 | /srv/venv/bin/python3 /srv/venv/bin/gunicorn -b 127.0.0.1:8000 shop.wsgi:application | /srv/shop | - | process:bash => gunicorn shop.wsgi:application in /srv/shop | app-server
 - | /usr/bin/python3.10 | =gunicorn: worker [shop] | /srv/shop | - | app-server:gunicorn shop.wsgi in /srv/shop => gunicorn shop.wsgi in /srv/shop | app-server
@@ -126,6 +141,8 @@ application servers
 - | /usr/bin/python3.10 | /usr/bin/python3 /usr/local/bin/celery -A shop worker -l info | /srv/shop | - | process:bash => celery shop in /srv/shop | app-server
 - | /usr/bin/python3.10 | =[celeryd: celery@web1:MainProcess] -active- (worker -A shop) | /srv/shop | - | - => celery shop in /srv/shop | app-server
 proxies that nobody manages
+- | /www/server/nginx/sbin/nginx.old | =nginx: master process /www/server/nginx/sbin/nginx | / | - | process:systemd => nginx | proxy | nginx
+/system.slice/caddy.service | /usr/bin/caddy.custom | /usr/bin/caddy run --environ | / | - | process:systemd => caddy.service | systemd | caddy
 /user.slice/user-0.slice/session-3.scope | /www/server/nginx/sbin/nginx | =nginx: master process /www/server/nginx/sbin/nginx -c /www/server/nginx/conf/nginx.conf | / | - | process:systemd => nginx | proxy | nginx
 - | /usr/local/openresty/nginx/sbin/nginx | =nginx: worker process | / | - | proxy:nginx => nginx | proxy | nginx
 - | /usr/local/bin/traefik | traefik --configfile=t.yml | / | - | process:bash => traefik | proxy | traefik
@@ -138,6 +155,12 @@ proxies that nobody manages
 - | comm:php-cgi | - | - | - | proxy:apache => apache | proxy
 - | /usr/sbin/rotatelogs | /usr/sbin/rotatelogs log 86400 | / | - | proxy:apache => apache | proxy
 aaPanel
+/system.slice/bt.service | /www/server/panel/pyenv/bin/python3.7 | /www/server/panel/pyenv/bin/python3 /www/server/panel/BT-Panel | /www/server/panel | - | process:systemd => bt.service | systemd
+/system.slice/bt.service | /usr/bin/node | node app.js | /www/wwwroot/shop | - | systemd:bt.service => shop | aapanel
+/system.slice/bt.service | /usr/bin/dash | sh -c convert a.png | /www/wwwroot/shop | - | aapanel:shop => shop | aapanel
+/system.slice/bt.service | /www/server/nginx/sbin/nginx | =nginx: master process /www/server/nginx/sbin/nginx | / | - | process:systemd => nginx | proxy | nginx
+/system.slice/bt.service | /www/server/php/80/sbin/php-fpm | =php-fpm: master process (/www/server/php/80/etc/php-fpm.conf) | / | - | process:systemd => php-fpm-80 | php-fpm
+/system.slice/cron.service | /usr/bin/node | node app.js | /www/wwwroot/shop | - | systemd:cron.service => cron.service | systemd
 /system.slice/nginx.service | /www/server/nginx/sbin/nginx | =nginx: worker process | / | - | systemd:nginx.service => nginx.service | systemd | nginx
 - | /usr/bin/node | node app.js | /www/wwwroot/shop.example.com | - | process:bash => shop.example.com | aapanel
 - | /www/server/nodejs/v18.20.4/bin/node | node /www/wwwroot/shop/server/index.js | / | - | process:systemd => shop | aapanel
@@ -149,6 +172,21 @@ aaPanel
 - | /usr/bin/node | node app.js | /www/wwwroot/shop | pm_id=0;name=shop-api | pm2:pm2 => shop-api | pm2
 - | /www/server/panel/pyenv/bin/python3.7 | /www/server/panel/pyenv/bin/python3 /www/server/panel/BT-Panel | /www/server/panel | - | process:systemd => python3 BT-Panel in /www/server/panel | script
 scripts
+- | /usr/bin/bash | bash -euo pipefail deploy.sh | /srv | - | process:sshd => bash deploy.sh in /srv | script
+- | /usr/bin/bash | bash --noprofile --norc -eo pipefail /srv/ci.sh | /srv | - | process:sshd => bash ci.sh in /srv | script
+- | /usr/bin/bash | bash -ex deploy.sh | /srv | - | process:sshd => bash deploy.sh in /srv | script
+- | /usr/bin/bash | bash -lc TOKEN=secret | /srv | - | process:sshd => bash | process
+- | /usr/bin/dash | sh -ec secret | /srv | - | process:sshd => dash | process
+- | /usr/bin/bash | bash -euo pipefail -c secret | /srv | - | process:sshd => bash | process
+- | /usr/bin/perl | perl -lane secret | /srv | - | process:bash => perl | process
+- | /usr/bin/perl | perl -MData::Dumper -w job.pl | /srv | - | process:bash => perl job.pl in /srv | script
+- | /usr/bin/python3.11 | python3 -Ic secret | /srv | - | process:bash => python3.11 | process
+- | /usr/bin/python3.11 | python3 -um http.server | /srv | - | process:bash => python3 -m http.server in /srv | script
+- | /usr/bin/python3.11 | python3 -Wdefault::cmd -X dev bot.py | /srv | - | process:bash => python3 bot.py in /srv | script
+- | /usr/bin/ruby3.1 | ruby -rjson -ne secret | /srv | - | process:bash => ruby3.1 | process
+- | /usr/bin/ruby3.1 | ruby -Ilib bin/job | /srv | - | process:bash => ruby bin/job in /srv | script
+- | /usr/bin/node | node --watch-path ./src app.js | /srv | - | process:bash => node app.js in /srv | script
+- | /usr/bin/php8.2 | php artisan queue:work | /srv | - | process:flock => php artisan queue:work in /srv | script
 - | /usr/bin/node | node worker.js | /var/www/app | - | process:bash => node worker.js in /var/www/app | script
 - | /usr/bin/node | node --max-old-space-size=512 -r dotenv/config ./dist/main.js | /var/www/app | - | process:bash => node dist/main.js in /var/www/app | script
 - | /usr/bin/node | /usr/bin/node /var/www/app/bin/www | /var/www/app | - | process:systemd => node bin/www in /var/www/app | script
