@@ -75,6 +75,32 @@ fn whoever_sent_the_signal_is_named() {
 }
 
 #[test]
+fn only_a_request_to_end_names_whoever_made_a_process_exit() {
+    let mut tracer = tracer();
+    let run = |script: &str| {
+        let mut shell = Guard::ready(Command::new("bash").args(["-c", script]));
+        let pid = shell.pid();
+        shell.signal(if script.contains("TERM") {
+            Signal::TERM
+        } else {
+            Signal::USR1
+        });
+        assert_eq!(shell.line(), "got it");
+        shell.wait();
+        pid
+    };
+    let wait = "echo ready; while :; do read -t 0.05; done";
+    let asked = run(&format!("trap 'echo got it; exit 0' TERM; {wait}"));
+    let death = tracer.death_of(asked);
+    assert_eq!(death["cause"], "clean", "{death}");
+    assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
+    let told = run(&format!("trap 'echo got it; exit 0' USR1; {wait}"));
+    let death = tracer.death_of(told);
+    assert_eq!(death["cause"], "clean", "{death}");
+    assert_eq!(death["by"], Value::Null, "{death}");
+}
+
+#[test]
 fn a_kill_by_another_is_told_without_being_asked_for_all() {
     let mut tracer = Tracer::start::<&str>([]);
     let victim = Guard::ready(fixture().arg("hold"));

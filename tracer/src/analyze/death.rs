@@ -236,12 +236,14 @@ impl Analysis {
         let sender = [&exit.stop, &exit.fault]
             .into_iter()
             .flatten()
-            .find(|sent| {
-                exit.status
-                    .signal()
-                    .map_or(verdict.cause == Cause::Clean, |signal| {
-                        u32::from(signal) == sent.signal
-                    })
+            .find(|sent| match exit.status.signal() {
+                Some(signal) => u32::from(signal) == sent.signal,
+                None => {
+                    verdict.cause == Cause::Clean
+                        && evidence
+                            .asked()
+                            .is_some_and(|asked| asked.signal == sent.signal)
+                }
             })
             .filter(|sent| sent.code <= 0 && sent.sender.key.pid != 0);
         let mark = self

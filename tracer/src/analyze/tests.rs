@@ -265,6 +265,23 @@ fn a_reused_pid_is_another_process() {
 }
 
 #[test]
+fn a_process_that_ended_while_it_was_read_keeps_its_command_line() {
+    let task = task(70, 1, "true");
+    let args: Box<[Box<str>]> = ["/bin/true".into(), "quickly".into()].into();
+    let mut all = scan();
+    all.push(at(10, What::Executed { task, args }));
+    // A zombie has none.
+    all.push(at(11, process(70, 1, "true", "api.service")));
+    all.push(at(12, exit(70, "true", KILLED, true)));
+    let findings = run(&all);
+    let cmdline = findings.iter().find_map(|finding| match &finding.body {
+        Body::Death(death) => death.process.cmdline.as_deref(),
+        _ => None,
+    });
+    assert_eq!(cmdline, Some("/bin/true quickly"));
+}
+
+#[test]
 fn repeated_outages_become_one_crash_loop() {
     let mut all = scan();
     for round in 0..5u32 {

@@ -80,10 +80,17 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
     }
 }
 
+impl Evidence {
+    /// The request to end that a process followed which then exited.
+    pub(super) fn asked(&self) -> Option<&Sent> {
+        self.stop.as_ref().filter(|stop| {
+            self.at.since(stop.at) <= STOP_WINDOW && stop.is_polite() && !stop.by_itself()
+        })
+    }
+}
+
 fn exited(code: u8, evidence: &Evidence) -> Verdict {
-    let asked = evidence.stop.as_ref().filter(|stop| {
-        evidence.at.since(stop.at) <= STOP_WINDOW && stop.is_polite() && !stop.by_itself()
-    });
+    let asked = evidence.asked();
     let conventional = asked.is_some_and(|stop| u32::from(code) == 128 + stop.signal);
     match (code, asked) {
         (0, Some(stop)) => Verdict::new(
