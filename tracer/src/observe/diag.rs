@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
@@ -94,10 +95,11 @@ fn dump(
     message.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
 
-    let mut part = vec![0; 32 << 10];
+    let mut part = BytesMut::with_capacity(32 << 10);
     loop {
-        let len = socket.recv(&mut &mut part[..], 0)?;
-        let mut rest = part.get(..len).unwrap_or_default();
+        part.clear();
+        socket.recv(&mut part, 0)?;
+        let mut rest = &part[..];
         if rest.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
