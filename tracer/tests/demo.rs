@@ -94,12 +94,19 @@ fn an_incident_can_be_interrupted() {
 }
 
 #[test]
-fn the_rules_name_both_programs() {
-    let rules: toml::Table = rules_toml().parse().unwrap();
+fn the_rules_name_both_programs_of_this_stack_only() {
+    let stack = start(ProxyChoice::BuiltIn);
+    let rules: toml::Table = rules_toml(stack.facts()).parse().unwrap();
     let rules = rules["service"].as_array().unwrap();
     let field = |n: usize, key: &str| rules[n][key].as_str().unwrap().to_owned();
+    let port = |address: &Endpoint| match address {
+        Endpoint::Tcp(address) => address.port(),
+        Endpoint::Unix(path) => panic!("{path}"),
+    };
+    let worker = port(&stack.facts().worker);
+    let proxy = port(&stack.facts().proxy);
     assert_eq!(field(0, "name"), "demo-api");
-    assert_eq!(field(0, "cmdline"), "demo-worker --port");
+    assert_eq!(field(0, "cmdline"), format!("demo-worker --port {worker}\\b"));
     assert_eq!(field(1, "name"), "demo-proxy");
-    assert_eq!(field(1, "cmdline"), "demo-proxy --port");
+    assert_eq!(field(1, "cmdline"), format!("demo-proxy --port {proxy}\\b"));
 }

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// Watches while the incident runs on a thread of its own; gives what the client saw and what was
 /// found.
 fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)> {
-    let rules = Rules::parse(&demo::rules_toml(), "the demo's own rules")?;
+    let rules = Rules::parse(&demo::rules_toml(stack.facts()), "the demo's own rules")?;
     let own: [ServiceGlob; 1] = [demo::WORKER_SERVICE.parse()?];
     let stopper = stack.stopper();
     let (armed, go) = mpsc::channel::<()>();

@@ -17,7 +17,9 @@ pub mod worker;
 use std::io;
 use std::path::PathBuf;
 
+use crate::model::Endpoint;
 pub use scenario::{ClientLog, Exchange};
+
 pub use stack::{Options, ProxyChoice, Stack, StackFacts, Stopper};
 
 /// What the worker's service is called by [`rules_toml`].
@@ -101,10 +103,16 @@ pub enum ChildError {
     },
 }
 
-/// `[[service]]` rules that name the demo's processes.
-pub fn rules_toml() -> String {
-    format!(
-        "[[service]]\nname = \"{WORKER_SERVICE}\"\ncmdline = \"{WORKER_COMMAND} --port\"\n\n\
-         [[service]]\nname = \"{PROXY_SERVICE}\"\ncmdline = \"{PROXY_COMMAND} --port\"\n"
-    )
+/// `[[service]]` rules that name the processes of a stack, and not those of another demo.
+pub fn rules_toml(facts: &StackFacts) -> String {
+    let rule = |name: &str, command: &str, address: &Endpoint| {
+        let port = match address {
+            Endpoint::Tcp(address) => address.port(),
+            Endpoint::Unix(_) => 0,
+        };
+        format!("[[service]]\nname = \"{name}\"\ncmdline = '{command} --port {port}\\b'\n")
+    };
+    let worker = rule(WORKER_SERVICE, WORKER_COMMAND, &facts.worker);
+    let proxy = rule(PROXY_SERVICE, PROXY_COMMAND, &facts.proxy);
+    format!("{worker}\n{proxy}")
 }
