@@ -204,10 +204,10 @@ records! {
         pub peak_rss_pages: u64,
         /// Creation time of the parent, ns.
         pub parent_start_ns: u64,
-        /// The last TERM, INT, QUIT, HUP, ABRT or KILL sent to the process.
+        /// The last TERM, INT, QUIT, HUP or ABRT sent to the process.
         pub stop: Signal,
-        /// The last other signal whose default action ends a process.
-        pub fault: Signal,
+        /// The last other signal whose default action ends a process: KILL, SEGV and so on.
+        pub other: Signal,
         /// The mark's trigger when `oom_marked`, and the mark was seen.
         pub trigger: Actor,
         /// When it was marked, ns; 0 when not or not seen.

@@ -156,10 +156,10 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
         (&raw mut (*record).parent_start_ns).write(parent_of(leader).1);
         if let Some(last) = signal::last(pid, start_ns) {
             (&raw mut (*record).stop).write(last.stop);
-            (&raw mut (*record).fault).write(last.fault);
+            (&raw mut (*record).other).write(last.other);
         } else {
             (&raw mut (*record).stop).write(Signal::NONE);
-            (&raw mut (*record).fault).write(Signal::NONE);
+            (&raw mut (*record).other).write(Signal::NONE);
         }
         match oom::mark_of(pid, start_ns) {
             Some(mark) if oom_marked => {

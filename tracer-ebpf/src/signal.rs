@@ -17,7 +17,6 @@ const SIGHUP: u32 = 1;
 const SIGINT: u32 = 2;
 const SIGQUIT: u32 = 3;
 const SIGABRT: u32 = 6;
-const SIGKILL: u32 = 9;
 const SIGTERM: u32 = 15;
 /// CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG and WINCH: their default action ends nothing.
 const HARMLESS: u64 = 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 28;
@@ -37,10 +36,10 @@ const SI_KERNEL: i32 = 0x80;
 pub struct Last {
     /// Creation time of the process, ns: pids are reused.
     pub start_ns: u64,
-    /// TERM, INT, QUIT, HUP, ABRT or KILL.
+    /// TERM, INT, QUIT, HUP or ABRT: what is asked before KILL stays known.
     pub stop: Signal,
     /// Any other.
-    pub fault: Signal,
+    pub other: Signal,
 }
 
 /// By process id.
@@ -70,10 +69,7 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
         signal,
         code,
     };
-    let stop = matches!(
-        signal,
-        SIGHUP | SIGINT | SIGQUIT | SIGABRT | SIGKILL | SIGTERM
-    );
+    let stop = matches!(signal, SIGHUP | SIGINT | SIGQUIT | SIGABRT | SIGTERM);
     if let Some(last) = SIGNALS.get_ptr_mut(pid) {
         // SAFETY: a map value. Two signals at once to one process may mix; each field stays valid.
         unsafe {
@@ -89,7 +85,7 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
                         (*last).stop = sent;
                     }
                 } else {
-                    (*last).fault = sent;
+                    (*last).other = sent;
                 }
                 return 0;
             }
@@ -98,7 +94,7 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
     let last = Last {
         start_ns,
         stop: if stop { sent } else { Signal::NONE },
-        fault: if stop { Signal::NONE } else { sent },
+        other: if stop { Signal::NONE } else { sent },
     };
     // Fails only when the map is being changed by others; the exit is then told without a sender.
     let _ = SIGNALS.insert(pid, last, 0);

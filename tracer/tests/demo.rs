@@ -106,7 +106,10 @@ fn the_rules_name_both_programs_of_this_stack_only() {
     let worker = port(&stack.facts().worker);
     let proxy = port(&stack.facts().proxy);
     assert_eq!(field(0, "name"), "demo-api");
-    assert_eq!(field(0, "cmdline"), format!("demo-worker --port {worker}\\b"));
+    assert_eq!(
+        field(0, "cmdline"),
+        format!("demo-worker --port {worker}\\b")
+    );
     assert_eq!(field(1, "name"), "demo-proxy");
     assert_eq!(field(1, "cmdline"), format!("demo-proxy --port {proxy}\\b"));
 }

@@ -151,7 +151,7 @@ impl Analysis {
             uptime: at.since(key.started()),
             peak_bytes: exit.peak_bytes,
             stop: exit.stop.map(|sent| self.sent(&sent, exit, &process)),
-            fault: exit.fault.map(|sent| self.sent(&sent, exit, &process)),
+            other: exit.other.map(|sent| self.sent(&sent, exit, &process)),
             oom,
             heap_limit_bytes: heap_limit(&process.facts, self.world.session.memory_bytes),
         };
@@ -233,7 +233,7 @@ impl Analysis {
                 Some(core_dumped),
             ),
         };
-        let sender = [&exit.stop, &exit.fault]
+        let sender = [&exit.stop, &exit.other]
             .into_iter()
             .flatten()
             .find(|sent| match exit.status.signal() {
@@ -302,7 +302,7 @@ impl Analysis {
             return Some(self.oom_facts(mark, process, at, false));
         }
         let by_kernel = |sent: SignalSent| sent.signal == 9 && sent.code == SI_KERNEL;
-        if !exit.stop.is_some_and(by_kernel) {
+        if !exit.other.is_some_and(by_kernel) {
             return None;
         }
         let (_, mark) = self.marks.marks.values().find(|(marked, mark)| {
@@ -374,9 +374,9 @@ fn is_relevant(
         | Cause::Crash
         | Cause::HeapLimit => true,
         Cause::Killed => {
-            let by_another = evidence.stop.as_ref().is_some_and(|stop| {
-                stop.signal == u32::from(SIGKILL)
-                    && !matches!(stop.kind, SenderKind::Itself | SenderKind::Kernel)
+            let by_another = evidence.other.as_ref().is_some_and(|sent| {
+                sent.signal == u32::from(SIGKILL)
+                    && !matches!(sent.kind, SenderKind::Itself | SenderKind::Kernel)
             });
             let killed = evidence.status.and_then(ExitStatus::signal) == Some(SIGKILL);
             counts || (by_another && killed)

@@ -87,7 +87,7 @@ fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -> What {
         peak_bytes: 2_126_008_811,
         oom_marked,
         stop: None,
-        fault: None,
+        other: None,
     }))
 }
 

@@ -100,7 +100,7 @@ fn exit(record: &ExitRecord, page_bytes: u64) -> What {
         peak_bytes: record.peak_rss_pages.saturating_mul(page_bytes),
         oom_marked: record.oom_marked != 0,
         stop: signal(&record.stop),
-        fault: signal(&record.fault),
+        other: signal(&record.other),
     }))
 }
 
@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(exit.peak_bytes, 3 * PAGE);
         assert!(exit.oom_marked);
         assert_eq!(exit.stop.map(|s| (s.signal, s.code)), Some((9, 0x80)));
-        assert_eq!(exit.fault, None);
+        assert_eq!(exit.other, None);
     }
 
     #[test]

@@ -230,10 +230,10 @@ pub struct Exit {
     pub peak_bytes: u64,
     /// Whether the OOM killer had marked it.
     pub oom_marked: bool,
-    /// The last TERM, INT, QUIT, HUP, ABRT or KILL sent to it.
+    /// The last TERM, INT, QUIT, HUP or ABRT sent to it.
     pub stop: Option<SignalSent>,
-    /// The last other fatal signal sent to it.
-    pub fault: Option<SignalSent>,
+    /// The last other fatal signal sent to it: KILL, SEGV and so on.
+    pub other: Option<SignalSent>,
 }
 
 /// Scope of an OOM kill.

@@ -114,7 +114,7 @@ fn a_unix_listener_is_looked_for_as_soon_as_its_holder_is_dead() {
             peak_bytes: 0,
             oom_marked: false,
             stop: None,
-            fault: None,
+            other: None,
         })))
     };
     let other = exit(ProcessKey::default());

@@ -17,6 +17,9 @@ use crate::model::{Cause, ExitStatus, SignalName, Timestamp};
 /// A manager's stop signal explains an exit this long after it.
 const STOP_WINDOW: Duration = Duration::from_secs(90);
 
+/// A SIGKILL this long after a request to end is its consequence; managers wait up to minutes.
+const IGNORED_WINDOW: Duration = Duration::from_mins(10);
+
 /// What is known of a death.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -28,10 +31,10 @@ pub struct Evidence {
     pub uptime: Duration,
     /// Peak resident set, bytes; 0 when not known.
     pub peak_bytes: u64,
-    /// The last TERM, INT, QUIT, HUP, ABRT or KILL.
+    /// The last TERM, INT, QUIT, HUP or ABRT.
     pub stop: Option<Sent>,
-    /// The last other fatal signal.
-    pub fault: Option<Sent>,
+    /// The last other fatal signal: KILL, SEGV and so on.
+    pub other: Option<Sent>,
     /// The OOM kill it was marked for, or a member of.
     pub oom: Option<OomFacts>,
     /// V8's heap limit, when it is a node process.
@@ -85,6 +88,17 @@ impl Evidence {
     pub(super) fn asked(&self) -> Option<&Sent> {
         self.stop.as_ref().filter(|stop| {
             self.at.since(stop.at) <= STOP_WINDOW && stop.is_polite() && !stop.by_itself()
+        })
+    }
+
+    /// The request to end that a process did not follow before it was killed with `kill`. Not HUP:
+    /// that mostly asks to reload.
+    fn ignored_stop(&self, kill: &Sent) -> Option<&Sent> {
+        self.stop.as_ref().filter(|stop| {
+            stop.at <= kill.at
+                && kill.at.since(stop.at) <= IGNORED_WINDOW
+                && matches!(stop.signal, signal::TERM | signal::INT | signal::QUIT)
+                && !stop.by_itself()
         })
     }
 }

@@ -2,15 +2,16 @@
 
 use super::{Evidence, Verdict, peak_and_up, up};
 use crate::model::printable;
+use crate::model::quantity::duration;
 use crate::model::{Cause, Pid, SignalName, Timestamp};
 
 pub(super) const KILL: u32 = 9;
 const HUP: u32 = 1;
-const INT: u32 = 2;
-const QUIT: u32 = 3;
+pub(super) const INT: u32 = 2;
+pub(super) const QUIT: u32 = 3;
 const ABRT: u32 = 6;
 const PIPE: u32 = 13;
-const TERM: u32 = 15;
+pub(super) const TERM: u32 = 15;
 /// `si_code` of a signal from the kernel itself.
 const SI_KERNEL: i32 = 0x80;
 
@@ -173,7 +174,7 @@ impl Sent {
 }
 
 pub(super) fn verdict(signal: u32, core_dumped: bool, evidence: &Evidence) -> Verdict {
-    let sent = [&evidence.stop, &evidence.fault]
+    let sent = [&evidence.stop, &evidence.other]
         .into_iter()
         .flatten()
         .find(|sent| sent.signal == signal);
@@ -223,6 +224,9 @@ pub(super) fn verdict(signal: u32, core_dumped: bool, evidence: &Evidence) -> Ve
 }
 
 fn killed(sent: &Sent, evidence: &Evidence) -> Verdict {
+    if let Some(stop) = evidence.ignored_stop(sent) {
+        return kill_after_stop(sent, stop, evidence);
+    }
     let why = match &sent.kind {
         SenderKind::Kernel => {
             "killed with SIGKILL by the kernel, not for memory: its pid namespace ended, mostly"
@@ -245,6 +249,37 @@ fn killed(sent: &Sent, evidence: &Evidence) -> Verdict {
         Cause::Killed,
         format!("{why}{}", up(evidence)),
         format!("SIGKILL from {}", sent.by()),
+    )
+}
+
+/// It was asked to stop and then killed.
+fn kill_after_stop(sent: &Sent, stop: &Sent, evidence: &Evidence) -> Verdict {
+    let by = sent.by();
+    // Its ordinary way of stopping children, with process_control_timeout at its default.
+    if sent.kind == SenderKind::Manager("the PHP-FPM master") && stop.pid == sent.pid {
+        return Verdict::new(
+            Cause::Clean,
+            format!(
+                "stopped by {by} ({}, then SIGKILL){}",
+                stop.name(),
+                up(evidence)
+            ),
+            format!("stopped by {by}"),
+        );
+    }
+    let waited = duration(sent.at.since(stop.at));
+    let asked = if stop.pid == sent.pid {
+        stop.name().to_string()
+    } else {
+        format!("{} from {}", stop.name(), stop.by())
+    };
+    Verdict::new(
+        Cause::Killed,
+        format!(
+            "killed with SIGKILL by {by}: it had not stopped {waited} after {asked}{}",
+            up(evidence)
+        ),
+        format!("SIGKILL from {by}, {waited} after {}", stop.name()),
     )
 }
 

@@ -30,9 +30,9 @@ fn sent(signal: u32, code: i32, comm: &str, pid: u32) -> Option<Sent> {
 }
 
 fn case(status: Option<ExitStatus>, last: Option<Sent>) -> Evidence {
-    let (stop, fault) = match last {
-        Some(sent) if matches!(sent.signal, 1 | 2 | 3 | 6 | 9 | 15) => (Some(sent), None),
-        other => (None, other),
+    let (stop, other) = match last {
+        Some(sent) if matches!(sent.signal, 1 | 2 | 3 | 6 | 15) => (Some(sent), None),
+        last => (None, last),
     };
     Evidence {
         status,
@@ -40,8 +40,63 @@ fn case(status: Option<ExitStatus>, last: Option<Sent>) -> Evidence {
         uptime: Duration::from_secs(192),
         peak_bytes: 2_126_008_811,
         stop,
-        fault,
+        other,
         ..Evidence::default()
+    }
+}
+
+#[test]
+fn a_kill_after_an_ignored_stop_says_how_long_was_waited() {
+    let after = |seconds: u64, sent: Option<Sent>| {
+        sent.map(|sent| Sent {
+            at: Timestamp(1_000_000_000 * (1 + seconds)),
+            ..sent
+        })
+    };
+    for (stop, kill, cause, why) in [
+        (
+            sent(15, 0, "systemd", 1),
+            after(90, sent(9, 0, "systemd", 1)),
+            Cause::Killed,
+            "killed with SIGKILL by systemd: it had not stopped 1m30s after SIGTERM, up 3m12s",
+        ),
+        (
+            sent(15, 0, "dockerd", 40),
+            after(10, sent(9, 0, "dockerd", 40)),
+            Cause::Killed,
+            "killed with SIGKILL by Docker: it had not stopped 10.0 s after SIGTERM, up 3m12s",
+        ),
+        (
+            sent(15, 0, "kill", 812),
+            after(2, sent(9, 0, "deploy.sh", 90)),
+            Cause::Killed,
+            "killed with SIGKILL by deploy.sh[90]: it had not stopped 2.00 s after SIGTERM from \
+             kill[812] of user deploy (shell bash[700]), up 3m12s",
+        ),
+        (
+            sent(3, 0, "php-fpm8.2", 50),
+            after(0, sent(9, 0, "php-fpm8.2", 50)),
+            Cause::Clean,
+            "stopped by the PHP-FPM master (SIGQUIT, then SIGKILL), up 3m12s",
+        ),
+        // Long ago, and survived: it has nothing to do with the end.
+        (
+            sent(1, 0, "systemd", 1),
+            after(86_400, sent(9, 0, "deploy.sh", 90)),
+            Cause::Killed,
+            "killed with SIGKILL by deploy.sh[90], up 3m12s",
+        ),
+    ] {
+        let evidence = Evidence {
+            status: S(9),
+            at: kill.as_ref().unwrap().at,
+            uptime: Duration::from_secs(192),
+            stop,
+            other: kill,
+            ..Evidence::default()
+        };
+        let verdict = verdict(&evidence);
+        assert_eq!((verdict.cause, &*verdict.why), (cause, why));
     }
 }
 
