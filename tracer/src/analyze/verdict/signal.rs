@@ -233,7 +233,7 @@ fn killed(sent: &Sent, evidence: &Evidence) -> Verdict {
                 .to_owned()
         }
         SenderKind::Manager("systemd") => {
-            "systemd killed it (SIGKILL): its stop or start timeout expired, its main process \
+            "systemd killed it (SIGKILL): its start timeout expired, its main process \
              ended, or systemctl kill"
                 .to_owned()
         }
