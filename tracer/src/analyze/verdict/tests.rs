@@ -262,7 +262,7 @@ fn each_death_has_one_cause_and_says_why() {
             S(9),
             sent(9, 0, "systemd", 1),
             Killed,
-            "systemd killed it (SIGKILL): its stop or start timeout",
+            "systemd killed it (SIGKILL): its start timeout",
         ),
         (
             S(9),
