@@ -101,20 +101,25 @@ fn only_a_request_to_end_names_whoever_made_a_process_exit() {
 }
 
 #[test]
-fn a_kill_after_an_ignored_request_to_end_says_so() {
+fn a_kill_after_an_unheeded_request_to_end_says_so() {
     let mut tracer = tracer();
-    let script = "trap 'echo no' TERM; echo ready; while :; do read -t 0.05; done";
-    let mut stubborn = Guard::ready(Command::new("bash").args(["-c", script]));
-    stubborn.signal(Signal::TERM);
-    assert_eq!(stubborn.line(), "no");
-    stubborn.signal(Signal::KILL);
-    stubborn.wait();
-    let death = tracer.death_of(stubborn.pid());
-    assert_eq!(death["cause"], "killed", "{death}");
-    assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
-    let why = death["why"].as_str().unwrap();
-    assert!(why.contains(": it had not stopped "), "{death}");
-    assert!(why.contains(" after SIGTERM, up "), "{death}");
+    // Caught, and ignored altogether.
+    for trap in ["echo no", ""] {
+        let script = format!("trap '{trap}' TERM; echo ready; while :; do read -t 0.05; done");
+        let mut stubborn = Guard::ready(Command::new("bash").args(["-c", &script]));
+        stubborn.signal(Signal::TERM);
+        if !trap.is_empty() {
+            assert_eq!(stubborn.line(), "no");
+        }
+        stubborn.signal(Signal::KILL);
+        stubborn.wait();
+        let death = tracer.death_of(stubborn.pid());
+        assert_eq!(death["cause"], "killed", "{death}");
+        assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
+        let why = death["why"].as_str().unwrap();
+        assert!(why.contains(": it had not stopped "), "{death}");
+        assert!(why.contains(" after SIGTERM, up "), "{death}");
+    }
 }
 
 #[test]

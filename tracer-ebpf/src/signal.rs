@@ -21,8 +21,9 @@ const SIGTERM: u32 = 15;
 /// CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG and WINCH: their default action ends nothing.
 const HARMLESS: u64 = 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 28;
 
-/// `TRACE_SIGNAL_DELIVERED`. The others: ignored, already pending, no room, information lost.
+/// `TRACE_SIGNAL_DELIVERED`, `_IGNORED`, `_LOSE_INFO`. The others: already pending, no room.
 const DELIVERED: i32 = 0;
+const IGNORED: i32 = 1;
 const LOSE_INFO: i32 = 4;
 
 /// `SEND_SIG_NOINFO` and `SEND_SIG_PRIV` in place of a pointer to `struct kernel_siginfo`.
@@ -51,7 +52,11 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
     let signal: u32 = ctx.arg(0);
     let result: i32 = ctx.arg(4);
     let harmless = signal < 64 && HARMLESS >> signal & 1 == 1;
-    if harmless || (result != DELIVERED && result != LOSE_INFO) {
+    // A TERM that is ignored explains the KILL that follows. Other signals are ignored for reasons
+    // of their own: INT and QUIT by what a script starts in the background, HUP by daemons.
+    let counts =
+        matches!(result, DELIVERED | LOSE_INFO) || (result == IGNORED && signal == SIGTERM);
+    if harmless || !counts {
         return 0;
     }
     let info: u64 = ctx.arg(1);
