@@ -250,7 +250,9 @@ pub(super) fn of<'a>(candidate: &Candidate<'a>) -> Option<Script<'a>> {
             .then(|| interpreter(&candidate.program()))
             .flatten()
     })?;
-    let mut script = parse(interpreter, &args[1..])?;
+    // `bash <(…)`, `source /dev/fd/3`: code like that of `-c`, and a number for a name.
+    let is_pipe = |script: &Script<'_>| script.target.starts_with("/dev/fd/");
+    let mut script = parse(interpreter, &args[1..]).filter(|script| !is_pipe(script))?;
     if let Some(shell) = SHELLS.iter().find(|shell| **shell == basename(first)) {
         script.interpreter = shell;
     }

@@ -176,6 +176,7 @@ scripts
 - | /usr/bin/bash | bash --noprofile --norc -eo pipefail /srv/ci.sh | /srv | - | process:sshd => bash ci.sh in /srv | script
 - | /usr/bin/bash | bash -ex deploy.sh | /srv | - | process:sshd => bash deploy.sh in /srv | script
 - | /usr/bin/bash | bash -lc TOKEN=secret | /srv | - | process:sshd => bash | process
+- | /usr/bin/bash | bash /dev/fd/3 | /srv | - | process:sshd => bash | process
 - | /usr/bin/dash | sh -ec secret | /srv | - | process:sshd => dash | process
 - | /usr/bin/bash | bash -euo pipefail -c secret | /srv | - | process:sshd => bash | process
 - | /usr/bin/perl | perl -lane secret | /srv | - | process:bash => perl | process
