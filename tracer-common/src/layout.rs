@@ -121,8 +121,6 @@ kernel_layout! {
     task_real_cred: required offset("task_struct", "real_cred");
     /// Cgroup membership.
     task_cgroups: required offset("task_struct", "cgroups");
-    /// Namespaces; NULL late in exit.
-    task_nsproxy: required offset("task_struct", "nsproxy");
     /// `struct pid` of this thread.
     task_thread_pid: required offset("task_struct", "thread_pid");
 
@@ -181,8 +179,6 @@ kernel_layout! {
     page_counter_usage: optional offset("page_counter", "usage");
     /// Hard limit, pages.
     page_counter_max: optional offset("page_counter", "max");
-    /// Peak of `usage`, pages.
-    page_counter_watermark: optional offset("page_counter", "watermark");
     /// The parent cgroup's counter.
     page_counter_parent: optional offset("page_counter", "parent");
 
@@ -233,8 +229,6 @@ kernel_layout! {
     /// For a socket's `struct file`: its `struct socket`.
     file_private_data: required offset("file", "private_data");
 
-    /// Signal number in `struct kernel_siginfo`.
-    siginfo_signo: required offset("kernel_siginfo", "si_signo");
     /// `si_code` in `struct kernel_siginfo`.
     siginfo_code: required offset("kernel_siginfo", "si_code");
 }

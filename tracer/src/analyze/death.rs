@@ -260,8 +260,10 @@ impl Analysis {
             by: sender.map(|sent| self.world.party(&sent.sender)),
             memory: memory(process, exit.peak_bytes, evidence.oom.as_ref(), mark),
             trigger: mark
-                .filter(|mark| mark.trigger.key.pid != 0)
-                .map(|mark| self.world.party(&mark.trigger)),
+                .map(|mark| mark.trigger)
+                .or(exit.oom_trigger.filter(|_| evidence.oom.is_some()))
+                .filter(|trigger| trigger.key.pid != 0)
+                .map(|trigger| self.world.party(&trigger)),
             why: verdict.why,
             incident,
         };

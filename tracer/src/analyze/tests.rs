@@ -35,7 +35,6 @@ fn process(pid: Pid, parent: Pid, comm: &str, unit: &str) -> What {
         task: task(pid, parent, comm),
         cgroup_path: Some(format!("/system.slice/{unit}").into()),
         netns: 1,
-        from_scan: true,
         ..ProcessFacts::default()
     }))
 }
@@ -86,6 +85,7 @@ fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -> What {
         status,
         peak_bytes: 2_126_008_811,
         oom_marked,
+        oom_trigger: None,
         stop: None,
         other: None,
     }))
@@ -486,6 +486,21 @@ fn a_listener_whose_port_was_given_back_is_known_by_its_socket() {
             (Kind::ListenerUp, "api.service")
         ]
     );
+}
+
+#[test]
+fn a_death_names_who_triggered_the_oom_kill_even_when_the_mark_was_lost() {
+    let mut all = scan();
+    let What::Exited(mut exit) = exit(60, "node", KILLED, true) else {
+        panic!("no exit");
+    };
+    exit.oom_trigger = Some(actor(50, "nginx"));
+    all.push(at(1000, What::Exited(exit)));
+    let findings = run(&all);
+    let Body::Death(death) = &findings[1].body else {
+        panic!("no death: {findings:?}");
+    };
+    assert_eq!(death.trigger.as_ref().map(|trigger| trigger.pid), Some(50));
 }
 
 fn any_event() -> impl Strategy<Value = What> {

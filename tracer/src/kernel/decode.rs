@@ -99,6 +99,7 @@ fn exit(record: &ExitRecord, page_bytes: u64) -> What {
         status: ExitStatus::from_wait_status(record.status),
         peak_bytes: record.peak_rss_pages.saturating_mul(page_bytes),
         oom_marked: record.oom_marked != 0,
+        oom_trigger: (record.oom_at_ns != 0).then(|| actor(&record.trigger)),
         stop: signal(&record.stop),
         other: signal(&record.other),
     }))

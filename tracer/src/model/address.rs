@@ -42,11 +42,6 @@ impl Endpoint {
         Self::Unix(text.into())
     }
 
-    /// Whether a listener here answers on every local address (`0.0.0.0`, `[::]`).
-    pub fn is_wildcard(&self) -> bool {
-        matches!(self, Self::Tcp(address) if address.ip().is_unspecified())
-    }
-
     /// The listeners that could answer a connect to `self`, most specific first: the address
     /// itself, then the wildcards of its port.
     pub fn candidates(&self) -> Vec<Self> {

@@ -4,9 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{
-    ClockAnchor, Comm, Endpoint, ExitStatus, NetNs, Pid, ProcessKey, ProxyKind, Timestamp,
-};
+use super::{ClockAnchor, Comm, Endpoint, ExitStatus, NetNs, Pid, ProcessKey, Timestamp};
 
 /// Something seen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,8 +175,6 @@ pub struct ProcessFacts {
     pub memory_limit_bytes: Option<u64>,
     /// That cgroup's path.
     pub memory_limit_cgroup: Option<Box<str>>,
-    /// Whether it was found at start-up (and its ancestors may be unknown) rather than at exec.
-    pub from_scan: bool,
 }
 
 impl ProcessFacts {
@@ -230,6 +226,9 @@ pub struct Exit {
     pub peak_bytes: u64,
     /// Whether the OOM killer had marked it.
     pub oom_marked: bool,
+    /// Whose allocation had it marked, when the hook on the mark ran: known here even if the
+    /// mark's own record was lost.
+    pub oom_trigger: Option<Actor>,
     /// The last TERM, INT, QUIT, HUP or ABRT sent to it.
     pub stop: Option<SignalSent>,
     /// The last other fatal signal sent to it: KILL, SEGV and so on.
@@ -396,6 +395,3 @@ pub enum Ring {
     /// The kernel log (/dev/kmsg was overwritten before it was read).
     KernelLog,
 }
-
-/// The proxy a process is, by its executable's or title's name; decided in `analyze`.
-pub type Role = Option<ProxyKind>;

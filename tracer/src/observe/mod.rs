@@ -272,7 +272,7 @@ impl Observer {
     fn scan_processes(&mut self, out: &mut Vec<Observation>) -> bool {
         let mut processes: Vec<ProcessFacts> = process::all_pids()
             .into_iter()
-            .filter_map(|pid| self.reader.read(pid, true))
+            .filter_map(|pid| self.reader.read(pid))
             .collect();
         processes.sort_by_key(|facts| (facts.task.key.start_ticks, facts.task.key.pid));
         let contained = processes.iter().any(|facts| contained_in(facts).is_some());
@@ -283,7 +283,7 @@ impl Observer {
     }
 
     fn read_process(&mut self, pid: Pid, out: &mut Vec<Observation>) {
-        if let Some(facts) = self.reader.read(pid, false) {
+        if let Some(facts) = self.reader.read(pid) {
             if let Some(path) = contained_in(&facts) {
                 self.engines.look_up(path);
             }
@@ -376,7 +376,7 @@ impl Observer {
         if let What::OomMarked(mark) = &mut observation.what
             && mark.victim.key.start_ticks == 0
             && let Some(pid) = process::process_of(mark.victim.key.pid)
-            && let Some(facts) = self.reader.read(pid, false)
+            && let Some(facts) = self.reader.read(pid)
         {
             mark.victim = facts.task;
         }

@@ -62,7 +62,7 @@ pub(super) struct ProcessReader {
 impl ProcessReader {
     /// Facts of a process, as many as there are before it is gone; `None` when it is gone already,
     /// or a kernel thread.
-    pub(super) fn read(&mut self, pid: Pid, from_scan: bool) -> Option<ProcessFacts> {
+    pub(super) fn read(&mut self, pid: Pid) -> Option<ProcessFacts> {
         let process = ProcDir::open(pid)?;
         let read = &mut self.scratch;
         let stat = Stat::parse(process.read("stat", MAX_STAT, read)?)?;
@@ -104,7 +104,6 @@ impl ProcessReader {
             user: self.users.name(uid),
             memory_limit_bytes: limit.as_ref().map(|&(bytes, _)| bytes),
             memory_limit_cgroup: limit.map(|(_, path)| path.into()),
-            from_scan,
         })
     }
 }
@@ -309,7 +308,7 @@ mod tests {
             .unwrap();
         // spawn() may return while the exec still builds the new address space.
         let facts = loop {
-            let facts = reader().read(child.id(), false).unwrap();
+            let facts = reader().read(child.id()).unwrap();
             if facts.args.len() == 2 {
                 break facts;
             }
@@ -327,7 +326,7 @@ mod tests {
         assert_eq!(facts.env("SECRET"), None);
         assert_eq!(facts.netns, netns_of("self").unwrap());
         assert_eq!(facts.user.as_deref(), Some("root"));
-        assert_eq!(reader().read(child.id(), false), None, "gone");
+        assert_eq!(reader().read(child.id()), None, "gone");
     }
 
     #[test]
@@ -357,7 +356,7 @@ mod tests {
         std::fs::remove_file(&program).unwrap();
         std::fs::remove_dir(&gone).unwrap();
         let facts = loop {
-            let facts = reader().read(child.id(), false).unwrap();
+            let facts = reader().read(child.id()).unwrap();
             if facts.args.len() == 2 {
                 break facts;
             }

@@ -113,6 +113,7 @@ fn a_unix_listener_is_looked_for_as_soon_as_its_holder_is_dead() {
             status: ExitStatus::Code(0),
             peak_bytes: 0,
             oom_marked: false,
+            oom_trigger: None,
             stop: None,
             other: None,
         })))

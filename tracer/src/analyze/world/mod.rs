@@ -143,7 +143,6 @@ impl World {
         facts.task = task;
         facts.args = args.into();
         facts.exe = None;
-        facts.from_scan = false;
         if let Some(cgroup) = self.cgroups.get(task.cgroup) {
             facts.cgroup_path = Some(cgroup.path.clone());
         }
