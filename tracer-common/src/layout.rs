@@ -209,6 +209,8 @@ kernel_layout! {
     sock_v6_rcv_saddr: required offset("sock_common", "skc_v6_rcv_saddr");
     /// Network namespace.
     sock_net: required offset("sock_common", "skc_net");
+    /// Identity of a socket for as long as the machine runs; 0 until somebody asked for it.
+    sock_cookie: required offset("sock_common", "skc_cookie");
     /// Pending error, a positive errno.
     sock_err: required offset("sock", "sk_err");
     /// IP protocol; 6 is TCP.
@@ -250,4 +252,7 @@ pub struct Decisions {
     pub cgroup_v1: u32,
     /// 1: a hook sees connect() return, and reports what failed inside the call itself.
     pub connect_returns: u32,
+    /// Whose HTTP requests are followed: 0 nobody's, 1 those of the ports in `PROXY_PORTS`, 2
+    /// everybody's.
+    pub http: u32,
 }

@@ -11,6 +11,8 @@ pub const ARGS_LEN: usize = 256;
 pub const CGROUP_PATH_LEN: usize = 256;
 /// Size of `sun_path`.
 pub const UNIX_PATH_LEN: usize = 108;
+/// First bytes of an HTTP request that are kept.
+pub const HTTP_HEAD_LEN: usize = 448;
 
 /// [`Header::kind`] values. The first group travels on the `DEATHS` ring, the rest on `TRAFFIC`.
 pub mod kind {
@@ -35,6 +37,22 @@ pub mod kind {
     pub const UNIX_CONNECT_FAILED: u32 = 20;
     /// [`super::CutRecord`].
     pub const CUT: u32 = 21;
+    /// [`super::HttpRecord`].
+    pub const HTTP: u32 = 22;
+}
+
+/// [`HttpRecord::end`] values.
+pub mod http_end {
+    /// An answer with [`super::HttpRecord::status`].
+    pub const STATUS: u32 = 0;
+    /// No answer: this end closed the connection.
+    pub const CLOSED: u32 = 1;
+    /// No answer: this end's process died.
+    pub const DIED: u32 = 2;
+    /// No answer: the other end had closed the connection.
+    pub const PEER_CLOSED: u32 = 3;
+    /// No answer: the other end reset the connection.
+    pub const PEER_RESET: u32 = 4;
 }
 
 /// Indices into the per-CPU array `LOST`: records that found no room.
@@ -45,8 +63,10 @@ pub mod lost {
     pub const TRAFFIC: u32 = 1;
     /// The map of sockets in connect() was full: a failed connect could not be given its owner.
     pub const CONNECTING: u32 = 2;
+    /// The map of failed requests that are only counted was full.
+    pub const REQUESTS: u32 = 3;
     /// Number of counters.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 macro_rules! records {
@@ -308,6 +328,68 @@ records! {
         pub endpoints: Endpoints,
     }
 
+    /// Where a thread of a proxy connected to.
+    pub struct ConnectTarget {
+        /// When, CLOCK_BOOTTIME ns; 0: nowhere.
+        pub at_ns: u64,
+        /// AF_UNIX (1), AF_INET (2) or AF_INET6 (10).
+        pub family: u16,
+        /// Remote port.
+        pub port: u16,
+        /// Bytes used in `address` by a unix path.
+        pub path_len: u32,
+        /// `sun_path`, or the remote address as in [`Endpoints::remote`].
+        pub address: [u8; UNIX_PATH_LEN],
+        /// Explicit padding.
+        pub pad: u32,
+    }
+
+    /// A request at a proxy that ended with a status of 500 or more, or without an answer. Hooks
+    /// `cgroup_skb` and `inet_sock_set_state`, or the uprobes on OpenSSL. Ring `TRAFFIC`.
+    pub struct HttpRecord {
+        /// Common part.
+        pub header: Header,
+        /// The process that ran.
+        pub actor: Actor,
+        /// The connection, seen from the proxy; family 0 when unknown (TLS).
+        pub endpoints: Endpoints,
+        /// When the request's first bytes were seen, CLOCK_BOOTTIME ns.
+        pub began_ns: u64,
+        /// Where the running thread last connected to.
+        pub connected: ConnectTarget,
+        /// HTTP status; 0 when there was no answer.
+        pub status: u32,
+        /// One of [`http_end`].
+        pub end: u32,
+        /// 0: the request came to the proxy; 1: the proxy sent it.
+        pub outbound: u32,
+        /// 0: seen in plaintext; 1: in the TLS library.
+        pub tls: u32,
+        /// Answers to requests in `head` that came before this one: the request is the one with
+        /// this index (pipelining), or the status line was part of a body.
+        pub answered: u32,
+        /// Bytes used in `head`.
+        pub head_len: u32,
+        /// First bytes of the request, and of what followed it before its answer.
+        pub head: [u8; HTTP_HEAD_LEN],
+    }
+
+    /// Key of the map `HTTP_UNSENT`: failed inbound requests of which no record was sent.
+    pub struct HttpUnsentKey {
+        /// Where the proxy listens.
+        pub local: [u8; 16],
+        /// Network namespace, inode number.
+        pub netns: u32,
+        /// Port.
+        pub local_port: u16,
+        /// AF_INET (2) or AF_INET6 (10).
+        pub family: u16,
+        /// HTTP status; 0 when there was no answer.
+        pub status: u32,
+        /// Explicit padding.
+        pub pad: u32,
+    }
+
     /// Hook `cgroup_mkdir`. Ring `TRAFFIC`.
     pub struct CgroupRecord {
         /// Common part.
@@ -375,6 +457,32 @@ impl Actor {
         comm: [0; COMM_LEN],
         uid: 0,
         pad: 0,
+    };
+}
+
+impl ConnectTarget {
+    /// Nowhere.
+    pub const NONE: Self = Self {
+        at_ns: 0,
+        family: 0,
+        port: 0,
+        path_len: 0,
+        address: [0; UNIX_PATH_LEN],
+        pad: 0,
+    };
+}
+
+impl Endpoints {
+    /// Not known.
+    pub const UNKNOWN: Self = Self {
+        local: [0; 16],
+        remote: [0; 16],
+        local_port: 0,
+        remote_port: 0,
+        family: 0,
+        pad: 0,
+        netns: 0,
+        pad2: 0,
     };
 }
 

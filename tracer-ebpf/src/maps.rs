@@ -21,6 +21,7 @@ pub static LAYOUT: Global<Layout> = Global::new(Layout::UNRESOLVED);
 pub static DECISIONS: Global<Decisions> = Global::new(Decisions {
     cgroup_v1: 0,
     connect_returns: 0,
+    http: 0,
 });
 
 /// One slot of [`LAYOUT`], without loading the others to the stack.

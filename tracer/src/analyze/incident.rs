@@ -343,6 +343,9 @@ impl Outage {
             deaths: self.deaths,
             connects_failed: self.connects_failed,
             connections_cut: self.connections_cut,
+            requests_failed: 0,
+            requests: Vec::new(),
+            requests_by_template: Vec::new(),
             crash_loop: self.outages >= LOOP,
             advice: self.advice.clone(),
         }))

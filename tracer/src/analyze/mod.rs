@@ -160,6 +160,11 @@ impl Analysis {
                     findings,
                 );
             }
+            What::Http(_)
+            | What::HttpCounted(_)
+            | What::ProxyLog(_)
+            | What::LogLinesUnread(_)
+            | What::Witnesses(_) => {}
             What::Armed => self.arm(at, findings),
             What::Tick => {}
             What::End => self.end(findings),

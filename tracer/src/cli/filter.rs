@@ -37,6 +37,13 @@ pub(super) fn concerns(globs: &[ServiceGlob], finding: &Finding) -> bool {
             Some(&cut.service.name),
             cut.peer.as_ref().map(|peer| &*peer.name),
         ],
+        Body::RequestFailed(request) => [
+            Some(&request.proxy.name),
+            request
+                .upstream
+                .as_ref()
+                .and_then(|upstream| upstream.service.as_deref()),
+        ],
         Body::Incident(incident) => [Some(&incident.service.name), None],
     };
     names

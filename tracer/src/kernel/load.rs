@@ -101,6 +101,7 @@ pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), Star
     let decisions = Decisions {
         cgroup_v1: u32::from(plan.cgroups == Hierarchy::MemoryV1),
         connect_returns: u32::from(!plan.connect.rungs.is_empty()),
+        http: 0,
     };
     let mut ebpf = EbpfLoader::new()
         // Parsing the kernel's type information takes longer than everything else, and is needed

@@ -238,9 +238,14 @@ impl Kernel {
         }
         totals[lost::TRAFFIC as usize] += self.lost.malformed;
         let traffic_before = self.lost.told[lost::TRAFFIC as usize];
-        for (at, ring) in [Ring::Deaths, Ring::Traffic, Ring::Connecting]
-            .into_iter()
-            .enumerate()
+        for (at, ring) in [
+            Ring::Deaths,
+            Ring::Traffic,
+            Ring::Connecting,
+            Ring::Requests,
+        ]
+        .into_iter()
+        .enumerate()
         {
             let count = totals[at].saturating_sub(self.lost.told[at]);
             if count > 0 {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ConnectError, Endpoint, NetNs, Pid, Ring, Service, WallTime};
+use super::{
+    ConnectError, Endpoint, FailedRequest, LostRequest, LostRequests, NetNs, Pid, Ring, Service,
+    ServiceLoss, WallTime,
+};
 
 /// Value of `v` in every finding.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -41,6 +44,8 @@ pub enum Body {
     ConnectFailed(Box<ConnectFailure>),
     /// Established connections were closed by their owner's death.
     ConnectionCut(Box<Cut>),
+    /// A proxied request failed.
+    RequestFailed(Box<FailedRequest>),
     /// An incident opened or closed.
     Incident(Box<Incident>),
     /// Events were lost.
@@ -60,6 +65,7 @@ impl Body {
             Self::ListenerUp(_) => Kind::ListenerUp,
             Self::ConnectFailed(_) => Kind::ConnectFailed,
             Self::ConnectionCut(_) => Kind::ConnectionCut,
+            Self::RequestFailed(_) => Kind::RequestFailed,
             Self::Incident(_) => Kind::Incident,
             Self::Lost(_) => Kind::Lost,
             Self::End(_) => Kind::End,
@@ -79,6 +85,7 @@ pub enum Kind {
     ListenerUp,
     ConnectFailed,
     ConnectionCut,
+    RequestFailed,
     Incident,
     Lost,
     End,
@@ -365,6 +372,15 @@ pub struct Incident {
     pub connects_failed: u64,
     /// Connections cut.
     pub connections_cut: u64,
+    /// Requests that failed because of it.
+    pub requests_failed: u64,
+    /// The first of them, at most 100; only once it is closed or the tracer stops.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<LostRequest>,
+    /// All of them by method, path template and status, most first, at most 50; only with
+    /// `requests`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests_by_template: Vec<LostRequests>,
     /// Whether the service died again and again while it tried to come back.
     pub crash_loop: bool,
     /// What to do about it, most useful first.
@@ -397,10 +413,26 @@ pub struct End {
     pub connects_failed: u64,
     /// Connections cut.
     pub connections_cut: u64,
+    /// Requests that failed.
+    pub requests_failed: u64,
+    /// Services by requests lost, most first, at most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<ServiceLoss>,
+    /// Lines of proxies' logs that could not be read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub log_lines_unread: u64,
     /// Incidents.
     pub incidents: u64,
     /// Of those, how many are still open.
     pub incidents_open: u64,
     /// Events lost.
     pub lost: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -4,7 +4,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{ClockAnchor, Comm, Endpoint, ExitStatus, NetNs, Pid, ProcessKey, Timestamp};
+use super::{
+    ClockAnchor, Comm, Endpoint, ExitStatus, HttpCounted, HttpExchange, LogEntry, NetNs, Pid,
+    ProcessKey, Timestamp, Witnesses,
+};
 
 /// Something seen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +96,16 @@ pub enum What {
     },
     /// A container, from its engine's API.
     Container(Box<ContainerFacts>),
+    /// A request at a proxy failed, by the kernel's or the TLS library's witness.
+    Http(Box<HttpExchange>),
+    /// Requests at a proxy failed, counted only.
+    HttpCounted(Box<HttpCounted>),
+    /// A proxy's log tells of an error.
+    ProxyLog(Box<LogEntry>),
+    /// Lines of proxies' logs that could not be read as their format.
+    LogLinesUnread(u64),
+    /// Which witnesses follow a proxy's process.
+    Witnesses(Witnesses),
     /// Events were lost.
     Lost {
         /// Where.
@@ -392,6 +405,10 @@ pub enum Ring {
     Traffic,
     /// The kernel's table of sockets in connect().
     Connecting,
+    /// The kernel's table of failed requests that are only counted.
+    Requests,
     /// The kernel log (/dev/kmsg was overwritten before it was read).
     KernelLog,
+    /// A proxy's log (it was cut off or replaced before it was read to its end).
+    ProxyLog,
 }

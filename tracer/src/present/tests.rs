@@ -119,6 +119,9 @@ fn samples() -> Vec<Finding> {
                 oom_kills: 1,
                 connects_failed: 211,
                 connections_cut: 3,
+                requests_failed: 0,
+                losses: Vec::new(),
+                log_lines_unread: 0,
                 incidents: 1,
                 incidents_open: 0,
                 lost: 12,
@@ -206,6 +209,9 @@ fn incident() -> Incident {
         deaths: 1,
         connects_failed: 211,
         connections_cut: 3,
+        requests_failed: 0,
+        requests: Vec::new(),
+        requests_by_template: Vec::new(),
         crash_loop: false,
         advice: vec!["raise MemoryMax= of api.service above 2.0 GiB".to_owned()],
     }
@@ -325,6 +331,10 @@ fn rename(body: &mut Body, name: &str) {
             cut.service.name = shared;
             cut.peer = None;
             cut.peer_address = socket;
+        }
+        Body::RequestFailed(request) => {
+            request.proxy.name = shared;
+            request.path = Some(name.to_owned());
         }
         Body::Incident(incident) => {
             incident.service.name = shared;

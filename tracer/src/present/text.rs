@@ -14,8 +14,8 @@ use jiff::tz::TimeZone;
 use super::cell::{SENTENCE_COLUMNS, cell, name, push};
 use crate::model::quantity::{bytes, duration};
 use crate::model::{
-    Body, Cause, ConnectError, ConnectFailure, Cut, Death, End, Finding, Incident, IncidentState,
-    ListenerChange, LostEvents, Party, Pid, Ring, Start, WallTime,
+    Body, Cause, ConnectError, ConnectFailure, Cut, Death, End, FailedRequest, Finding, Incident,
+    IncidentState, ListenerChange, LostEvents, Party, Pid, Ring, Start, WallTime,
 };
 
 /// How many announced OOM kills wait for their confirmation.
@@ -89,6 +89,7 @@ impl<W: Write> Text<W> {
             Body::ListenerUp(change) => self.up(at, change),
             Body::ConnectFailed(failure) => self.connect_failed(at, failure),
             Body::ConnectionCut(cut) => self.cut(at, cut),
+            Body::RequestFailed(request) => self.request_failed(at, request),
             Body::Incident(incident) => self.incident(incident),
             Body::Lost(lost) => self.lost(at, lost),
             Body::End(end) => self.end(end),
@@ -269,6 +270,14 @@ impl<W: Write> Text<W> {
         self.event(at, "CUT", EFFECT, who, &rest);
     }
 
+    fn request_failed(&mut self, at: WallTime, request: &FailedRequest) {
+        let status = request
+            .status
+            .map_or_else(String::new, |status| status.to_string());
+        let path = request.path.as_deref().unwrap_or_default();
+        self.event(at, &status, EFFECT, &request.proxy.name, &cell(path, 120));
+    }
+
     fn incident(&mut self, incident: &Incident) {
         let state = match (incident.state, incident.closed) {
             (IncidentState::Open, _) => return,
@@ -305,7 +314,9 @@ impl<W: Write> Text<W> {
             Ring::Deaths => "deaths, OOM kills and listeners",
             Ring::Traffic => "connections",
             Ring::Connecting => "sockets in connect()",
+            Ring::Requests => "failed requests",
             Ring::KernelLog => "kernel log",
+            Ring::ProxyLog => "proxy log",
         };
         let rest = format!(
             "{} lost since {} ({place})",
