@@ -156,6 +156,15 @@ pub struct LogEntry {
     pub elapsed: Option<Duration>,
 }
 
+/// A process of a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyProcess {
+    /// The process.
+    pub key: ProcessKey,
+    /// The program it runs.
+    pub kind: ProxyKind,
+}
+
 /// Which witnesses follow a proxy's process. Observed when a proxy is found, and on changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Witnesses {

@@ -4,6 +4,7 @@
 mod cgroups;
 mod listeners;
 mod processes;
+mod proxies;
 mod services;
 
 use std::sync::Arc;
