@@ -1,7 +1,6 @@
 //! The running trace: waits for the rings, and reads them into observations in order of time.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
@@ -16,7 +15,7 @@ use super::http::Followed;
 use super::load::{self, Loaded, StartError};
 use super::plan::{Plan, Refusal, ScopeRung, plan};
 use super::tally::{Counted, Tally};
-use crate::model::{Hierarchy, Hook, Observation, Ring, Timestamp, What};
+use crate::model::{Hierarchy, Hook, Observation, Pid, Ring, Timestamp, What};
 use crate::settings::Settings;
 
 /// Records read from one ring in one go; the rest is left for the next.
@@ -110,9 +109,9 @@ impl Kernel {
         http.follow(ebpf, wanted);
     }
 
-    /// Whether requests at proxies in this cgroup are followed.
-    pub fn follows(&self, cgroup: &Path) -> bool {
-        self.loaded.http.covers(cgroup)
+    /// Whether the requests of a proxy's process are followed.
+    pub fn follows(&self, pid: Pid) -> bool {
+        self.loaded.http.covers(pid)
     }
 
     /// What follows requests, among the hooks: it depends on the proxies there are.

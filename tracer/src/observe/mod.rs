@@ -15,7 +15,8 @@ mod session;
 mod sight;
 mod users;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cgroups::CgroupTree;
@@ -59,6 +60,8 @@ pub fn own_netns() -> NetNs {
 #[derive(Debug)]
 pub struct Observer {
     reader: ProcessReader,
+    /// Where kernel programs are attached to.
+    unified: CgroupTree,
     engines: Engines,
     kernel_log: Option<KernelLog>,
     blind: Vec<String>,
@@ -98,6 +101,7 @@ impl Observer {
                 users: Users::default(),
                 scratch: Vec::new(),
             },
+            unified: CgroupTree::find(Hierarchy::Unified),
             engines: Engines::default(),
             kernel_log,
             blind,
@@ -118,6 +122,25 @@ impl Observer {
     /// What can't be seen, in words; complete after [`Self::scan`].
     pub fn blind(&self) -> Vec<String> {
         self.blind.clone()
+    }
+
+    /// The directories of the unified hierarchy's cgroups that these processes are in; with nobody
+    /// in particular, its root.
+    ///
+    /// # Errors
+    ///
+    /// When that hierarchy is not mounted.
+    pub fn cgroups_of(&self, pids: Option<&BTreeSet<Pid>>) -> Result<BTreeSet<PathBuf>, String> {
+        let root = self.unified.root().ok_or(
+            "no cgroup v2 hierarchy is mounted (mount -t cgroup2 none /sys/fs/cgroup/unified)",
+        )?;
+        Ok(match pids {
+            None => BTreeSet::from([root]),
+            Some(pids) => pids
+                .iter()
+                .filter_map(|pid| self.unified.of_process(*pid))
+                .collect(),
+        })
     }
 
     /// Everything that is there: cgroups, containers, processes (parents first), listeners.
