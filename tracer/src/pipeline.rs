@@ -44,7 +44,8 @@ impl Live {
     /// When the main job cannot be done on this machine; nothing stays attached.
     pub fn start(rules: Rules, settings: &Settings) -> Result<Self, StartError> {
         let kernel = Kernel::start(settings)?;
-        let observer = Observer::new(kernel.hierarchy(), kernel.scope_from_kmsg());
+        let observer = Observer::new(kernel.hierarchy(), kernel.scope_from_kmsg())
+            .with_logs(settings.show_query, rules.error_logs());
         let options = Options {
             all: settings.all,
             own_netns: observe::own_netns(),
@@ -84,6 +85,7 @@ impl Live {
                 biased;
                 () = &mut stop => break,
                 ready = self.kernel.readable() => ready?,
+                ready = self.observer.readable() => ready?,
                 () = tokio::time::sleep(wait) => {}
             }
             self.round(emit)?;
@@ -91,6 +93,8 @@ impl Live {
         self.catch_up(emit)?;
         self.kernel.settle();
         self.catch_up(emit)?;
+        self.observer.read_logs(&mut self.enriched);
+        self.analyze(emit)?;
         self.feed(What::End, emit)
     }
 
@@ -139,7 +143,7 @@ impl Live {
             self.observer.run_due(now, &mut self.enriched);
             self.analyze(emit)?;
         }
-        if self.proxies_changed {
+        if self.observer.take_logged_changed() || self.proxies_changed {
             self.follow_proxies(emit)?;
         }
         if self.analysis.due().is_some_and(|due| due <= now) {
@@ -153,6 +157,7 @@ impl Live {
         self.proxies_changed = false;
         let world = self.analysis.world();
         let proxies: Vec<ProxyProcess> = world.proxies().collect();
+        self.observer.follow_logs(&proxies);
         let pids: BTreeSet<Pid> = proxies.iter().map(|proxy| proxy.key.pid).collect();
         let cgroups = match self.http {
             HttpMode::All => self.observer.cgroups_of(None),
@@ -176,7 +181,7 @@ impl Live {
                 proxy: proxy.key,
                 http: self.kernel.follows(proxy.key.pid),
                 tls: false,
-                log: false,
+                log: self.observer.logged(proxy.key),
             };
             if before.remove(&proxy.key) != Some(witnesses) {
                 self.feed(What::Witnesses(witnesses), emit)?;
