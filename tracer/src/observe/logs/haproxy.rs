@@ -66,14 +66,14 @@ fn notice(line: &str) -> Line {
 
 /// Where the date begins.
 fn date(line: &str) -> Option<usize> {
-    let like = |window: &[u8]| {
+    let is_date = |window: &[u8]| {
         window.iter().zip(DATE).all(|(byte, like)| match like {
             b'0' => byte.is_ascii_digit(),
             b'a' => byte.is_ascii_alphabetic(),
             _ => byte == like,
         })
     };
-    line.as_bytes().windows(DATE.len()).position(like)
+    line.as_bytes().windows(DATE.len()).position(is_date)
 }
 
 /// The client's address and port before the date, and what is before them.

@@ -117,7 +117,7 @@ pub(super) struct Logs {
     show_query: bool,
     configured: Vec<PathBuf>,
     proxies: Vec<ProxyProcess>,
-    logs: Vec<Log>,
+    files: Vec<Log>,
     notify: Option<Notify>,
     /// When following began: files that were born later are read from their beginning.
     began: WallTime,
@@ -138,9 +138,9 @@ impl Logs {
             show_query,
             configured,
             proxies: Vec::new(),
-            logs: Vec::new(),
+            files: Vec::new(),
             notify: Notify::new().ok(),
-            began: clock::anchor().wall,
+            began: clock::file_time(),
             room: Vec::new(),
             round: None,
             last_round: now,
@@ -211,7 +211,7 @@ impl Logs {
         self.last_round = at;
         let (mut unread, mut lost) = (0, 0);
         let mut room = std::mem::take(&mut self.room);
-        for log in self.logs.iter_mut().filter(|log| log.dirty) {
+        for log in self.files.iter_mut().filter(|log| log.dirty) {
             let round = log.read(&mut room, &self.proxies, self.show_query, &mut |what| {
                 out.push(Observation { at, what });
             });
@@ -244,19 +244,21 @@ impl Logs {
         let Some(notify) = &self.notify else {
             return;
         };
-        let (logs, check) = (&mut self.logs, &mut self.check);
+        let (files, check) = (&mut self.files, &mut self.check);
         let mut any = false;
         notify.drain(&mut |event| {
             any = true;
             match event {
                 Event::Changed(watch) => {
-                    for log in logs.iter_mut().filter(|log| log.watch == Some(watch)) {
+                    for log in files.iter_mut().filter(|log| log.watch == Some(watch)) {
                         log.dirty = true;
                     }
                 }
                 Event::Moved(_) => *check = Timestamp(0),
                 Event::Overflow => {
-                    logs.iter_mut().for_each(|log| log.dirty = true);
+                    for log in files.iter_mut() {
+                        log.dirty = true;
+                    }
                     *check = Timestamp(0);
                 }
             }
@@ -275,8 +277,8 @@ impl Logs {
     /// Looks for files that were replaced, and for changes that nothing notified of.
     fn check(&mut self, now: Timestamp) {
         self.check = now.after(CHECK_EVERY);
-        for index in 0..self.logs.len() {
-            let log = &mut self.logs[index];
+        for index in 0..self.files.len() {
+            let log = &mut self.files[index];
             log.dirty |= log.follower.changed();
             let Some(follower) = log.follower.successor() else {
                 continue;
@@ -297,7 +299,7 @@ impl Logs {
             log.until = Some(now.after(LINGER));
             self.add(successor);
         }
-        if self.logs.iter().any(|log| log.dirty) {
+        if self.files.iter().any(|log| log.dirty) {
             self.plan_round();
         }
     }
@@ -308,7 +310,7 @@ impl Logs {
         // A file that was only renamed keeps its place in the list, and a new one gets its own.
         self.check(now);
         let candidates = discover::candidates(&self.proxies);
-        for log in &mut self.logs {
+        for log in &mut self.files {
             let holders = discover::holders(&candidates, log.follower.id);
             log.holders = holders.map_or(Vec::new(), |one| one.holders.clone());
             let wanted = log.configured || !log.holders.is_empty();
@@ -394,7 +396,9 @@ impl Logs {
     }
 
     fn log(&mut self, found: &Found) -> Option<&mut Log> {
-        self.logs.iter_mut().find(|log| log.follower.id == found.id)
+        self.files
+            .iter_mut()
+            .find(|log| log.follower.id == found.id)
     }
 
     fn born_meanwhile(&self, found: &Found) -> bool {
@@ -402,24 +406,24 @@ impl Logs {
     }
 
     fn add(&mut self, mut log: Log) {
-        if self.logs.len() >= MAX_FILES {
+        if self.files.len() >= MAX_FILES {
             // A rotated file makes room; a log that is in use does not.
-            let Some(rotated) = self.logs.iter().position(|log| log.until.is_some()) else {
+            let Some(rotated) = self.files.iter().position(|log| log.until.is_some()) else {
                 return;
             };
-            let rotated = self.logs.remove(rotated);
+            let rotated = self.files.remove(rotated);
             self.forget(&rotated);
         }
         let path = log.follower.watch_path();
         log.watch = self.notify.as_ref().and_then(|notify| notify.watch(&path));
         // Lines may have been written before the watch was set.
         log.dirty = true;
-        self.logs.push(log);
+        self.files.push(log);
         self.plan_round();
     }
 
     fn forget(&self, log: &Log) {
-        let others = self.logs.iter().any(|other| other.watch == log.watch);
+        let others = self.files.iter().any(|other| other.watch == log.watch);
         if let (Some(notify), Some(watch), false) = (&self.notify, log.watch, others) {
             notify.forget(watch);
         }
@@ -432,8 +436,8 @@ impl Logs {
             foreign || log.until.is_some_and(|until| until <= now && !log.dirty)
         };
         let mut any = false;
-        while let Some(index) = self.logs.iter().position(over) {
-            let log = self.logs.remove(index);
+        while let Some(index) = self.files.iter().position(over) {
+            let log = self.files.remove(index);
             self.forget(&log);
             any = true;
         }
@@ -444,7 +448,7 @@ impl Logs {
 
     fn update_logged(&mut self) {
         let mut logged = BTreeSet::new();
-        for log in &self.logs {
+        for log in &self.files {
             logged.extend(&log.holders);
             if log.holders.is_empty() && log.configured {
                 let same = self.proxies.iter().filter(|one| Some(one.kind) == log.kind);
