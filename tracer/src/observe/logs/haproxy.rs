@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
-use super::Line;
 use super::fields;
+use super::format::Line;
 use crate::model::{Failure, LogEntry, Phase, ProxyKind};
 
 /// `[22/Nov/2026:23:53:51.176] `, with letters for `a` and digits for `0`.
@@ -50,6 +50,11 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
     Line::Entry(Box::new(entry(
         prefix, client, &fields, failure, phase, show_query,
     )))
+}
+
+/// Whether a line is about no client: only about HAProxy itself and its servers.
+pub(super) fn is_notice(line: &str) -> bool {
+    date(line).is_none()
 }
 
 /// A line without a request: the daemon's notices.

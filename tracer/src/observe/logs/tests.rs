@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::follow::MAX_LINE;
 use super::*;
-use crate::model::{Failure, Pid};
+use crate::model::{Failure, Pid, ProxyKind};
 use crate::observe::process;
 
 fn me() -> ProxyProcess {
@@ -265,6 +265,40 @@ fn access_logs_and_other_files_are_not_followed() {
     }
     assert!(told(&mut logs).is_empty());
     assert!(logs.files.is_empty() && !logs.logged(me().key));
+}
+
+#[test]
+fn notices_of_haproxy_and_caddys_access_logs_tell_of_no_errors() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = appending(&dir.path().join("err.log"));
+    first
+        .write_all(b"[WARNING]  (6029) : Server chk/c1 is DOWN.\n")
+        .unwrap();
+    let kinds = [ProxyKind::Haproxy, ProxyKind::Caddy];
+    let as_kind = |kind| ProxyProcess { kind, ..me() };
+    assert!(following(as_kind(kinds[0])).files.is_empty());
+    let caddy = include_str!("tests/corpus/caddy.log").lines();
+    let (access, errors): (Vec<&str>, Vec<&str>) =
+        caddy.partition(|line| line.contains("http.log.access"));
+    let mut second = appending(&dir.path().join("site.json.log"));
+    second
+        .write_all((access.join("\n") + "\n").as_bytes())
+        .unwrap();
+    assert!(following(as_kind(kinds[1])).files.is_empty());
+    second
+        .write_all((errors.join("\n") + "\n").as_bytes())
+        .unwrap();
+    let mut logs = following(as_kind(kinds[1]));
+    second
+        .write_all((errors.join("\n") + "\n" + &access.join("\n")).as_bytes())
+        .unwrap();
+    let entries = told(&mut logs).into_iter().filter_map(|what| match what {
+        What::ProxyLog(entry) => entry.request,
+        _ => None,
+    });
+    let repeated = entries.filter(|request| &*request.target == "/acc").count();
+    assert_eq!(repeated, 2, "an access log's line does not repeat an error");
 }
 
 #[test]
