@@ -47,10 +47,7 @@ pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
     match (old, new) {
         (_, SYN_SENT) => connect_begins(socket),
         (SYN_SENT, CLOSE) => connect_failed(socket),
-        (SYN_SENT, _) => {
-            // Fails when tracing began after the connect.
-            let _ = CONNECTING.remove(socket.0);
-        }
+        (SYN_SENT, _) => connected(socket),
         (_, LISTEN) => listener(socket, kind::LISTEN_UP),
         (LISTEN, CLOSE) => listener(socket, kind::LISTEN_DOWN),
         (LISTEN, _) => {}
@@ -81,6 +78,20 @@ fn connect_begins(socket: Address) {
         // Fails only when the map is being changed by others.
         let _ = STARTED.insert(current_pid_tgid(), socket.0, 0);
     }
+}
+
+/// In softirq or in the peer's context.
+#[inline(always)]
+fn connected(socket: Address) {
+    // None when tracing began after the connect.
+    let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
+        return;
+    };
+    // SAFETY: a map value of this socket, whose lock is held.
+    if is_proxy(unsafe { (*connecting).actor.pid }) {
+        http::outbound_connection(socket.read_at(layout!(sock_num)), true);
+    }
+    let _ = CONNECTING.remove(socket.0);
 }
 
 /// Remembers where a proxy's thread connects to. A function of its own: stack space is scarce.
