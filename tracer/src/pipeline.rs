@@ -42,7 +42,8 @@ impl Live {
     /// When the main job cannot be done on this machine; nothing stays attached.
     pub fn start(rules: Rules, settings: &Settings) -> Result<Self, StartError> {
         let kernel = Kernel::start(settings)?;
-        let observer = Observer::new(kernel.hierarchy(), kernel.scope_from_kmsg());
+        let observer = Observer::new(kernel.hierarchy(), kernel.scope_from_kmsg())
+            .with_logs(settings.show_query, rules.error_logs());
         let options = Options {
             all: settings.all,
             own_netns: observe::own_netns(),
@@ -82,6 +83,7 @@ impl Live {
                 biased;
                 () = &mut stop => break,
                 ready = self.kernel.readable() => ready?,
+                ready = self.observer.readable() => ready?,
                 () = tokio::time::sleep(wait) => {}
             }
             self.round(emit)?;
@@ -89,6 +91,8 @@ impl Live {
         self.catch_up(emit)?;
         self.kernel.settle();
         self.catch_up(emit)?;
+        self.observer.read_logs(&mut self.enriched);
+        self.analyze(emit)?;
         self.feed(What::End, emit)
     }
 
@@ -137,6 +141,9 @@ impl Live {
             self.observer.run_due(now, &mut self.enriched);
             self.analyze(emit)?;
         }
+        if self.observer.take_logged_changed() {
+            self.proxies_seen = None;
+        }
         self.follow_proxies(emit)?;
         if self.analysis.due().is_some_and(|due| due <= now) {
             self.feed(What::Tick, emit)?;
@@ -153,6 +160,7 @@ impl Live {
         }
         self.proxies_seen = version;
         let proxies = world.proxies();
+        self.observer.follow_logs(&proxies);
         let pids: BTreeSet<Pid> = proxies.iter().map(|proxy| proxy.key.pid).collect();
         let cgroups = match self.http {
             HttpMode::All => self.observer.cgroups_of(None),
@@ -176,7 +184,7 @@ impl Live {
                 proxy: proxy.key,
                 http: self.kernel.follows(proxy.key.pid),
                 tls: false,
-                log: false,
+                log: self.observer.logged(proxy.key),
             };
             if before.remove(&proxy.key) != Some(witnesses) {
                 self.feed(What::Witnesses(witnesses), emit)?;
