@@ -184,6 +184,11 @@ impl World {
             Some(known) => *known = hook.clone(),
             None => hooks.push(hook.clone()),
         }
+        if hook.name == "http" && !hook.ok {
+            self.session
+                .blind
+                .push("failed requests at proxies, but for what their logs tell".into());
+        }
     }
 
     /// An engine told of a container: its processes may get a better name.
