@@ -89,7 +89,7 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     if !serves && !is_outbound_port(segment.local_port) {
         return None;
     }
-    let first = first(&segment)?;
+    let first = First::of(&segment, 0)?;
     // Requests come in where a proxy serves, and go out elsewhere; answers the other way round.
     let request = if egress {
         has_method(&first)
@@ -205,25 +205,15 @@ fn segment(ctx: &SkBuffContext, egress: bool) -> Option<Segment<'_>> {
     })
 }
 
-#[inline(always)]
-fn first(segment: &Segment<'_>) -> Option<First> {
-    let mut first: First = [0; 12];
-    let len = if segment.len >= 12 { 12 } else { 1 };
-    // SAFETY: `first` has room for either length.
-    unsafe { segment.copy(0, (&raw mut first).cast(), len) }.then_some(first)
-}
-
 /// The status line after `HTTP/1.1 100 Continue` in the same segment.
 #[inline(always)]
 fn after_continue(segment: &Segment<'_>, first: &First) -> Option<First> {
     const CONTINUE_LEN: u32 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u32;
-    if [first[9], first[10], first[11]] != *b"100" || segment.len < CONTINUE_LEN + 12 {
+    if exchange::status(first)? != 100 {
         return None;
     }
-    let mut second: First = [0; 12];
-    // SAFETY: `second` has room.
-    let copied = unsafe { segment.copy(CONTINUE_LEN, (&raw mut second).cast(), 12) };
-    (copied && is_answer(&second)).then_some(second)
+    let second = First::of(segment, CONTINUE_LEN)?;
+    is_answer(&second).then_some(second)
 }
 
 #[inline(always)]
