@@ -9,9 +9,7 @@ use std::time::Duration;
 use crate::analyze::rules::Rules;
 use crate::analyze::{Analysis, Options};
 use crate::kernel::{Followed, Kernel, StartError};
-use crate::model::{
-    Finding, Hook, Observation, Pid, ProcessKey, ProxyProcess, Timestamp, What, Witnesses,
-};
+use crate::model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
 use crate::observe::{self, Observer, clock};
 use crate::settings::{HttpMode, Settings};
 
@@ -29,8 +27,8 @@ pub struct Live {
     enriched: Vec<Observation>,
     findings: Vec<Finding>,
     http: HttpMode,
-    /// Whether proxies came or went, or what they listen on did, since they were looked at.
-    proxies_changed: bool,
+    /// The world's version of the proxies that were looked at last.
+    proxies_seen: Option<u64>,
     /// What was told of each proxy's process.
     witnesses: BTreeMap<ProcessKey, Witnesses>,
     http_hook: Option<Hook>,
@@ -59,7 +57,7 @@ impl Live {
             enriched: Vec::new(),
             findings: Vec::new(),
             http: settings.http,
-            proxies_changed: true,
+            proxies_seen: None,
             witnesses: BTreeMap::new(),
             http_hook: None,
         })
@@ -143,9 +141,10 @@ impl Live {
             self.observer.run_due(now, &mut self.enriched);
             self.analyze(emit)?;
         }
-        if self.observer.take_logged_changed() || self.proxies_changed {
-            self.follow_proxies(emit)?;
+        if self.observer.take_logged_changed() {
+            self.proxies_seen = None;
         }
+        self.follow_proxies(emit)?;
         if self.analysis.due().is_some_and(|due| due <= now) {
             self.feed(What::Tick, emit)?;
         }
@@ -154,9 +153,13 @@ impl Live {
 
     /// Sees to it that the requests of the proxies that run are followed, and tells by whom.
     fn follow_proxies(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
-        self.proxies_changed = false;
         let world = self.analysis.world();
-        let proxies: Vec<ProxyProcess> = world.proxies().collect();
+        let version = Some(world.proxies_version());
+        if self.proxies_seen == version {
+            return Ok(());
+        }
+        self.proxies_seen = version;
+        let proxies = world.proxies();
         self.observer.follow_logs(&proxies);
         let pids: BTreeSet<Pid> = proxies.iter().map(|proxy| proxy.key.pid).collect();
         let cgroups = match self.http {
@@ -200,7 +203,6 @@ impl Live {
     fn analyze(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         for observation in self.enriched.drain(..) {
             self.analysis.observe(&observation, &mut self.findings);
-            self.proxies_changed |= self.analysis.world().touches_proxies(&observation.what);
             for finding in self.findings.drain(..) {
                 emit(&finding)?;
             }

@@ -156,12 +156,12 @@ pub struct LogEntry {
     pub elapsed: Option<Duration>,
 }
 
-/// A process of a proxy.
+/// A process that is a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyProcess {
-    /// The process.
+    /// Which process.
     pub key: ProcessKey,
-    /// The program it runs.
+    /// What kind of proxy.
     pub kind: ProxyKind,
 }
 

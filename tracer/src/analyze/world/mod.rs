@@ -184,6 +184,11 @@ impl World {
             Some(known) => *known = hook.clone(),
             None => hooks.push(hook.clone()),
         }
+        if hook.name == "http" && !hook.ok {
+            self.session
+                .blind
+                .push("failed requests at proxies, but for what their logs tell".into());
+        }
     }
 
     /// An engine told of a container: its processes may get a better name.
@@ -197,9 +202,7 @@ impl World {
             .collect();
         for (key, facts, parent) in members {
             let attribution = self.attribute(&facts, parent);
-            if let Some(process) = self.processes.get_mut(key) {
-                process.attribution = attribution;
-            }
+            self.processes.rename(key, attribution);
         }
     }
 
@@ -225,9 +228,7 @@ impl World {
                 && process.dead.is_none()
             {
                 let attribution = self.attribute(&process.facts, process.parent);
-                if let Some(process) = self.processes.get_mut(*holder) {
-                    process.attribution = attribution;
-                }
+                self.processes.rename(*holder, attribution);
             }
         }
         change
@@ -284,17 +285,6 @@ impl World {
             .live()
             .filter(|process| same(&process.attribution.service, service) && self.is_main(process))
             .count()
-    }
-
-    /// The proxy of the machine, when all its proxy processes are one service.
-    pub fn only_proxy(&self) -> Option<&Service> {
-        let mut proxies = self
-            .processes
-            .live()
-            .filter(|process| process.attribution.role.is_some())
-            .map(|process| &process.attribution.service);
-        let first = proxies.next()?;
-        proxies.all(|other| same(first, other)).then_some(first)
     }
 
     /// Somebody who had a part in something.
