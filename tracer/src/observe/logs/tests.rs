@@ -127,6 +127,29 @@ fn a_log_that_is_renamed_and_created_anew_loses_nothing() {
 }
 
 #[test]
+fn a_log_is_followed_while_its_proxy_restarts_and_let_go_when_it_stays_away() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.log");
+    let log = appending(&path);
+    let mut logs = following(me());
+    drop(log);
+    logs.follow(&[]);
+    let mut log = appending(&path);
+    log.write_all(line(1).as_bytes()).unwrap();
+    logs.follow(&[me()]);
+    assert_eq!(numbers(&mut logs), [1]);
+    logs.check(clock::now().after(LINGER * 2));
+    assert_eq!(logs.files.len(), 1);
+    drop(log);
+    logs.follow(&[]);
+    assert!(!logs.logged(me().key) && logs.due().is_some());
+    logs.read(clock::now(), &mut Vec::new());
+    logs.check(clock::now().after(LINGER * 2));
+    assert!(logs.files.is_empty() && logs.due().is_none());
+}
+
+#[test]
 fn a_log_that_is_copied_and_cut_off_is_read_on() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
@@ -141,6 +164,9 @@ fn a_log_that_is_copied_and_cut_off_is_read_on() {
     log.set_len(0).unwrap();
     log.write_all((line(20) + &line(21)).as_bytes()).unwrap();
     assert_eq!(numbers(&mut logs), [20, 21], "longer than before");
+    log.set_len(0).unwrap();
+    log.write_all((line(22) + &line(23)).as_bytes()).unwrap();
+    assert_eq!(numbers(&mut logs), [22, 23], "as long as before");
     log.write_all(b"2026/11/22 half a li").unwrap();
     assert!(told(&mut logs).is_empty());
     log.set_len(0).unwrap();
