@@ -10,7 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::follow::MAX_LINE;
 use super::*;
-use crate::model::{Failure, Pid, ProxyKind};
+use crate::model::{
+    Actor, Failure, Hierarchy, HttpEnd, HttpExchange, Pid, ProxyKind, Side, Witness,
+};
+use crate::observe::Observer;
 use crate::observe::process;
 
 fn me() -> ProxyProcess {
@@ -440,4 +443,42 @@ fn waiting_ends_when_a_log_is_written_to_and_not_before() {
     let mut out = Vec::new();
     logs.run_due(due, &mut out);
     assert_eq!(out.len(), 1, "{out:?}");
+}
+
+#[test]
+fn lines_go_before_the_exchange_that_has_them_read_and_keep_their_own_time() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = appending(&dir.path().join("error.log"));
+    let mut observer = Observer::new(Hierarchy::MemoryV1, false).with_logs(false, &[]);
+    observer.follow_logs(&[me()]);
+    log.write_all(line(1).as_bytes()).unwrap();
+    let exchange = HttpExchange {
+        witness: Witness::Http,
+        side: Side::Inbound,
+        actor: Actor::default(),
+        netns: 0,
+        local: None,
+        remote: None,
+        request: None,
+        began: Timestamp(1),
+        end: HttpEnd::Status(502),
+        connected: None,
+    };
+    // The rings are read late: the line may be of a request that began after this one's end.
+    let at = Timestamp(2);
+    let before = clock::now();
+    let mut out = Vec::new();
+    let what = What::Http(Box::new(exchange));
+    observer.enrich(Observation { at, what }, &mut out);
+    assert!(
+        matches!(
+            &*out,
+            [
+                Observation { at: read, what: What::ProxyLog(_) },
+                Observation { at: Timestamp(2), what: What::Http(_) },
+            ] if *read >= before
+        ),
+        "{out:?}"
+    );
 }
