@@ -228,7 +228,7 @@ pub(super) fn is_same_request(a: &Request, b: &Request) -> bool {
 /// What is decided.
 pub(super) enum Decided {
     /// A request that a witness saw, with its lines if there are any.
-    Seen(Inbound),
+    Seen(Box<Inbound>),
     /// A request that only the log tells of.
     Logged(Attempts),
 }
@@ -259,11 +259,11 @@ impl Waiting {
     ) {
         if let Some(index) = best(self.attempts.iter().map(|one| one.fits(&inbound))) {
             inbound.attempts = self.attempts.remove(index);
-            out.push(Decided::Seen(inbound));
+            out.push(Decided::Seen(Box::new(inbound)));
             return;
         }
         if !hold {
-            out.push(Decided::Seen(inbound));
+            out.push(Decided::Seen(Box::new(inbound)));
             return;
         }
         inbound.until = now.after(EXCHANGE_HOLD);
@@ -356,7 +356,7 @@ impl Waiting {
                 ..inbound
             });
         }
-        out.push(Decided::Seen(inbound));
+        out.push(Decided::Seen(Box::new(inbound)));
     }
 
     /// No exchange turned up: the request was retried with success, or it is one that only the log

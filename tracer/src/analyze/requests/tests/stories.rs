@@ -430,6 +430,7 @@ fn a_client_behind_a_load_balancer_is_known_by_its_forwarded_address() {
 
 #[test]
 fn ends_without_an_answer_are_told_apart() {
+    use HttpEnd::{Closed, PeerClosed, PeerReset, Status};
     let ended = |end, own: Option<HttpEnd>| {
         let own = own.map(|end| at(1100, http(outbound(500, "/a", end))));
         let request = one(&story([
@@ -440,7 +441,6 @@ fn ends_without_an_answer_are_told_apart() {
         assert_eq!(request.because, None);
         request.failure
     };
-    use HttpEnd::{Closed, PeerClosed, PeerReset, Status};
     assert_eq!(ended(PeerClosed, None), Failure::ClientGone);
     assert_eq!(ended(PeerReset, Some(Closed)), Failure::ClientGone);
     assert_eq!(ended(Closed, None), Failure::ProxyClosed);
