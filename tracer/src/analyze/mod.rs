@@ -184,6 +184,7 @@ impl Analysis {
                 *unread = unread.saturating_add(*count);
             }
             What::Witnesses(witnesses) => self.witnessed(*witnesses),
+            What::Hook(hook) => self.world.hook(hook),
             What::Armed => self.arm(at, findings),
             What::Tick => {}
             What::End => self.end(findings),

@@ -17,8 +17,8 @@ pub use services::ServiceView;
 use super::attribution::{Attribution, Candidate, attribute};
 use super::rules::Rules;
 use crate::model::{
-    Actor, ClockAnchor, ContainerFacts, Endpoint, Listener, Manager, NetNs, Party, ProcessFacts,
-    ProcessKey, Service, Session, TaskFacts, Timestamp, WallTime,
+    Actor, ClockAnchor, ContainerFacts, Endpoint, Hook, Listener, Manager, NetNs, Party,
+    ProcessFacts, ProcessKey, Service, Session, TaskFacts, Timestamp, WallTime,
 };
 
 /// Names a service regardless of what told so.
@@ -174,6 +174,20 @@ impl World {
             forked_only: false,
             listened: false,
             dead: None,
+        }
+    }
+
+    /// A hook was got after the start, or in another way than at the start.
+    pub(super) fn hook(&mut self, hook: &Hook) {
+        let hooks = &mut self.session.hooks;
+        match hooks.iter_mut().find(|known| known.name == hook.name) {
+            Some(known) => *known = hook.clone(),
+            None => hooks.push(hook.clone()),
+        }
+        if hook.name == "http" && !hook.ok {
+            self.session
+                .blind
+                .push("failed requests at proxies, but for what their logs tell".into());
         }
     }
 
