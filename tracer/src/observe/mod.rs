@@ -257,7 +257,7 @@ impl Observer {
             What::Http(exchange) if exchange.side == Side::Inbound => {
                 // nginx and Apache write their line before the answer.
                 if let Some(logs) = &mut self.logs {
-                    logs.read(at, out);
+                    logs.read(clock::now(), out);
                 }
             }
             What::Cgroup { id, path, .. } => {

@@ -44,7 +44,7 @@ use crate::model::{
 };
 use counted::Counts;
 use losses::Ranking;
-use pair::{Attempts, Inbound, Waiting};
+use pair::{Attempts, Inbound, Lines, Waiting};
 use tell::case_of;
 use upstream::Clues;
 
@@ -143,18 +143,19 @@ impl Analysis {
         let Some(inbound) = inbound(&self.world, &self.options, exchange, netns, at) else {
             return;
         };
-        let hold = match self.coverage(&inbound.proxy).log {
-            None => false,
-            // They write nothing about what an upstream answered.
-            Some(ProxyKind::Nginx | ProxyKind::Apache) => {
-                !self.requests.clues.was_answered(&case_of(&inbound))
+        let lines = match self.coverage(&inbound.proxy).log {
+            None => Lines::WereRead,
+            Some(ProxyKind::Nginx | ProxyKind::Apache)
+                if self.requests.clues.was_answered(&case_of(&inbound)) =>
+            {
+                Lines::None
             }
-            Some(_) => true,
+            Some(_) => Lines::MayFollow,
         };
         let mut decided = Vec::new();
         self.requests
             .waiting
-            .exchange(inbound, hold, self.now, &mut decided);
+            .exchange(inbound, lines, self.now, &mut decided);
         self.tell(decided, findings);
     }
 
