@@ -178,7 +178,7 @@ impl Analysis {
         let is_proof = entry.phase == Phase::Answering
             || entry.http1 == Some(false)
             || entry.status.is_some_and(|status| status >= 500)
-            || !self.is_covered(&proxy);
+            || !self.is_covered(&proxy, entry.proxy);
         let key = key_of(&proxy);
         let line = Attempts::new(proxy, key, at, entry.clone(), is_proof);
         let mut decided = Vec::new();
@@ -254,9 +254,9 @@ impl Analysis {
     }
 
     /// Whether an HTTP/1 request at the proxy can't fail without its witnesses telling.
-    fn is_covered(&self, proxy: &Service) -> bool {
+    fn is_covered(&self, proxy: &Service, process: ProcessKey) -> bool {
         let coverage = self.coverage(proxy);
-        let ports = self.world.ports_of(proxy);
+        let ports = self.world.ports_around(process);
         let (tls, plain): (Vec<u16>, Vec<u16>) =
             ports.into_iter().partition(|port| port % 1000 == 443);
         (coverage.http && (coverage.tls || tls.is_empty())) || (coverage.tls && plain.is_empty())
