@@ -2,10 +2,12 @@
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_common::record::{
-    Actor, ConnectRecord, CutRecord, Endpoints, ListenRecord, RefusalKey, kind, lost,
+    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind, lost,
 };
 
 use crate::{
+    exchange::{LAST_CONNECT, is_proxy},
+    http,
     kernel_read::Address,
     maps::{
         CONNECTING, Connecting, DECISIONS, REFUSALS, STARTED, count_lost, header, layout, now,
@@ -52,7 +54,14 @@ pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
         (_, LISTEN) => listener(socket, kind::LISTEN_UP),
         (LISTEN, CLOSE) => listener(socket, kind::LISTEN_DOWN),
         (LISTEN, _) => {}
-        _ => connection_closed(socket, new),
+        _ => {
+            connection_closed(socket, new);
+            http::connection_ends(
+                socket,
+                old == CLOSE_WAIT,
+                new == CLOSE && socket.read_at::<u32>(layout!(sock_err)) != 0,
+            );
+        }
     }
     0
 }
@@ -67,10 +76,26 @@ fn connect_begins(socket: Address) {
     if CONNECTING.insert(socket.0, connecting, 0).is_err() {
         count_lost(lost::CONNECTING);
     }
+    remember_target(&connecting.actor, connecting.at_ns, socket);
     if DECISIONS.load().connect_returns == 1 {
         // Fails only when the map is being changed by others.
         let _ = STARTED.insert(current_pid_tgid(), socket.0, 0);
     }
+}
+
+/// Remembers where a proxy's thread connects to. A function of its own: stack space is scarce.
+#[inline(never)]
+fn remember_target(actor: &Actor, at_ns: u64, socket: Address) {
+    if !is_proxy(actor.pid) {
+        return;
+    }
+    let family: u16 = socket.read_at(layout!(sock_family));
+    let mut target = ConnectTarget::NONE;
+    target.at_ns = at_ns;
+    target.family = family;
+    target.port = u16::from_be(socket.read_at(layout!(sock_dport)));
+    target.address[..16].copy_from_slice(&remote_address(socket, family));
+    let _ = LAST_CONNECT.insert(current_pid_tgid(), target, 0);
 }
 
 /// Often in softirq, or in the peer's context.
@@ -199,23 +224,32 @@ pub fn netns_of(socket: Address) -> u32 {
     socket.follow(layout!(sock_net)).read_at(layout!(net_inum))
 }
 
+/// Local address of `socket`, as in [`Endpoints::local`].
 #[inline(always)]
-fn endpoints(socket: Address) -> Endpoints {
-    let family: u16 = socket.read_at(layout!(sock_family));
-    let (local, remote) = if family == AF_INET6 {
-        (
-            socket.read_at(layout!(sock_v6_rcv_saddr)),
-            socket.read_at(layout!(sock_v6_daddr)),
-        )
+pub fn local_address(socket: Address, family: u16) -> [u8; 16] {
+    if family == AF_INET6 {
+        socket.read_at(layout!(sock_v6_rcv_saddr))
     } else {
-        (
-            from_ipv4(socket.read_at(layout!(sock_rcv_saddr))),
-            from_ipv4(socket.read_at(layout!(sock_daddr))),
-        )
-    };
+        from_ipv4(socket.read_at(layout!(sock_rcv_saddr)))
+    }
+}
+
+/// Remote address of `socket`, as in [`Endpoints::remote`].
+#[inline(always)]
+pub fn remote_address(socket: Address, family: u16) -> [u8; 16] {
+    if family == AF_INET6 {
+        socket.read_at(layout!(sock_v6_daddr))
+    } else {
+        from_ipv4(socket.read_at(layout!(sock_daddr)))
+    }
+}
+
+#[inline(always)]
+pub fn endpoints(socket: Address) -> Endpoints {
+    let family: u16 = socket.read_at(layout!(sock_family));
     Endpoints {
-        local,
-        remote,
+        local: local_address(socket, family),
+        remote: remote_address(socket, family),
         local_port: socket.read_at(layout!(sock_num)),
         remote_port: u16::from_be(socket.read_at(layout!(sock_dport))),
         family,

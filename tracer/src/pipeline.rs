@@ -33,7 +33,7 @@ impl Live {
     ///
     /// When the main job cannot be done on this machine; nothing stays attached.
     pub fn start(rules: Rules, all: bool) -> Result<Self, StartError> {
-        let kernel = Kernel::start()?;
+        let kernel = Kernel::start(&crate::settings::Settings::default())?;
         let observer = Observer::new(kernel.hierarchy(), kernel.scope_from_kmsg());
         let options = Options {
             all,

@@ -10,6 +10,7 @@ use tracer_common::record::{
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, KnownLayout};
 
+use super::http;
 use super::tally::Counted;
 use crate::model::{
     Actor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, FullCgroup, Listener,
@@ -25,6 +26,8 @@ pub(super) struct Malformed;
 pub(super) enum Decoded {
     /// To be passed on as it is.
     Seen(Observation),
+    /// What looked like a request, and was none.
+    Nothing { at: Timestamp },
     /// A failed connect, to be counted first.
     Failed {
         at: Timestamp,
@@ -36,8 +39,18 @@ pub(super) enum Decoded {
     },
 }
 
+/// What records don't say about themselves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    /// Bytes in a page.
+    pub(super) page_bytes: u64,
+    /// Keep the query strings of requests.
+    pub(super) show_query: bool,
+}
+
 /// Reads one record.
-pub(super) fn decode(bytes: &[u8], page_bytes: u64) -> Result<Decoded, Malformed> {
+pub(super) fn decode(bytes: &[u8], reading: Reading) -> Result<Decoded, Malformed> {
+    let page_bytes = reading.page_bytes;
     let header = prefix::<Header>(bytes)?;
     let at = Timestamp(header.at_ns);
     let what = match header.kind {
@@ -49,6 +62,10 @@ pub(super) fn decode(bytes: &[u8], page_bytes: u64) -> Result<Decoded, Malformed
         kind::EXEC => exec(&prefix(bytes)?),
         kind::CGROUP => cgroup(&prefix(bytes)?),
         kind::CUT => cut(&prefix(bytes)?),
+        kind::HTTP => match http::decode::exchange(&prefix(bytes)?, reading.show_query)? {
+            Some(what) => what,
+            None => return Ok(Decoded::Nothing { at }),
+        },
         kind::CONNECT_FAILED => return Ok(connect_failed(at, &prefix(bytes)?)),
         kind::UNIX_CONNECT_FAILED => return Ok(unix_connect_failed(at, &prefix(bytes)?)),
         _ => return Err(Malformed),
@@ -181,11 +198,11 @@ fn endpoint(family: u16, address: &[u8; 16], port: u16) -> Endpoint {
     Endpoint::tcp(ip, port)
 }
 
-fn local(ends: &Endpoints) -> Endpoint {
+pub(super) fn local(ends: &Endpoints) -> Endpoint {
     endpoint(ends.family, &ends.local, ends.local_port)
 }
 
-fn remote(ends: &Endpoints) -> Endpoint {
+pub(super) fn remote(ends: &Endpoints) -> Endpoint {
     endpoint(ends.family, &ends.remote, ends.remote_port)
 }
 
