@@ -40,8 +40,8 @@ pub struct Exchange {
     /// When that process was created, CLOCK_BOOTTIME ns.
     pub owner_start_ns: u64,
     /// Sequence number of the last segment of requests, of the last answer.
-    request_seq: u32,
-    answer_seq: u32,
+    pub request_seq: u32,
+    pub answer_seq: u32,
     /// Segments that began like a request since `head` began, and answers to them.
     requests: u32,
     answered: u32,

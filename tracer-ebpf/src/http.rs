@@ -16,6 +16,7 @@ use crate::{
     kernel_read::Address,
     maps::{DECISIONS, layout},
     task::{current, current_is_exiting, start_of},
+    tls,
 };
 
 /// Connections, by socket cookie.
@@ -79,6 +80,9 @@ impl Payload for Segment<'_> {
 fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     let segment = segment(ctx, egress)?;
     let first = first(&segment)?;
+    if tls::is_record(&first) {
+        return if egress { tls::sends(ctx) } else { None };
+    }
     let serves = DECISIONS.load().http == EVERYBODY || is_proxy_port(segment.local_port);
     if serves {
         if egress && !is_answer(&first) && !has_method(&first) {
@@ -219,19 +223,20 @@ pub fn connection_ends(socket: Address, peer_was_first: bool, reset: bool) {
     if cookie == 0 {
         return;
     }
+    let end = if reset {
+        http_end::PEER_RESET
+    } else if current_is_exiting() {
+        http_end::DIED
+    } else if peer_was_first {
+        http_end::PEER_CLOSED
+    } else {
+        http_end::CLOSED
+    };
     let Some(exchange) = EXCHANGES.get_ptr_mut(cookie) else {
+        tls::connection_ends(cookie, socket.0, end);
         return;
     };
     if exchange::is_open(exchange) {
-        let end = if reset {
-            http_end::PEER_RESET
-        } else if current_is_exiting() {
-            http_end::DIED
-        } else if peer_was_first {
-            http_end::PEER_CLOSED
-        } else {
-            http_end::CLOSED
-        };
         exchange::report(exchange, socket.0, &exchange::unanswered(exchange, end, 0));
     }
     let _ = EXCHANGES.remove(cookie);

@@ -145,7 +145,11 @@ fn has_read(ctx: &RetProbeContext) -> Option<()> {
         let failed = unsafe {
             generated::bpf_probe_read_user((&raw mut count).cast(), 8, call.count_at as *const _)
         };
-        len = if failed == 0 && len == 1 { count as u32 } else { 0 };
+        len = if failed == 0 && len == 1 {
+            count as u32
+        } else {
+            0
+        };
     }
     let bytes = Bytes {
         address: call.buffer,
@@ -201,8 +205,7 @@ fn freed(session: &Session) {
         let end = if current_is_exiting() {
             http_end::DIED
         } else {
-            let state: [u8; 16] = Address(socket).read_at(layout!(sock_state));
-            match state[0] {
+            match Address(socket).read_at::<u8>(layout!(sock_state)) {
                 CLOSE => http_end::PEER_RESET,
                 CLOSE_WAIT | LAST_ACK => http_end::PEER_CLOSED,
                 _ => http_end::CLOSED,
@@ -279,11 +282,7 @@ fn ends() -> Option<(Call, Session)> {
 /// Follows what goes through a session; gives the failed request that an answer tells of, its status
 /// and the number of answers before it.
 #[inline(always)]
-fn follow(
-    session: &Session,
-    bytes: &Bytes,
-    written: bool,
-) -> Option<(*mut Exchange, u32, u32)> {
+fn follow(session: &Session, bytes: &Bytes, written: bool) -> Option<(*mut Exchange, u32, u32)> {
     let first = bytes.first()?;
     let exchange = if let Some(known) = TLS_EXCHANGES.get_ptr_mut(session) {
         known
@@ -374,7 +373,7 @@ pub fn is_record(first: &First) -> bool {
 
 /// The running thread sends a segment that begins with a TLS record: when it is inside of one of the
 /// functions, that session is on this connection. A function of its own: stack space is scarce.
-#[inline(always)]
+#[inline(never)]
 pub fn sends(ctx: &SkBuffContext) -> Option<()> {
     let task = current();
     let pid: u32 = task.read_at(layout!(task_tgid));

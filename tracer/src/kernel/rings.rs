@@ -16,7 +16,7 @@ use super::http::Followed;
 use super::load::{self, Loaded, StartError};
 use super::plan::{Plan, Refusal, ScopeRung, plan};
 use super::tally::{Counted, Tally};
-use crate::model::{Hierarchy, Hook, Observation, Ring, Timestamp, What};
+use crate::model::{Hierarchy, Hook, Observation, Pid, Ring, Timestamp, What};
 use crate::settings::Settings;
 
 /// Records read from one ring in one go; the rest is left for the next.
@@ -106,8 +106,25 @@ impl Kernel {
 
     /// Follows the requests of these proxies, and of nobody else any more.
     pub fn follow(&mut self, wanted: Followed) {
-        let Loaded { http, ebpf, .. } = &mut self.loaded;
+        let Loaded {
+            http, tls, ebpf, ..
+        } = &mut self.loaded;
+        if http.is_off() {
+            return;
+        }
+        // Also when they are the same as before: what they have mapped may not be.
+        tls.follow(ebpf, &wanted.pids, now());
         http.follow(ebpf, wanted);
+    }
+
+    /// Whether what this process sends and receives inside TLS is followed.
+    pub fn follows_tls(&self, pid: Pid) -> bool {
+        self.loaded.tls.covers(pid)
+    }
+
+    /// What follows requests inside TLS, among the hooks; none while no proxy has a TLS library.
+    pub fn tls_hook(&self) -> Option<Hook> {
+        self.loaded.tls.hook()
     }
 
     /// Whether requests at proxies in this cgroup are followed.
@@ -255,6 +272,8 @@ impl Kernel {
             return;
         }
         self.lost.looked = now;
+        let Loaded { tls, ebpf, .. } = &mut self.loaded;
+        tls.look(ebpf, now);
         self.loaded.http.counted(now, &mut self.batch);
         let mut totals = [0; COUNTERS];
         for (index, total) in (0u32..).zip(&mut totals) {

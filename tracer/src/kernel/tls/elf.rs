@@ -99,7 +99,9 @@ pub(super) fn offsets(file: &impl Source) -> Result<Offsets, ElfError> {
         }
     }
     let missing = NAMES.iter().zip(found).find(|(_, offset)| offset.is_none());
-    Err(ElfError::NoSymbol(missing.map_or(NAMES[0], |(name, _)| name)))
+    Err(ElfError::NoSymbol(
+        missing.map_or(NAMES[0], |(name, _)| name),
+    ))
 }
 
 /// Where the code at `address` lies in the file, if it is in this segment.

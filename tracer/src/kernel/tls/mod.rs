@@ -102,11 +102,6 @@ impl Tls {
         self.look(ebpf, now);
     }
 
-    /// When to [`Self::look`] again.
-    pub(super) fn due(&self) -> Option<Timestamp> {
-        self.processes.values().filter_map(|it| it.due).min()
-    }
-
     /// Looks at the processes that are due.
     pub(super) fn look(&mut self, ebpf: &mut Ebpf, now: Timestamp) {
         let Self {
@@ -121,7 +116,7 @@ impl Tls {
             let found = follow_process(uses, ebpf, pid, reasons);
             let wait = LOOK_AGAIN.get(looked.times).filter(|_| !found);
             looked.times += 1;
-            looked.due = wait.map(|&wait| now + wait);
+            looked.due = wait.map(|&wait| now.after(wait));
         }
     }
 
