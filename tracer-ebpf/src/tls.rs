@@ -23,6 +23,7 @@ use crate::{
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Session {
+    /// 0: none.
     ssl: u64,
     pid: u64,
 }
@@ -31,8 +32,8 @@ pub struct Session {
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Call {
-    /// The session; 0: not inside.
-    ssl: u64,
+    /// Whose, as long as it lasts.
+    session: Session,
     /// The second argument.
     buffer: u64,
     /// Where `SSL_read_ex` tells how much it read; 0: by what it returns.
@@ -92,9 +93,9 @@ pub fn tls_read_ex(ctx: ProbeContext) -> u32 {
 /// `SSL_do_handshake(ssl)`.
 #[uprobe]
 pub fn tls_handshake(ctx: ProbeContext) -> u32 {
-    if let Some((_, session)) = begins(&ctx, 0) {
+    if let Some(call) = begins(&ctx, 0) {
         // A new session where an old one lay whose end was not seen.
-        forget_idle(&session);
+        forget_idle(&call.session);
     }
     0
 }
@@ -108,20 +109,17 @@ pub fn tls_write(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn writes(ctx: &ProbeContext) -> Option<()> {
-    let (call, session) = begins(ctx, 0)?;
+    let call = begins(ctx, 0)?;
     let bytes = Bytes {
         address: ctx.arg(1)?,
         len: ctx.arg(2)?,
     };
-    let (exchange, status, answered) = follow(&session, &bytes, true)?;
-    let socket = socket_of(&session);
+    let (exchange, status, answered) = follow(&call.session, &bytes, true)?;
+    let socket = socket_of(&call.session);
     if socket == 0 {
         // Told when the bytes leave, or the call returns.
-        // SAFETY: a map value of the running thread.
-        unsafe {
-            (*call).status = status;
-            (*call).answered = answered;
-        }
+        call.status = status;
+        call.answered = answered;
     } else {
         exchange::report(exchange, socket, &exchange::answered(status, answered, 1));
     }
@@ -137,7 +135,7 @@ pub fn tls_read_return(ctx: RetProbeContext) -> u32 {
 
 #[inline(always)]
 fn has_read(ctx: &RetProbeContext) -> Option<()> {
-    let (call, session) = ends()?;
+    let call = ends()?;
     let mut len: u32 = ctx.ret();
     if call.count_at != 0 {
         let mut count = 0u64;
@@ -155,9 +153,9 @@ fn has_read(ctx: &RetProbeContext) -> Option<()> {
         address: call.buffer,
         len,
     };
-    let (exchange, status, answered) = follow(&session, &bytes, false)?;
+    let (exchange, status, answered) = follow(&call.session, &bytes, false)?;
     let ending = exchange::answered(status, answered, 1);
-    exchange::report(exchange, socket_of(&session), &ending);
+    exchange::report(exchange, socket_of(&call.session), &ending);
     Some(())
 }
 
@@ -170,9 +168,9 @@ pub fn tls_return(_: RetProbeContext) -> u32 {
 
 #[inline(always)]
 fn has_written() -> Option<()> {
-    let (call, session) = ends()?;
+    let call = ends()?;
     if call.status != 0 {
-        let exchange = TLS_EXCHANGES.get_ptr_mut(&session)?;
+        let exchange = TLS_EXCHANGES.get_ptr_mut(&call.session)?;
         let ending = exchange::answered(call.status, call.answered, 1);
         exchange::report(exchange, 0, &ending);
     }
@@ -230,53 +228,50 @@ fn forget_idle(session: &Session) {
 /// inside that call: the same file may have the hooks twice where containers share a layer of their
 /// file systems, and then every hook runs twice in a row.
 #[inline(always)]
-fn begins(ctx: &ProbeContext, count_at: u64) -> Option<(*mut Call, Session)> {
+fn begins(ctx: &ProbeContext, count_at: u64) -> Option<&'static mut Call> {
     let thread = current_pid_tgid();
     let pid = thread >> 32;
     if !is_proxy(pid as u32) {
         return None;
     }
     let new = Call {
-        ssl: ctx.arg(0)?,
+        session: Session {
+            ssl: ctx.arg(0)?,
+            pid,
+        },
         buffer: ctx.arg(1)?,
         count_at,
         socket: 0,
         status: 0,
         answered: 0,
     };
-    let session = Session { ssl: new.ssl, pid };
-    if let Some(call) = TLS_CALLS.get_ptr_mut(thread) {
+    let Some(call) = TLS_CALLS.get_ptr_mut(thread) else {
+        // Fails only when the map is being changed by others.
+        let _ = TLS_CALLS.insert(thread, new, 0);
+        let call = TLS_CALLS.get_ptr_mut(thread)?;
         // SAFETY: a map value of the running thread.
-        unsafe {
-            if (*call).ssl == new.ssl && (*call).buffer == new.buffer {
-                return None;
-            }
-            *call = new;
-        }
-        return Some((call, session));
+        return Some(unsafe { &mut *call });
+    };
+    // SAFETY: a map value of the running thread.
+    let call = unsafe { &mut *call };
+    if call.session.ssl == new.session.ssl && call.buffer == new.buffer {
+        return None;
     }
-    // Fails only when the map is being changed by others.
-    let _ = TLS_CALLS.insert(thread, new, 0);
-    Some((TLS_CALLS.get_ptr_mut(thread)?, session))
+    *call = new;
+    Some(call)
 }
 
 /// The running thread leaves the function that it was inside of.
 #[inline(always)]
-fn ends() -> Option<(Call, Session)> {
-    let thread = current_pid_tgid();
-    let call = TLS_CALLS.get_ptr_mut(thread)?;
+fn ends() -> Option<Call> {
     // SAFETY: a map value of the running thread, copied.
-    let was = unsafe { *call };
-    if was.ssl == 0 {
+    let call = unsafe { &mut *TLS_CALLS.get_ptr_mut(current_pid_tgid())? };
+    if call.session.ssl == 0 {
         return None;
     }
-    // SAFETY: as above.
-    unsafe { (*call).ssl = 0 };
-    let session = Session {
-        ssl: was.ssl,
-        pid: thread >> 32,
-    };
-    Some((was, session))
+    let was = *call;
+    call.session.ssl = 0;
+    Some(was)
 }
 
 /// Follows what goes through a session; gives the failed request that an answer tells of, its status
@@ -372,51 +367,82 @@ pub fn is_record(first: &First) -> bool {
 }
 
 /// The running thread sends a segment that begins with a TLS record: when it is inside of one of the
-/// functions, that session is on this connection. A function of its own: stack space is scarce.
-#[inline(never)]
+/// functions, that session is on this connection.
+#[inline(always)]
 pub fn sends(ctx: &SkBuffContext) -> Option<()> {
+    // SAFETY: the helper takes any socket buffer.
+    let cookie = unsafe { generated::bpf_get_socket_cookie(ctx.skb.skb.cast()) };
+    let call = current_call()?;
+    // As a number: the verifier tracks the pointer only until it is in the map.
+    // SAFETY: a map value of the running thread; volatile, so that it happens.
+    unsafe {
+        (&raw mut (*call).socket)
+            .cast::<*mut aya_ebpf::bindings::bpf_sock>()
+            .write_volatile((*ctx.skb.skb).__bindgen_anon_2.sk);
+    }
+    connected(call, cookie);
+    answer_leaves(call);
+    Some(())
+}
+
+/// The call that the running thread is inside of, without the helper that this kind of program
+/// lacks.
+#[inline(always)]
+fn current_call() -> Option<*mut Call> {
     let task = current();
     let pid: u32 = task.read_at(layout!(task_tgid));
     let tid: u32 = task.read_at(layout!(task_pid));
     let call = TLS_CALLS.get_ptr_mut(u64::from(pid) << 32 | u64::from(tid))?;
     // SAFETY: a map value of the running thread.
-    let ssl = unsafe { (*call).ssl };
-    if ssl == 0 {
-        return None;
-    }
-    let session = Session {
-        ssl,
-        pid: u64::from(pid),
-    };
-    // SAFETY: the helper takes any socket buffer.
-    let cookie = unsafe { generated::bpf_get_socket_cookie(ctx.skb.skb.cast()) };
+    unsafe { (*call).session.ssl != 0 }.then_some(call)
+}
+
+/// The socket that was stored in a call as a pointer, as a number.
+#[inline(always)]
+fn stored_socket(call: *const Call) -> u64 {
+    // SAFETY: a map value of the running thread; volatile, so that it is read.
+    unsafe { (&raw const (*call).socket).read_volatile() }
+}
+
+/// Remembers the connection of the call's session. A function of its own: stack space is scarce.
+#[inline(never)]
+fn connected(call: *const Call, cookie: u64) {
+    // SAFETY: a map value of the running thread, read only.
+    let session = unsafe { &(*call).session };
     // SAFETY: a map value, read only.
     let known = TLS_CONNECTIONS
-        .get_ptr(&session)
+        .get_ptr(session)
         .is_some_and(|known| unsafe { (*known).cookie } == cookie);
-    // As a number: the verifier tracks the pointer only until it is in the map.
-    // SAFETY: a map value of the running thread; volatile, so that both happen.
-    let socket = unsafe {
-        (&raw mut (*call).socket)
-            .cast::<*mut aya_ebpf::bindings::bpf_sock>()
-            .write_volatile((*ctx.skb.skb).__bindgen_anon_2.sk);
-        (&raw const (*call).socket).read_volatile()
-    };
     if !known {
-        let connection = Connection { socket, cookie };
+        let connection = Connection {
+            socket: stored_socket(call),
+            cookie,
+        };
         // Both fail only when the maps are being changed by others.
         let _ = TLS_CONNECTIONS.insert(session, connection, 0);
         let _ = TLS_SESSIONS.insert(cookie, session, 0);
     }
-    // SAFETY: as above.
-    let (status, answered) = unsafe { ((*call).status, (*call).answered) };
-    if status != 0 {
-        // SAFETY: as above.
-        unsafe { (*call).status = 0 };
-        let exchange = TLS_EXCHANGES.get_ptr_mut(&session)?;
-        exchange::report(exchange, socket, &exchange::answered(status, answered, 1));
+}
+
+/// Reports the failed request whose answer is being sent. A function of its own: stack space is
+/// scarce.
+#[inline(never)]
+fn answer_leaves(call: *mut Call) {
+    let socket = stored_socket(call);
+    // SAFETY: a map value of the running thread.
+    let call = unsafe { &mut *call };
+    let status = call.status;
+    if status == 0 {
+        return;
     }
-    Some(())
+    call.status = 0;
+    if let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(&call.session) {
+        exchange::report(
+            exchange,
+            socket,
+            &exchange::answered(status, call.answered, 1),
+        );
+    }
 }
 
 /// The traced end of a connection closes it, and no session was freed before: its process was
