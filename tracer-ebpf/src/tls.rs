@@ -1,8 +1,8 @@
 //! HTTP/1 inside TLS: probes on OpenSSL's functions in proxies.
 //!
 //! What a proxy reads and writes through them is followed as plaintext on a connection is. Which
-//! connection it belongs to OpenSSL's functions don't tell: a TLS record that the thread sends while
-//! it is inside one of them does, from the handshake on.
+//! connection it belongs to OpenSSL's functions don't tell: the first TLS record that the thread
+//! sends after entering one of them does, from the handshake on.
 
 use aya_ebpf::{
     helpers::generated,
@@ -28,11 +28,11 @@ pub struct Session {
     pid: u64,
 }
 
-/// A thread inside one of the functions.
+/// The function that a thread entered last.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Call {
-    /// Whose, as long as it lasts.
+    /// Whose; none any more when it is known to be over.
     session: Session,
     /// The second argument.
     buffer: u64,
@@ -40,10 +40,8 @@ struct Call {
     count_at: u64,
     /// A socket that the thread sends on.
     socket: u64,
-    /// A failed request whose answer is being written, not reported yet: its status, else 0.
-    status: u32,
-    /// Answers before it.
-    answered: u32,
+    /// Whether it has sent something.
+    sent: u64,
 }
 
 /// The connection of a session.
@@ -111,19 +109,10 @@ pub fn tls_write(ctx: ProbeContext) -> u32 {
 fn writes(ctx: &ProbeContext) -> Option<()> {
     let call = begins(ctx, 0)?;
     let bytes = Bytes {
-        address: ctx.arg(1)?,
+        address: call.buffer,
         len: ctx.arg(2)?,
     };
-    let (exchange, status, answered) = follow(&call.session, &bytes, true)?;
-    let socket = socket_of(&call.session);
-    if socket == 0 {
-        // Told when the bytes leave, or the call returns.
-        call.status = status;
-        call.answered = answered;
-    } else {
-        exchange::report(exchange, socket, &exchange::answered(status, answered, 1));
-    }
-    Some(())
+    follow(&call.session, &bytes, true)
 }
 
 /// What `SSL_read` and `SSL_read_ex` return.
@@ -153,28 +142,7 @@ fn has_read(ctx: &RetProbeContext) -> Option<()> {
         address: call.buffer,
         len,
     };
-    let (exchange, status, answered) = follow(&call.session, &bytes, false)?;
-    let ending = exchange::answered(status, answered, 1);
-    exchange::report(exchange, socket_of(&call.session), &ending);
-    Some(())
-}
-
-/// The end of the calls whose result does not matter.
-#[uretprobe]
-pub fn tls_return(_: RetProbeContext) -> u32 {
-    let _ = has_written();
-    0
-}
-
-#[inline(always)]
-fn has_written() -> Option<()> {
-    let call = ends()?;
-    if call.status != 0 {
-        let exchange = TLS_EXCHANGES.get_ptr_mut(&call.session)?;
-        let ending = exchange::answered(call.status, call.answered, 1);
-        exchange::report(exchange, 0, &ending);
-    }
-    Some(())
+    follow(&call.session, &bytes, false)
 }
 
 /// `SSL_free(ssl)`: a request that has no answer gets none any more.
@@ -195,23 +163,29 @@ pub fn tls_free(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn freed(session: &Session) {
-    let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(session) else {
-        return;
-    };
-    if exchange::is_open(exchange) {
-        let socket = socket_of(session);
-        let end = if current_is_exiting() {
-            http_end::DIED
-        } else {
-            match Address(socket).read_at::<u8>(layout!(sock_state)) {
-                CLOSE => http_end::PEER_RESET,
-                CLOSE_WAIT | LAST_ACK => http_end::PEER_CLOSED,
-                _ => http_end::CLOSED,
-            }
-        };
-        exchange::report(exchange, socket, &exchange::unanswered(exchange, end, 1));
+    if let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(session) {
+        if exchange::is_open(exchange) {
+            unanswered(session, exchange);
+        }
+        let _ = TLS_EXCHANGES.remove(session);
     }
-    let _ = TLS_EXCHANGES.remove(session);
+    // The next session may lie at the same address.
+    let _ = TLS_CONNECTIONS.remove(session);
+}
+
+#[inline(always)]
+fn unanswered(session: &Session, exchange: *mut Exchange) {
+    let socket = socket_of(session);
+    let end = if current_is_exiting() {
+        http_end::DIED
+    } else {
+        match Address(socket).read_at::<u8>(layout!(sock_state)) {
+            CLOSE => http_end::PEER_RESET,
+            CLOSE_WAIT | LAST_ACK => http_end::PEER_CLOSED,
+            _ => http_end::CLOSED,
+        }
+    };
+    exchange::report(exchange, socket, &exchange::unanswered(exchange, end, 1));
 }
 
 /// Forgets what is known of a session without an open request.
@@ -224,9 +198,7 @@ fn forget_idle(session: &Session) {
     }
 }
 
-/// The running thread enters a function. None when it is no proxy's; also when it is known to be
-/// inside that call: the same file may have the hooks twice where containers share a layer of their
-/// file systems, and then every hook runs twice in a row.
+/// The running thread enters a function; None when it is no proxy's.
 #[inline(always)]
 fn begins(ctx: &ProbeContext, count_at: u64) -> Option<&'static mut Call> {
     let thread = current_pid_tgid();
@@ -242,8 +214,7 @@ fn begins(ctx: &ProbeContext, count_at: u64) -> Option<&'static mut Call> {
         buffer: ctx.arg(1)?,
         count_at,
         socket: 0,
-        status: 0,
-        answered: 0,
+        sent: 0,
     };
     let Some(call) = TLS_CALLS.get_ptr_mut(thread) else {
         // Fails only when the map is being changed by others.
@@ -254,9 +225,6 @@ fn begins(ctx: &ProbeContext, count_at: u64) -> Option<&'static mut Call> {
     };
     // SAFETY: a map value of the running thread.
     let call = unsafe { &mut *call };
-    if call.session.ssl == new.session.ssl && call.buffer == new.buffer {
-        return None;
-    }
     *call = new;
     Some(call)
 }
@@ -274,10 +242,9 @@ fn ends() -> Option<Call> {
     Some(was)
 }
 
-/// Follows what goes through a session; gives the failed request that an answer tells of, its status
-/// and the number of answers before it.
+/// Follows what goes through a session, and reports the failed request that an answer tells of.
 #[inline(always)]
-fn follow(session: &Session, bytes: &Bytes, written: bool) -> Option<(*mut Exchange, u32, u32)> {
+fn follow(session: &Session, bytes: &Bytes, written: bool) -> Option<()> {
     let first = bytes.first()?;
     let exchange = if let Some(known) = TLS_EXCHANGES.get_ptr_mut(session) {
         known
@@ -307,7 +274,9 @@ fn follow(session: &Session, bytes: &Bytes, written: bool) -> Option<(*mut Excha
         return None;
     }
     let (status, before) = exchange::answer(exchange, &first, answer_seq)?;
-    Some((exchange, status, before))
+    let ending = exchange::answered(status, before, 1);
+    exchange::report(exchange, socket_of(session), &ending);
+    Some(())
 }
 
 /// Bytes in the memory of the running process.
@@ -366,83 +335,47 @@ pub fn is_record(first: &First) -> bool {
     matches!(first[0], 0x14..=0x17) && first[1] == 3
 }
 
-/// The running thread sends a segment that begins with a TLS record: when it is inside of one of the
-/// functions, that session is on this connection.
+/// The running thread sends a segment that begins with a TLS record: the session of the function that
+/// it is inside of is on this connection.
 #[inline(always)]
 pub fn sends(ctx: &SkBuffContext) -> Option<()> {
-    // SAFETY: the helper takes any socket buffer.
-    let cookie = unsafe { generated::bpf_get_socket_cookie(ctx.skb.skb.cast()) };
-    let call = current_call()?;
+    let task = current();
+    // Without the helper, which this kind of program lacks.
+    let pid: u32 = task.read_at(layout!(task_tgid));
+    let tid: u32 = task.read_at(layout!(task_pid));
+    let call = TLS_CALLS.get_ptr_mut(u64::from(pid) << 32 | u64::from(tid))?;
     // As a number: the verifier tracks the pointer only until it is in the map.
     // SAFETY: a map value of the running thread; volatile, so that it happens.
     unsafe {
+        if (*call).session.ssl == 0 || (*call).sent != 0 {
+            return None;
+        }
         (&raw mut (*call).socket)
             .cast::<*mut aya_ebpf::bindings::bpf_sock>()
             .write_volatile((*ctx.skb.skb).__bindgen_anon_2.sk);
     }
-    connected(call, cookie);
-    answer_leaves(call);
+    // SAFETY: the helper takes any socket buffer.
+    connected(call, unsafe {
+        generated::bpf_get_socket_cookie(ctx.skb.skb.cast())
+    });
     Some(())
-}
-
-/// The call that the running thread is inside of, without the helper that this kind of program
-/// lacks.
-#[inline(always)]
-fn current_call() -> Option<*mut Call> {
-    let task = current();
-    let pid: u32 = task.read_at(layout!(task_tgid));
-    let tid: u32 = task.read_at(layout!(task_pid));
-    let call = TLS_CALLS.get_ptr_mut(u64::from(pid) << 32 | u64::from(tid))?;
-    // SAFETY: a map value of the running thread.
-    unsafe { (*call).session.ssl != 0 }.then_some(call)
-}
-
-/// The socket that was stored in a call as a pointer, as a number.
-#[inline(always)]
-fn stored_socket(call: *const Call) -> u64 {
-    // SAFETY: a map value of the running thread; volatile, so that it is read.
-    unsafe { (&raw const (*call).socket).read_volatile() }
 }
 
 /// Remembers the connection of the call's session. A function of its own: stack space is scarce.
 #[inline(never)]
-fn connected(call: *const Call, cookie: u64) {
-    // SAFETY: a map value of the running thread, read only.
-    let session = unsafe { &(*call).session };
-    // SAFETY: a map value, read only.
-    let known = TLS_CONNECTIONS
-        .get_ptr(session)
-        .is_some_and(|known| unsafe { (*known).cookie } == cookie);
-    if !known {
-        let connection = Connection {
-            socket: stored_socket(call),
-            cookie,
-        };
+fn connected(call: *mut Call, cookie: u64) {
+    // SAFETY: a map value of the running thread; volatile, so that what was stored as a pointer is
+    // read as a number.
+    let (call, socket) = unsafe { (&mut *call, (&raw const (*call).socket).read_volatile()) };
+    // What is known already stays: acknowledgements that arrive meanwhile can make this thread send
+    // what waited on some other connection.
+    if TLS_SESSIONS.get_ptr(cookie).is_none() {
         // Both fail only when the maps are being changed by others.
-        let _ = TLS_CONNECTIONS.insert(session, connection, 0);
-        let _ = TLS_SESSIONS.insert(cookie, session, 0);
+        let _ = TLS_SESSIONS.insert(cookie, call.session, 0);
+        let _ = TLS_CONNECTIONS.insert(call.session, Connection { socket, cookie }, 0);
     }
-}
-
-/// Reports the failed request whose answer is being sent. A function of its own: stack space is
-/// scarce.
-#[inline(never)]
-fn answer_leaves(call: *mut Call) {
-    let socket = stored_socket(call);
-    // SAFETY: a map value of the running thread.
-    let call = unsafe { &mut *call };
-    let status = call.status;
-    if status == 0 {
-        return;
-    }
-    call.status = 0;
-    if let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(&call.session) {
-        exchange::report(
-            exchange,
-            socket,
-            &exchange::answered(status, call.answered, 1),
-        );
-    }
+    // What else it sends before the next call is not this session's.
+    call.sent = 1;
 }
 
 /// The traced end of a connection closes it, and no session was freed before: its process was

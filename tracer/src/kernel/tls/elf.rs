@@ -8,14 +8,15 @@ use std::os::unix::fs::FileExt as _;
 
 use object::NativeEndian;
 use object::elf::{
-    ELFCLASS64, ELFMAG, FileHeader64, PF_X, PT_LOAD, ProgramHeader64, SHN_UNDEF, SHT_DYNSYM,
-    SHT_SYMTAB, STT_FUNC, SectionHeader64, Sym64,
+    ELFCLASS64, ELFMAG, EM_X86_64, FileHeader64, PF_X, PT_LOAD, ProgramHeader64, SHN_UNDEF,
+    SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, SectionHeader64, Sym64,
 };
 use object::pod::Pod;
 use thiserror::Error;
 
-/// The functions that are looked for, as the symbol tables call them.
-pub(super) const NAMES: [&str; 6] = [
+/// The functions that are looked for, as the symbol tables call them: those that must be there, and
+/// those that may.
+const NAMES: [&str; 6] = [
     "SSL_read",
     "SSL_write",
     "SSL_free",
@@ -23,11 +24,34 @@ pub(super) const NAMES: [&str; 6] = [
     "SSL_write_ex",
     "SSL_do_handshake",
 ];
-/// How many of [`NAMES`], from the first on, must be there.
-const REQUIRED: usize = 3;
 
-/// Offsets in the file, in the order of [`NAMES`].
-pub(super) type Offsets = [Option<u64>; NAMES.len()];
+/// OpenSSL's functions in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Functions {
+    /// `SSL_read`.
+    pub(super) read: Function,
+    /// `SSL_write`.
+    pub(super) write: Function,
+    /// `SSL_free`.
+    pub(super) free: Function,
+    /// `SSL_read_ex`; since 1.1.1.
+    pub(super) read_ex: Option<Function>,
+    /// `SSL_write_ex`; since 1.1.1.
+    pub(super) write_ex: Option<Function>,
+    /// `SSL_do_handshake`.
+    pub(super) handshake: Option<Function>,
+    /// Whether it is code for x86-64.
+    pub(super) x86: bool,
+}
+
+/// Where a function's code lies in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Function {
+    /// From the file's beginning, bytes.
+    pub(super) offset: u64,
+    /// Bytes; 0 when not known.
+    pub(super) size: u64,
+}
 
 /// Why there are none.
 #[derive(Debug, Error)]
@@ -71,7 +95,7 @@ impl Source for std::fs::File {
 }
 
 /// Finds the functions. The dynamic symbols come first, because they survive stripping.
-pub(super) fn offsets(file: &impl Source) -> Result<Offsets, ElfError> {
+pub(super) fn functions(file: &impl Source) -> Result<Functions, ElfError> {
     let header: FileHeader64<NativeEndian> = one(file, 0)?;
     let ident = &header.e_ident;
     let data = if cfg!(target_endian = "little") { 1 } else { 2 };
@@ -83,22 +107,38 @@ pub(super) fn offsets(file: &impl Source) -> Result<Offsets, ElfError> {
         many(file, header.e_phoff.get(native), header.e_phnum.get(native))?;
     let sections: Vec<SectionHeader64<NativeEndian>> =
         many(file, header.e_shoff.get(native), header.e_shnum.get(native))?;
-    let mut found = Offsets::default();
+    let mut found = [None; NAMES.len()];
     for kind in [SHT_DYNSYM, SHT_SYMTAB] {
         for table in sections.iter().filter(|it| it.sh_type.get(native) == kind) {
             let Some(names) = sections.get(table.sh_link.get(native) as usize) else {
                 continue;
             };
-            for (at, address) in addresses(file, table, names)? {
-                let offset = segments.iter().find_map(|it| file_offset(it, address));
-                found[at] = found[at].or(offset);
+            for symbol in symbols(file, table, names)? {
+                let mut offsets = segments
+                    .iter()
+                    .filter_map(|it| file_offset(it, symbol.address));
+                if let (slot @ None, Some(offset)) = (&mut found[symbol.name], offsets.next()) {
+                    *slot = Some(Function {
+                        offset,
+                        size: symbol.size,
+                    });
+                }
             }
         }
-        if found[..REQUIRED].iter().all(Option::is_some) {
-            return Ok(found);
+        let [read, write, free, read_ex, write_ex, handshake] = found;
+        if let (Some(read), Some(write), Some(free)) = (read, write, free) {
+            return Ok(Functions {
+                read,
+                write,
+                free,
+                read_ex,
+                write_ex,
+                handshake,
+                x86: header.e_machine.get(native) == EM_X86_64,
+            });
         }
     }
-    let missing = NAMES.iter().zip(found).find(|(_, offset)| offset.is_none());
+    let missing = NAMES.iter().zip(found).find(|(_, found)| found.is_none());
     Err(ElfError::NoSymbol(
         missing.map_or(NAMES[0], |(name, _)| name),
     ))
@@ -117,12 +157,19 @@ fn file_offset(segment: &ProgramHeader64<NativeEndian>, address: u64) -> Option<
     segment.p_offset.get(native).checked_add(inside)
 }
 
-/// The functions in one symbol table: index into [`NAMES`], and address.
-fn addresses(
+struct Symbol {
+    /// Index into [`NAMES`].
+    name: usize,
+    address: u64,
+    size: u64,
+}
+
+/// The functions in one symbol table.
+fn symbols(
     file: &impl Source,
     table: &SectionHeader64<NativeEndian>,
     names: &SectionHeader64<NativeEndian>,
-) -> Result<Vec<(usize, u64)>, ElfError> {
+) -> Result<Vec<Symbol>, ElfError> {
     let native = NativeEndian;
     let places = places(file, names)?;
     let mut found = Vec::new();
@@ -139,8 +186,12 @@ fn addresses(
             if !defined || found.len() == MAX_PLACES {
                 continue;
             }
-            if let Some((_, at)) = places.iter().find(|(place, _)| *place == name) {
-                found.push((*at, symbol.st_value.get(native)));
+            if let Some(&(_, name)) = places.iter().find(|(place, _)| *place == name) {
+                found.push(Symbol {
+                    name,
+                    address: symbol.st_value.get(native),
+                    size: symbol.st_size.get(native),
+                });
             }
         }
     })?;

@@ -7,20 +7,28 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat, fstatfs, open};
 
 use crate::model::Pid;
 
 /// Longest list of mappings read: a proxy has some hundred lines of some hundred bytes.
 const MAX_MAPS: u64 = 1 << 20;
+/// `OVERLAYFS_SUPER_MAGIC`.
+const OVERLAYFS: rustix::fs::FsWord = 0x794c_7630;
 /// Most libraries of one process.
 const MAX_LIBRARIES: usize = 4;
 
 /// A file, whatever its name.
+///
+/// Containers that are made from one image share its files, but each sees them on a device of its
+/// own (overlayfs): there the device does not count, but the inode's times do. Attached twice, every
+/// probe would run twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId {
     device: u64,
     inode: u64,
+    size: i64,
+    changed: (i64, u64),
 }
 
 /// A file that a process may have OpenSSL from.
@@ -131,9 +139,12 @@ fn open_regular(path: &str) -> io::Result<(File, FileId)> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(io::Error::other("not a regular file"));
     }
+    let layered = fstatfs(&file)?.f_type == OVERLAYFS;
     let id = FileId {
-        device: stat.st_dev,
+        device: if layered { 0 } else { stat.st_dev },
         inode: stat.st_ino,
+        size: stat.st_size,
+        changed: (stat.st_ctime, stat.st_ctime_nsec),
     };
     Ok((file.into(), id))
 }

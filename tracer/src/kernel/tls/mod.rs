@@ -7,9 +7,11 @@
 
 mod elf;
 mod mapped;
+mod sites;
 #[cfg(test)]
 mod tests;
 mod uses;
+mod x86;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd as _;
@@ -18,35 +20,13 @@ use std::time::Duration;
 use aya::Ebpf;
 use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeLink, UProbeScope};
-use elf::{ElfError, NAMES};
+use elf::ElfError;
 use mapped::Candidate;
+use sites::sites;
 use uses::Uses;
 
 use super::load::{Failure, program};
 use crate::model::{Hook, Pid, Timestamp};
-
-/// What goes where: index into [`NAMES`], program. Ends of calls come before their beginnings, so
-/// that no beginning is remembered without need.
-const PROBES: [(usize, &str); 11] = [
-    (READ, "tls_read_return"),
-    (READ_EX, "tls_read_return"),
-    (WRITE, "tls_return"),
-    (WRITE_EX, "tls_return"),
-    (HANDSHAKE, "tls_return"),
-    (FREE, "tls_free"),
-    (READ, "tls_read"),
-    (READ_EX, "tls_read_ex"),
-    (WRITE, "tls_write"),
-    (WRITE_EX, "tls_write"),
-    (HANDSHAKE, "tls_handshake"),
-];
-const READ: usize = 0;
-const WRITE: usize = 1;
-const FREE: usize = 2;
-const READ_EX: usize = 3;
-const WRITE_EX: usize = 4;
-const HANDSHAKE: usize = 5;
-const _: () = assert!(NAMES.len() == HANDSHAKE + 1);
 
 /// After how long a process that had no TLS library mapped is looked at again: it may have been
 /// seen before its program had begun, or load the library later.
@@ -183,20 +163,17 @@ impl From<Failure> for AttachError {
 
 /// Everything, or nothing.
 fn attach(ebpf: &mut Ebpf, library: &Candidate) -> Result<Attached, AttachError> {
-    let offsets = elf::offsets(&library.file)?;
+    let functions = elf::functions(&library.file)?;
     // By descriptor: the very file whose symbols were read, whatever its path leads to by now.
     let path = format!("/proc/self/fd/{}", library.file.as_raw_fd());
     let mut links = Vec::new();
-    for (function, name) in PROBES {
-        let Some(offset) = offsets[function] else {
-            continue;
-        };
-        let program: &mut UProbe = program(ebpf, name)?;
+    for site in sites(&library.file, &functions)? {
+        let program: &mut UProbe = program(ebpf, site.program)?;
         if program.fd().is_err() {
             program.load().map_err(|error| Failure::of(&error))?;
         }
         let link = program
-            .attach(offset, &path, UProbeScope::AllProcesses)
+            .attach(site.offset, &path, UProbeScope::AllProcesses)
             .and_then(|id| program.take_link(id))
             .map_err(|error| Failure::of(&error))?;
         links.push(link);
