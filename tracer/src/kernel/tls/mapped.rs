@@ -46,12 +46,12 @@ pub(super) struct Candidate {
 
 /// A line of /proc/PID/maps that is executable code of a library.
 #[derive(Debug, PartialEq, Eq)]
-struct Mapping<'a> {
+pub(super) struct Mapping<'a> {
     /// `7f00-7f08`, the name of its link in /proc/PID/map_files.
-    range: &'a str,
-    inode: u64,
+    pub(super) range: &'a str,
+    pub(super) inode: u64,
     /// Without ` (deleted)`.
-    path: &'a str,
+    pub(super) path: &'a str,
 }
 
 /// The files of `pid`, libraries before the program. Fails when the process is gone, or may not be
@@ -88,7 +88,7 @@ pub(super) fn candidates(pid: Pid) -> io::Result<Vec<Candidate>> {
 }
 
 /// OpenSSL's mappings, each library once.
-fn libraries(maps: &str) -> Vec<Mapping<'_>> {
+pub(super) fn libraries(maps: &str) -> Vec<Mapping<'_>> {
     let mut found: Vec<Mapping<'_>> = Vec::new();
     for mapping in maps.lines().filter_map(parse) {
         let known = found.iter().any(|it| it.path == mapping.path);
@@ -131,7 +131,7 @@ fn open_mapped(pid: Pid, mapping: &Mapping<'_>) -> Option<(File, FileId)> {
         .filter(|(_, id)| id.inode == mapping.inode)
 }
 
-fn open_regular(path: &str) -> io::Result<(File, FileId)> {
+pub(super) fn open_regular(path: &str) -> io::Result<(File, FileId)> {
     // Not blocking, should it be something else than a file.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file: OwnedFd = open(path, flags, Mode::empty())?;
