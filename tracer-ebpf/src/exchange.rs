@@ -58,7 +58,7 @@ const STEP: u32 = 64;
 /// [`Exchange::len`] of a connection that is no HTTP/1 (any more).
 const OPAQUE: u32 = u32::MAX;
 /// `PRI * HTTP/2.0`.
-const HTTP2_PREFACE: [u8; 4] = *b"PRI ";
+const HTTP2_PREFACE: &[u8; 4] = b"PRI ";
 
 /// What new connections start from: never written to.
 #[map]
@@ -87,8 +87,39 @@ struct Budget {
 #[map]
 static BUDGET: PerCpuArray<Budget> = PerCpuArray::with_max_entries(1, 0);
 
-/// First bytes of a payload; zeroes where it is shorter.
-pub type First = [u8; 12];
+/// First bytes of a payload, up to the end of a status; zeroes where it is shorter. As numbers, in the
+/// order of memory: compared at once, and zeroed without a loop.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct First {
+    words: [u32; 3],
+}
+
+impl First {
+    /// The first bytes of what has some.
+    #[inline(always)]
+    pub fn of(payload: &impl Payload, offset: u32) -> Option<Self> {
+        const LEN: u32 = size_of::<First>() as u32;
+        let mut first = Self { words: [0; 3] };
+        let len = if payload.len() >= offset + LEN {
+            LEN
+        } else {
+            1
+        };
+        // SAFETY: there is room for either length.
+        unsafe { payload.copy(offset, (&raw mut first).cast(), len) }.then_some(first)
+    }
+
+    #[inline(always)]
+    fn begins_with(&self, four: &[u8; 4]) -> bool {
+        self.words[0] == u32::from_ne_bytes(*four)
+    }
+
+    #[inline(always)]
+    pub fn byte(&self, index: usize) -> u8 {
+        self.words[index / 4].to_ne_bytes()[index % 4]
+    }
+}
 
 /// Where payload can be copied from.
 pub trait Payload {
@@ -124,24 +155,25 @@ pub fn entry<K>(map: &LruHashMap<K, Exchange>, key: &K) -> Option<*mut Exchange>
 /// Whether `first` may be the beginning of a request: any token in upper case.
 #[inline(always)]
 pub fn may_be_request(first: &First) -> bool {
-    first[0].is_ascii_uppercase() && !is_answer(first)
+    first.byte(0).is_ascii_uppercase() && !is_answer(first)
 }
 
 /// Whether `first` begins with one of the usual methods.
 #[inline(always)]
 pub fn has_method(first: &First) -> bool {
-    matches!(
-        &[first[0], first[1], first[2], first[3]],
-        b"GET " | b"POST" | b"PUT " | b"HEAD" | b"DELE" | b"PATC" | b"OPTI"
-    )
+    [
+        b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"PATC", b"OPTI",
+    ]
+    .into_iter()
+    .any(|method| first.begins_with(method))
 }
 
 /// Whether `first` begins like a status line.
 #[inline(always)]
 pub fn is_answer(first: &First) -> bool {
-    u64::from_ne_bytes([
-        first[0], first[1], first[2], first[3], first[4], first[5], first[6], b' ',
-    ]) == u64::from_ne_bytes(*b"HTTP/1. ")
+    let version = u32::from_ne_bytes(*b"/1.\0");
+    let all_but_last = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
+    first.begins_with(b"HTTP") && first.words[1] & all_but_last == version
 }
 
 /// Bytes of requests, with their TCP sequence number.
@@ -167,7 +199,7 @@ pub fn request(exchange: *mut Exchange, first: &First, seq: u32, payload: &impl 
     if !may_be_request(first) {
         return;
     }
-    if [first[0], first[1], first[2], first[3]] == HTTP2_PREFACE {
+    if first.begins_with(HTTP2_PREFACE) {
         exchange.len = OPAQUE;
         return;
     }
@@ -257,10 +289,11 @@ pub fn answer(exchange: *mut Exchange, first: &First, seq: u32) -> Option<(u32, 
     (status >= 500).then_some((status, before))
 }
 
+/// The status in a status line.
 #[inline(always)]
-fn status(first: &First) -> Option<u32> {
-    let digit = |byte: u8| u32::from(byte.wrapping_sub(b'0'));
-    let (hundreds, tens, ones) = (digit(first[9]), digit(first[10]), digit(first[11]));
+pub fn status(first: &First) -> Option<u32> {
+    let digit = |index| u32::from(first.byte(index).wrapping_sub(b'0'));
+    let (hundreds, tens, ones) = (digit(9), digit(10), digit(11));
     (hundreds < 10 && tens < 10 && ones < 10).then_some(hundreds * 100 + tens * 10 + ones)
 }
 

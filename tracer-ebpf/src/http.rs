@@ -27,13 +27,19 @@ static EXCHANGES: LruHashMap<u64, Exchange> = LruHashMap::with_max_entries(8192,
 #[map]
 static PROXY_PORTS: Array<u64> = Array::with_max_entries(1024, 0);
 
+/// Local TCP ports of connections that proxies opened, a byte each: written one by one, without
+/// regard to the others.
+#[map]
+static OUTBOUND_PORTS: Array<[u8; 64]> = Array::with_max_entries(1024, 0);
+
 /// Let the packet pass.
 const PASS: i32 = 1;
 /// `Decisions::http`: everybody's requests.
 const EVERYBODY: u32 = 2;
 const IPPROTO_TCP: u8 = 6;
-const IPV6_HEADER_LEN: u32 = 40;
-const TCP_HEADER_LEN: u32 = 20;
+const IPV4_HEADER_LEN: usize = 20;
+const IPV6_HEADER_LEN: usize = 40;
+const TCP_HEADER_LEN: usize = 20;
 
 #[cgroup_skb(ingress)]
 pub fn http_ingress(ctx: SkBuffContext) -> i32 {
@@ -79,47 +85,30 @@ impl Payload for Segment<'_> {
 #[inline(always)]
 fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     let segment = segment(ctx, egress)?;
-    let first = first(&segment)?;
+    let everybody = DECISIONS.load().http == EVERYBODY;
+    let serves = everybody || is_proxy_port(segment.local_port);
+    if !serves && !is_outbound_port(segment.local_port) {
+        return None;
+    }
+    let first = First::of(&segment, 0)?;
     if tls::is_record(&first) {
         return if egress { tls::sends(ctx) } else { None };
     }
-    let serves = DECISIONS.load().http == EVERYBODY || is_proxy_port(segment.local_port);
-    if serves {
-        if egress && !is_answer(&first) && !has_method(&first) {
-            return None;
-        }
-    } else if egress && !has_method(&first) || !egress && !is_answer(&first) {
+    // Requests come in where a proxy serves, and go out elsewhere; answers the other way round.
+    let request = if egress {
+        has_method(&first)
+    } else {
+        may_be_request(&first)
+    };
+    if egress && !request && !is_answer(&first) {
         return None;
     }
     // SAFETY: the helper takes any socket buffer.
     let cookie = unsafe { generated::bpf_get_socket_cookie(ctx.skb.skb.cast()) };
-    let known = EXCHANGES.get_ptr_mut(cookie);
-    let exchange = match known {
+    let exchange = match EXCHANGES.get_ptr_mut(cookie) {
         Some(known) => known,
-        None if egress && !has_method(&first) || !egress && !may_be_request(&first) => return None,
-        None => {
-            let task = current();
-            let pid: u32 = task.read_at(layout!(task_tgid));
-            // What is sent is sent by the running process; what comes in comes in whatever runs.
-            if egress && !is_proxy(pid) {
-                return None;
-            }
-            let new = exchange::entry(&EXCHANGES, &cookie)?;
-            // SAFETY: a map value.
-            unsafe {
-                (*new).outbound = u32::from(egress);
-                if egress {
-                    (*new).owner =
-                        u64::from(pid) << 32 | u64::from(task.read_at::<u32>(layout!(task_pid)));
-                    (*new).owner_start_ns = start_of(task);
-                }
-                // As a number: the verifier tracks the pointer only until it is in the map.
-                (&raw mut (*new).socket)
-                    .cast::<*mut aya_ebpf::bindings::bpf_sock>()
-                    .write_volatile((*ctx.skb.skb).__bindgen_anon_2.sk);
-            }
-            new
-        }
+        None if request && (egress || serves) => begin(ctx, cookie, egress)?,
+        None => return None,
     };
     // SAFETY: a map value.
     let outbound = unsafe { (*exchange).outbound } != 0;
@@ -143,66 +132,92 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     Some(())
 }
 
-/// The segment in a packet, if it is one of TCP and has payload.
+/// The state of a connection that is new, if it is one to follow.
+#[inline(always)]
+fn begin(ctx: &SkBuffContext, cookie: u64, egress: bool) -> Option<*mut Exchange> {
+    let task = current();
+    let pid: u32 = task.read_at(layout!(task_tgid));
+    // What is sent is sent by the running process; what comes in comes in whatever runs.
+    if egress && !is_proxy(pid) {
+        return None;
+    }
+    let new = exchange::entry(&EXCHANGES, &cookie)?;
+    // SAFETY: a map value.
+    unsafe {
+        (*new).outbound = u32::from(egress);
+        if egress {
+            (*new).owner = u64::from(pid) << 32 | u64::from(task.read_at::<u32>(layout!(task_pid)));
+            (*new).owner_start_ns = start_of(task);
+        }
+        // As a number: the verifier tracks the pointer only until it is in the map.
+        (&raw mut (*new).socket)
+            .cast::<*mut aya_ebpf::bindings::bpf_sock>()
+            .write_volatile((*ctx.skb.skb).__bindgen_anon_2.sk);
+    }
+    Some(new)
+}
+
+/// The segment in a packet, if it is one of TCP and has payload. The headers are in the packet's
+/// linear part by now; the payload need not be.
 #[inline(always)]
 fn segment(ctx: &SkBuffContext, egress: bool) -> Option<Segment<'_>> {
-    let version: u8 = ctx.skb.load(0).ok()?;
-    let tcp = match version >> 4 {
-        4 => {
-            let protocol: u8 = ctx.skb.load(9).ok()?;
-            if protocol != IPPROTO_TCP {
-                return None;
-            }
-            u32::from(version & 0xf) * 4
-        }
-        6 => {
-            let protocol: u8 = ctx.skb.load(6).ok()?;
-            if protocol != IPPROTO_TCP {
-                return None;
-            }
-            IPV6_HEADER_LEN
-        }
+    // SAFETY: the context is the kernel's.
+    let (data, end) = unsafe {
+        (
+            (*ctx.skb.skb).data as usize,
+            (*ctx.skb.skb).data_end as usize,
+        )
+    };
+    if data + IPV4_HEADER_LEN > end {
+        return None;
+    }
+    let ip = data as *const u8;
+    // SAFETY: inside of the packet, as just checked.
+    let version = unsafe { *ip };
+    let (protocol, ip_len) = match version >> 4 {
+        // SAFETY: as above.
+        4 => (unsafe { *ip.add(9) }, usize::from(version & 0xf) * 4),
+        // SAFETY: as above.
+        6 => (unsafe { *ip.add(6) }, IPV6_HEADER_LEN),
         _ => return None,
     };
-    let header: [u8; TCP_HEADER_LEN as usize] = ctx.skb.load(tcp as usize).ok()?;
-    let offset = tcp + u32::from(header[12] >> 4) * 4;
+    if protocol != IPPROTO_TCP || data + ip_len + TCP_HEADER_LEN > end {
+        return None;
+    }
+    let tcp = (data + ip_len) as *const u8;
+    // SAFETY: the whole of the fixed part is inside of the packet, as just checked; fields of the
+    // network are not aligned.
+    let (source, destination, seq, data_offset) = unsafe {
+        (
+            tcp.cast::<u16>().read_unaligned(),
+            tcp.add(2).cast::<u16>().read_unaligned(),
+            tcp.add(4).cast::<u32>().read_unaligned(),
+            *tcp.add(12),
+        )
+    };
+    let offset = ip_len as u32 + u32::from(data_offset >> 4) * 4;
     let len = ctx.skb.len().checked_sub(offset)?;
     if len == 0 {
         return None;
     }
-    let port = if egress {
-        [header[0], header[1]]
-    } else {
-        [header[2], header[3]]
-    };
     Some(Segment {
         ctx,
-        local_port: u16::from_be_bytes(port),
-        seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        local_port: u16::from_be(if egress { source } else { destination }),
+        seq: u32::from_be(seq),
         offset,
         len,
     })
-}
-
-#[inline(always)]
-fn first(segment: &Segment<'_>) -> Option<First> {
-    let mut first: First = [0; 12];
-    let len = if segment.len >= 12 { 12 } else { 1 };
-    // SAFETY: `first` has room for either length.
-    unsafe { segment.copy(0, (&raw mut first).cast(), len) }.then_some(first)
 }
 
 /// The status line after `HTTP/1.1 100 Continue` in the same segment.
 #[inline(always)]
 fn after_continue(segment: &Segment<'_>, first: &First) -> Option<First> {
     const CONTINUE_LEN: u32 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u32;
-    if [first[9], first[10], first[11]] != *b"100" || segment.len < CONTINUE_LEN + 12 {
+    if exchange::status(first)? != 100 {
         return None;
     }
-    let mut second: First = [0; 12];
-    // SAFETY: `second` has room.
-    let copied = unsafe { segment.copy(CONTINUE_LEN, (&raw mut second).cast(), 12) };
-    (copied && is_answer(&second)).then_some(second)
+    let second = First::of(segment, CONTINUE_LEN)?;
+    is_answer(&second).then_some(second)
 }
 
 #[inline(always)]
@@ -210,6 +225,22 @@ fn is_proxy_port(port: u16) -> bool {
     PROXY_PORTS
         .get(u32::from(port >> 6))
         .is_some_and(|bits| bits >> (port & 63) & 1 != 0)
+}
+
+#[inline(always)]
+fn is_outbound_port(port: u16) -> bool {
+    OUTBOUND_PORTS
+        .get(u32::from(port >> 6))
+        .is_some_and(|ports| ports[usize::from(port & 63)] != 0)
+}
+
+/// A proxy opened a connection, or closed it.
+#[inline(always)]
+pub fn outbound_connection(port: u16, opened: bool) {
+    if let Some(ports) = OUTBOUND_PORTS.get_ptr_mut(u32::from(port >> 6)) {
+        // SAFETY: inside of a map value.
+        unsafe { (*ports)[usize::from(port & 63)] = u8::from(opened) };
+    }
 }
 
 /// The traced end of a connection closes it: reports the request that has no answer yet. A function
@@ -238,6 +269,10 @@ pub fn connection_ends(socket: Address, peer_was_first: bool, reset: bool) {
     };
     if exchange::is_open(exchange) {
         exchange::report(exchange, socket.0, &exchange::unanswered(exchange, end, 0));
+    }
+    // SAFETY: a map value.
+    if unsafe { (*exchange).outbound } != 0 {
+        outbound_connection(socket.read_at(layout!(sock_num)), false);
     }
     let _ = EXCHANGES.remove(cookie);
 }

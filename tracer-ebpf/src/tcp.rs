@@ -29,6 +29,7 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 pub const IPPROTO_TCP: u16 = 6;
 
+// What each change needs is a function of its own: together they need more stack than there is.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
     let socket = Address(ctx.arg(0));
@@ -47,10 +48,7 @@ pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
     match (old, new) {
         (_, SYN_SENT) => connect_begins(socket),
         (SYN_SENT, CLOSE) => connect_failed(socket),
-        (SYN_SENT, _) => {
-            // Fails when tracing began after the connect.
-            let _ = CONNECTING.remove(socket.0);
-        }
+        (SYN_SENT, _) => connected(socket),
         (_, LISTEN) => listener(socket, kind::LISTEN_UP),
         (LISTEN, CLOSE) => listener(socket, kind::LISTEN_DOWN),
         (LISTEN, _) => {}
@@ -67,7 +65,7 @@ pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
 }
 
 /// In the context of connect(): the only moment at which the owner is surely the one that runs.
-#[inline(always)]
+#[inline(never)]
 fn connect_begins(socket: Address) {
     let connecting = Connecting {
         actor: current_actor(),
@@ -83,7 +81,21 @@ fn connect_begins(socket: Address) {
     }
 }
 
-/// Remembers where a proxy's thread connects to. A function of its own: stack space is scarce.
+/// In softirq or in the peer's context.
+#[inline(always)]
+fn connected(socket: Address) {
+    // None when tracing began after the connect.
+    let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
+        return;
+    };
+    // SAFETY: a map value of this socket, whose lock is held.
+    if is_proxy(unsafe { (*connecting).actor.pid }) {
+        http::outbound_connection(socket.read_at(layout!(sock_num)), true);
+    }
+    let _ = CONNECTING.remove(socket.0);
+}
+
+/// Remembers where a proxy's thread connects to.
 #[inline(never)]
 fn remember_target(actor: &Actor, at_ns: u64, socket: Address) {
     if !is_proxy(actor.pid) {
@@ -99,7 +111,7 @@ fn remember_target(actor: &Actor, at_ns: u64, socket: Address) {
 }
 
 /// Often in softirq, or in the peer's context.
-#[inline(always)]
+#[inline(never)]
 fn connect_failed(socket: Address) {
     let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
         return;
@@ -174,7 +186,7 @@ pub fn report_connect(actor: &Actor, endpoints: &Endpoints, error: u32, began_ns
     submit_batched(entry, at_ns);
 }
 
-#[inline(always)]
+#[inline(never)]
 fn listener(socket: Address, kind: u32) {
     let endpoints = endpoints(socket);
     // listen() without bind(): the port comes after the state. Nothing that others are told to
@@ -197,7 +209,7 @@ fn listener(socket: Address, kind: u32) {
     submit_now(entry);
 }
 
-#[inline(always)]
+#[inline(never)]
 fn connection_closed(socket: Address, new: i32) {
     if !current_is_exiting() {
         return;

@@ -245,7 +245,10 @@ fn ends() -> Option<Call> {
 /// Follows what goes through a session, and reports the failed request that an answer tells of.
 #[inline(always)]
 fn follow(session: &Session, bytes: &Bytes, written: bool) -> Option<()> {
-    let first = bytes.first()?;
+    if bytes.len as i32 <= 0 {
+        return None;
+    }
+    let first = First::of(bytes, 0)?;
     let exchange = if let Some(known) = TLS_EXCHANGES.get_ptr_mut(session) {
         known
     } else {
@@ -285,20 +288,6 @@ struct Bytes {
     len: u32,
 }
 
-impl Bytes {
-    /// None when there are none.
-    #[inline(always)]
-    fn first(&self) -> Option<First> {
-        if self.len as i32 <= 0 {
-            return None;
-        }
-        let mut first: First = [0; 12];
-        let len = if self.len >= 12 { 12 } else { 1 };
-        // SAFETY: `first` has room for either length.
-        unsafe { self.copy(0, (&raw mut first).cast(), len) }.then_some(first)
-    }
-}
-
 impl Payload for Bytes {
     #[inline(always)]
     fn len(&self) -> u32 {
@@ -332,7 +321,7 @@ fn socket_of(session: &Session) -> u64 {
 /// Whether a segment begins with a TLS record: change of cipher, alert, handshake or data.
 #[inline(always)]
 pub fn is_record(first: &First) -> bool {
-    matches!(first[0], 0x14..=0x17) && first[1] == 3
+    matches!(first.byte(0), 0x14..=0x17) && first.byte(1) == 3
 }
 
 /// The running thread sends a segment that begins with a TLS record: the session of the function that

@@ -344,6 +344,10 @@ mod tests {
     use zerocopy::IntoBytes;
 
     const PAGE: u64 = 4096;
+    const READING: Reading = Reading {
+        page_bytes: PAGE,
+        show_query: false,
+    };
 
     fn zeroed<T: FromZeros>(kind: u32, header: impl FnOnce(&mut T) -> &mut Header) -> T {
         let mut record = T::new_zeroed();
@@ -359,7 +363,7 @@ mod tests {
         // As in the ring: bytes of rounding follow.
         let mut bytes = record.as_bytes().to_vec();
         bytes.extend([0xff; 4]);
-        match decode(&bytes, PAGE) {
+        match decode(&bytes, READING) {
             Ok(Decoded::Seen(observation)) => {
                 assert_eq!(observation.at, Timestamp(7_000_000_000));
                 observation.what
@@ -456,7 +460,7 @@ mod tests {
         record.endpoints.remote[..4].copy_from_slice(&[127, 0, 0, 1]);
         record.endpoints.remote_port = 3000;
         record.total = 17;
-        let told = |record: &ConnectRecord| match decode(record.as_bytes(), PAGE) {
+        let told = |record: &ConnectRecord| match decode(record.as_bytes(), READING) {
             Ok(Decoded::Failed { total, failure, .. }) => {
                 (failure.remote.to_string(), failure.error, total)
             }
@@ -488,7 +492,7 @@ mod tests {
             &mut r.header
         });
         record.path[..12].copy_from_slice(b"/run/fpm.soc");
-        let told = |record: &UnixConnectRecord| match decode(record.as_bytes(), PAGE) {
+        let told = |record: &UnixConnectRecord| match decode(record.as_bytes(), READING) {
             Ok(Decoded::Failed { failure, .. }) => (failure.remote.to_string(), failure.error),
             other => panic!("{other:?}"),
         };
@@ -509,12 +513,16 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_malformed() {
-        assert_eq!(decode(&[], PAGE), Err(Malformed));
-        assert_eq!(decode(&[0; 15], PAGE), Err(Malformed));
-        assert_eq!(decode(&[0xff; 512], PAGE), Err(Malformed), "unknown kind");
+        assert_eq!(decode(&[], READING), Err(Malformed));
+        assert_eq!(decode(&[0; 15], READING), Err(Malformed));
+        assert_eq!(
+            decode(&[0xff; 512], READING),
+            Err(Malformed),
+            "unknown kind"
+        );
         let record = zeroed(kind::EXIT, |r: &mut ExitRecord| &mut r.header);
         let bytes = record.as_bytes();
-        assert_eq!(decode(&bytes[..bytes.len() - 1], PAGE), Err(Malformed));
+        assert_eq!(decode(&bytes[..bytes.len() - 1], READING), Err(Malformed));
     }
 
     proptest! {
@@ -526,7 +534,7 @@ mod tests {
             if let Some(field) = bytes.get_mut(8..12) {
                 field.copy_from_slice(&kind.to_ne_bytes());
             }
-            let _ = decode(&bytes, PAGE);
+            let _ = decode(&bytes, READING);
         }
     }
 }

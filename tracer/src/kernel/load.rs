@@ -118,7 +118,14 @@ pub(super) fn load(
             HttpMode::All => 2,
         },
     };
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    if http == HttpMode::Off {
+        // Room for nobody's requests.
+        for map in ["EXCHANGES", "TLS_EXCHANGES", "TLS_CONNECTIONS", "TLS_SESSIONS"] {
+            loader.map_max_entries(map, 1);
+        }
+    }
+    let mut ebpf = loader
         // Parsing the kernel's type information takes longer than everything else, and is needed
         // for fentry and fexit only.
         .btf(None)

@@ -1,7 +1,6 @@
 //! The running trace: waits for the rings, and reads them into observations in order of time.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
@@ -122,14 +121,19 @@ impl Kernel {
         self.loaded.tls.covers(pid)
     }
 
+    /// Whether a proxy's TLS library was found after [`Self::follow`] had not found it.
+    pub fn take_tls_changed(&mut self) -> bool {
+        self.loaded.tls.take_changed()
+    }
+
     /// What follows requests inside TLS, among the hooks; none while no proxy has a TLS library.
     pub fn tls_hook(&self) -> Option<Hook> {
         self.loaded.tls.hook()
     }
 
-    /// Whether requests at proxies in this cgroup are followed.
-    pub fn follows(&self, cgroup: &Path) -> bool {
-        self.loaded.http.covers(cgroup)
+    /// Whether the requests of a proxy's process are followed.
+    pub fn follows(&self, pid: Pid) -> bool {
+        self.loaded.http.covers(pid)
     }
 
     /// What follows requests, among the hooks: it depends on the proxies there are.

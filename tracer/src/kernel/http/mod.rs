@@ -114,9 +114,9 @@ impl Http {
         self.now = wanted;
     }
 
-    /// Whether the requests of proxies in `cgroup` are followed.
-    pub(super) fn covers(&self, cgroup: &std::path::Path) -> bool {
-        self.attached.keys().any(|outer| cgroup.starts_with(outer))
+    /// Whether the requests of a proxy's process are followed.
+    pub(super) fn covers(&self, pid: Pid) -> bool {
+        self.now.pids.contains(&pid) && !self.attached.is_empty() && self.why.is_none()
     }
 
     /// What to say of it among the hooks; nothing while there is nobody to follow.

@@ -46,6 +46,8 @@ pub(super) struct Tls {
     processes: BTreeMap<Pid, Looked>,
     /// Why libraries can't be attached to.
     reasons: Vec<String>,
+    /// Whether a process that had no library was found to have one.
+    changed: bool,
 }
 
 /// The hooks on one library; detached when dropped.
@@ -88,16 +90,24 @@ impl Tls {
             uses,
             processes,
             reasons,
+            changed,
         } = self;
         for (&pid, looked) in processes {
             if looked.due.is_none_or(|due| due > now) {
                 continue;
             }
             let found = follow_process(uses, ebpf, pid, reasons);
+            *changed |= found;
             let wait = LOOK_AGAIN.get(looked.times).filter(|_| !found);
             looked.times += 1;
             looked.due = wait.map(|&wait| now.after(wait));
         }
+    }
+
+    /// Whether [`Self::covers`] or [`Self::hook`] may tell something else than when this was last
+    /// called.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// Whether what `pid` reads and writes is followed.
