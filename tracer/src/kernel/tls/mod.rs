@@ -26,7 +26,7 @@ use sites::sites;
 use uses::Uses;
 
 use super::load::{Failure, program};
-use crate::model::{Hook, Pid, Timestamp};
+use crate::model::{Hook, Pid, Timestamp, printable};
 
 /// After how long a process that had no TLS library mapped is looked at again: it may have been
 /// seen before its program had begun, or load the library later.
@@ -123,9 +123,10 @@ impl Tls {
         }
         Some(Hook {
             name: "tls".into(),
-            via: (!names.is_empty()).then(|| format!("uprobe {}", names.join(", "))),
+            via: (!names.is_empty())
+                .then(|| printable(&format!("uprobe {}", names.join(", "))).into()),
             ok: !names.is_empty(),
-            why: (!self.reasons.is_empty()).then(|| self.reasons.join("; ")),
+            why: (!self.reasons.is_empty()).then(|| printable(&self.reasons.join("; ")).into()),
         })
     }
 }
