@@ -4,9 +4,12 @@
 //! A file is believed to be an error log when its lines read as one. It is found because a process
 //! of a proxy has it open, or by configuration.
 
+mod apache;
+mod caddy;
 mod discover;
 mod fields;
 mod follow;
+mod haproxy;
 mod nginx;
 mod notify;
 
@@ -54,7 +57,10 @@ enum Line {
 fn parse(kind: ProxyKind, line: &str, show_query: bool) -> Line {
     match kind {
         ProxyKind::Nginx => nginx::parse(line, show_query),
-        _ => Line::Unreadable,
+        ProxyKind::Apache => apache::parse(line),
+        ProxyKind::Haproxy => haproxy::parse(line, show_query),
+        ProxyKind::Caddy => caddy::parse(line, show_query),
+        ProxyKind::Traefik | ProxyKind::Envoy => Line::Unreadable,
     }
 }
 
@@ -65,6 +71,24 @@ const KINDS: [ProxyKind; 4] = [
     ProxyKind::Haproxy,
     ProxyKind::Caddy,
 ];
+
+/// What of a log's earlier lines matters to later ones.
+#[derive(Debug, Default)]
+struct Memory {
+    threads: apache::Threads,
+    told: caddy::Told,
+}
+
+impl Memory {
+    /// Makes one entry of the lines that tell of one failure.
+    fn relate(&mut self, kind: Option<ProxyKind>, line: &str, read: Line) -> Line {
+        match kind {
+            Some(ProxyKind::Apache) => self.threads.join(line, read),
+            Some(ProxyKind::Caddy) => self.told.once(line, read),
+            _ => read,
+        }
+    }
+}
 
 /// A followed file, and whose it is.
 #[derive(Debug)]
@@ -80,6 +104,7 @@ struct Log {
     proven: bool,
     /// Lines that could not, while that is so.
     trial: u32,
+    memory: Memory,
     /// There may be something to read.
     dirty: bool,
     /// To be let go then.
@@ -264,6 +289,7 @@ impl Logs {
                 configured: log.configured,
                 proven: log.proven,
                 trial: 0,
+                memory: Memory::default(),
                 dirty: true,
                 until: None,
             };
@@ -327,6 +353,7 @@ impl Logs {
             configured: true,
             proven: false,
             trial: 0,
+            memory: Memory::default(),
             dirty: beginning,
             until: None,
         });
@@ -346,7 +373,9 @@ impl Logs {
         let (mut empty, mut fits) = (true, false);
         follower.peek(&mut |line| {
             empty = false;
-            fits |= parse(candidate.kind, line, false) != Line::Unreadable;
+            // Caddy's access log has its error log's format.
+            let access = candidate.kind == ProxyKind::Caddy && caddy::is_access(line);
+            fits |= !access && parse(candidate.kind, line, false) != Line::Unreadable;
         });
         if fits || (empty && candidate.named_log) {
             self.add(Log {
@@ -357,6 +386,7 @@ impl Logs {
                 configured: false,
                 proven: fits,
                 trial: 0,
+                memory: Memory::default(),
                 dirty: beginning,
                 until: None,
             });
@@ -449,6 +479,7 @@ impl Log {
             configured,
             proven,
             trial,
+            memory,
             ..
         } = self;
         let mut unread = 0;
@@ -463,6 +494,7 @@ impl Log {
                 return;
             }
             *proven = true;
+            let read = memory.relate(*kind, line, read);
             let owner = proxies.iter().find(|one| Some(one.kind) == *kind);
             let owner = holders.first().copied().or(owner.map(|one| one.key));
             if let (Line::Entry(mut entry), Some(owner)) = (read, owner) {
