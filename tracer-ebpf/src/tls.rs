@@ -378,17 +378,17 @@ pub fn connection_ends(cookie: u64, socket: u64, end: u32) {
     let session = unsafe { *session };
     let _ = TLS_SESSIONS.remove(cookie);
     let same = TLS_CONNECTIONS
-        .get_ptr(&session)
+        .get_ptr(session)
         // SAFETY: a map value, read only.
         .is_some_and(|known| unsafe { (*known).cookie } == cookie);
     if !same {
         return;
     }
-    let _ = TLS_CONNECTIONS.remove(&session);
-    if let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(&session) {
+    let _ = TLS_CONNECTIONS.remove(session);
+    if let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(session) {
         if exchange::is_open(exchange) {
             exchange::report(exchange, socket, &exchange::unanswered(exchange, end, 1));
         }
-        let _ = TLS_EXCHANGES.remove(&session);
+        let _ = TLS_EXCHANGES.remove(session);
     }
 }

@@ -121,7 +121,12 @@ pub(super) fn load(
     let mut loader = EbpfLoader::new();
     if http == HttpMode::Off {
         // Room for nobody's requests.
-        for map in ["EXCHANGES", "TLS_EXCHANGES", "TLS_CONNECTIONS", "TLS_SESSIONS"] {
+        for map in [
+            "EXCHANGES",
+            "TLS_EXCHANGES",
+            "TLS_CONNECTIONS",
+            "TLS_SESSIONS",
+        ] {
             loader.map_max_entries(map, 1);
         }
     }
