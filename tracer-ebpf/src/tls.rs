@@ -356,14 +356,19 @@ fn connected(call: *mut Call, cookie: u64) {
     // SAFETY: a map value of the running thread; volatile, so that what was stored as a pointer is
     // read as a number.
     let (call, socket) = unsafe { (&mut *call, (&raw const (*call).socket).read_volatile()) };
-    // What is known already stays: acknowledgements that arrive meanwhile can make this thread send
-    // what waited on some other connection.
-    if TLS_SESSIONS.get_ptr(cookie).is_none() {
-        // Both fail only when the maps are being changed by others.
-        let _ = TLS_SESSIONS.insert(cookie, call.session, 0);
-        let _ = TLS_CONNECTIONS.insert(call.session, Connection { socket, cookie }, 0);
+    if let Some(known) = TLS_SESSIONS.get_ptr(cookie) {
+        // SAFETY: a map value, read only.
+        let known = unsafe { &*known };
+        // Acknowledgements that arrive meanwhile can make this thread send what waited on some other
+        // connection.
+        let same = known.ssl == call.session.ssl && known.pid == call.session.pid;
+        call.sent |= u64::from(same);
+        return;
     }
-    // What else it sends before the next call is not this session's.
+    // Both fail only when the maps are being changed by others.
+    let _ = TLS_SESSIONS.insert(cookie, call.session, 0);
+    let _ = TLS_CONNECTIONS.insert(call.session, Connection { socket, cookie }, 0);
+    // What else it sends before the next call need not be this session's.
     call.sent = 1;
 }
 
