@@ -73,8 +73,8 @@ pub(super) enum ElfError {
     NoSymbol(&'static str),
 }
 
-/// Read at once.
-const PIECE: u64 = 64 << 10;
+/// Read at once: some 64 KiB, and a whole number of symbols.
+const PIECE: u64 = 2730 * size_of::<Sym64<NativeEndian>>() as u64;
 /// Most program headers, most section headers.
 const MAX_HEADERS: u16 = 4096;
 /// Largest symbol table and largest table of names, bytes. Those of a browser have some 50 MB.

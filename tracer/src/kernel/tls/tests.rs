@@ -176,13 +176,27 @@ fn what_a_program_only_imports_is_not_in_it() {
 fn names_across_the_pieces_in_which_a_table_is_read_are_found() {
     for missing in 0..20 {
         let mut library = Library::new();
-        library.names.resize((64 << 10) - missing, b'x');
+        library.names.resize(2730 * 24 - missing, b'x');
         library.names.push(0);
         for name in ["SSL_read", "SSL_write", "SSL_free", "SSL_do_handshake"] {
             library.with(name, b"\x53");
         }
         let found = functions(&library.file().as_slice());
         assert!(found.is_ok_and(|it| it.handshake.is_some()), "{missing}");
+    }
+}
+
+#[test]
+fn functions_far_down_a_long_table_are_found() {
+    for others in [2725, 2728, 2730, 10_000] {
+        let mut library = Library::new();
+        for _ in 0..others {
+            library.symbol(0, 2, 1, ADDRESS, 1);
+        }
+        for name in ["SSL_free", "SSL_read", "SSL_write"] {
+            library.with(name, b"\x53");
+        }
+        assert_eq!(offset_of(&library, "SSL_write"), CODE + 2, "{others}");
     }
 }
 
