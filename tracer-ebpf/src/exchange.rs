@@ -58,7 +58,7 @@ const STEP: u32 = 64;
 /// [`Exchange::len`] of a connection that is no HTTP/1 (any more).
 const OPAQUE: u32 = u32::MAX;
 /// `PRI * HTTP/2.0`.
-const HTTP2_PREFACE: &[u8; 4] = b"PRI ";
+const HTTP2_PREFACE: [u8; 4] = *b"PRI ";
 
 /// What new connections start from: never written to.
 #[map]
@@ -111,8 +111,8 @@ impl First {
     }
 
     #[inline(always)]
-    fn begins_with(&self, four: &[u8; 4]) -> bool {
-        self.words[0] == u32::from_ne_bytes(*four)
+    fn begins_with(&self, four: [u8; 4]) -> bool {
+        self.words[0] == u32::from_ne_bytes(four)
     }
 
     #[inline(always)]
@@ -171,7 +171,7 @@ pub fn has_method(first: &First) -> bool {
         b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"PATC", b"OPTI",
     ]
     .into_iter()
-    .any(|method| first.begins_with(method))
+    .any(|method| first.begins_with(*method))
 }
 
 /// Whether `first` begins like a status line.
@@ -179,7 +179,7 @@ pub fn has_method(first: &First) -> bool {
 pub fn is_answer(first: &First) -> bool {
     let version = u32::from_ne_bytes(*b"/1.\0");
     let all_but_last = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
-    first.begins_with(b"HTTP") && first.words[1] & all_but_last == version
+    first.begins_with(*b"HTTP") && first.words[1] & all_but_last == version
 }
 
 /// Bytes of requests, with their TCP sequence number.
@@ -460,11 +460,11 @@ fn unsent(exchange: *mut Exchange, socket: u64, status: u32) {
         status,
         pad: 0,
     };
-    if HTTP_UNSENT.get_ptr(&key).is_none() {
+    if HTTP_UNSENT.get_ptr(key).is_none() {
         // Fails when another processor was faster, or when there is no room.
-        let _ = HTTP_UNSENT.insert(&key, 0, u64::from(BPF_NOEXIST));
+        let _ = HTTP_UNSENT.insert(key, 0, u64::from(BPF_NOEXIST));
     }
-    match HTTP_UNSENT.get_ptr_mut(&key) {
+    match HTTP_UNSENT.get_ptr_mut(key) {
         Some(count) => add(count, 1),
         None => count_lost(lost::REQUESTS),
     }

@@ -143,13 +143,11 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     if !is_answer(&first) {
         return None;
     }
-    let (status, before) = match exchange::answer(exchange, &first, segment.seq) {
-        Some(failed) => failed,
-        None => {
-            let second = after_continue(&segment, &first)?;
-            exchange::answer(exchange, &second, segment.seq)?
-        }
-    };
+    let failed = exchange::answer(exchange, &first, segment.seq).or_else(|| {
+        let second = after_continue(&segment, &first)?;
+        exchange::answer(exchange, &second, segment.seq)
+    });
+    let (status, before) = failed?;
     // SAFETY: a map value; volatile, so that what was stored as a pointer is read as a number.
     let socket = unsafe { (&raw const (*exchange).socket).read_volatile() };
     exchange::report(exchange, socket, &exchange::answered(status, before, 0));

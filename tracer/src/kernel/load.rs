@@ -118,7 +118,7 @@ pub(super) fn load(
             HttpMode::All => 2,
         },
     };
-    let mut loader = EbpfLoader::new();
+    let mut options = EbpfLoader::new();
     if http == HttpMode::Off {
         // Room for nobody's requests.
         for map in [
@@ -127,10 +127,10 @@ pub(super) fn load(
             "TLS_CONNECTIONS",
             "TLS_SESSIONS",
         ] {
-            loader.map_max_entries(map, 1);
+            options.map_max_entries(map, 1);
         }
     }
-    let mut ebpf = loader
+    let mut ebpf = options
         // Parsing the kernel's type information takes longer than everything else, and is needed
         // for fentry and fexit only.
         .btf(None)
