@@ -62,20 +62,31 @@ fn without_a_followed_log_a_request_is_told_at_once_by_the_workers_connect() {
 }
 
 #[test]
-fn another_process_of_the_proxy_that_failed_to_connect_is_a_guess() {
+fn what_another_process_of_the_proxy_met_is_a_guess_where_the_worker_is_not_known() {
     let worker = What::Forked {
         child: task(51, 50, "nginx"),
         parent: key(50),
     };
     let other = fails_to_connect(actor(51, "nginx"), 3000, ConnectError::Refused);
-    let request = one(&story([
-        machine(true, false, false),
-        vec![at(10, worker)],
-        dies(),
-        vec![at(1100, other), at(1101, status(1099, "/", 5000, 502))],
-    ]));
+    let told = |by: Actor| {
+        let exchange = HttpExchange {
+            actor: by,
+            ..inbound(1099, "/", 5000, HttpEnd::Status(502))
+        };
+        one(&story([
+            machine(true, false, false),
+            vec![at(10, worker.clone())],
+            dies(),
+            vec![at(1100, other.clone()), at(1101, http(exchange))],
+        ]))
+    };
+    // The kernel sent for the proxy while something else ran.
+    let request = told(actor(99, "kworker"));
     assert_eq!(request.confidence, Some(Confidence::Guess));
     assert_eq!(death(&request), Some(60));
+    // This worker met nothing.
+    let request = told(actor(50, "nginx"));
+    assert_eq!((request.confidence, death(&request)), (None, None));
 }
 
 #[test]
