@@ -25,10 +25,22 @@ struct Program {
     debian: &'static str,
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 11] = [
     Program {
         name: "nginx",
         debian: "nginx-light",
+    },
+    Program {
+        name: "apache2",
+        debian: "apache2",
+    },
+    Program {
+        name: "haproxy",
+        debian: "haproxy",
+    },
+    Program {
+        name: "caddy",
+        debian: "caddy",
     },
     Program {
         name: "php-fpm",
@@ -45,6 +57,10 @@ const PROGRAMS: [Program; 7] = [
     Program {
         name: "curl",
         debian: "curl",
+    },
+    Program {
+        name: "openssl",
+        debian: "openssl",
     },
     Program {
         name: "node",
@@ -91,8 +107,8 @@ pub(super) fn ready() -> Result<()> {
 }
 
 const ELSEWHERE: &str = "Elsewhere:
-  Fedora:     dnf install nginx php-fpm supervisor iproute curl nodejs npm
-  Arch Linux: pacman -S nginx php-fpm supervisor iproute2 curl nodejs npm";
+  Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute curl openssl nodejs npm
+  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor iproute2 curl openssl nodejs npm";
 
 impl Program {
     fn find(&self) -> Option<PathBuf> {

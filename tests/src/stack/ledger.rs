@@ -1,0 +1,210 @@
+//! What the client saw fail, and whether the findings say just that.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::client::Outcome;
+
+/// Part of every query that the tests send: must never be seen.
+pub const SECRET: &str = "hunter2";
+
+/// The death behind a failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Pid of the dead.
+    pub pid: u32,
+    /// As in findings: `oom_cgroup`.
+    pub cause: &'static str,
+}
+
+/// An upstream that may have failed a request.
+#[derive(Clone, Debug)]
+pub struct Blame {
+    /// As in findings.
+    pub upstream: String,
+    /// The service that listens there.
+    pub service: String,
+    /// The death that explains it, if any does.
+    pub because: Option<Death>,
+}
+
+/// A request that failed, and what there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// What the client saw.
+    pub outcome: Outcome,
+    /// How it may be said to have failed: mostly one way, more when it depends on who is faster.
+    pub failures: Vec<&'static str>,
+    /// The upstreams it may have been for; empty: whatever it was, no matter.
+    pub blame: Vec<Blame>,
+    /// The witnesses that must have told.
+    pub evidence: Vec<&'static str>,
+}
+
+/// The requests of one scene that failed.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    lost: Vec<Lost>,
+}
+
+impl Ledger {
+    /// Adds one. Fails the test when the client saw it succeed.
+    #[track_caller]
+    pub fn add(&mut self, lost: Lost) {
+        assert!(lost.outcome.failed(), "did not fail: {:?}", lost.outcome);
+        self.lost.push(lost);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lost.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lost.is_empty()
+    }
+
+    /// Compares them with the `request_failed` findings about them, both ways: each is told once,
+    /// rightly, and nothing else is. Fails the test with all that is wrong.
+    #[track_caller]
+    pub fn check(&self, proxy: &str, findings: &[Value], all: &[Value]) {
+        let mut wrong = String::new();
+        let mut told: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();
+        for finding in findings {
+            let text = |field: &str| finding[field].as_str().unwrap_or("?").to_owned();
+            let key = (text("method"), text("path"));
+            told.entry(key).or_default().push(finding);
+        }
+        for lost in &self.lost {
+            let (method, path) = (lost.outcome.method.clone(), lost.outcome.path().to_owned());
+            let found = told.get_mut(&(method, path)).and_then(Vec::pop);
+            let complaints = match found {
+                None => vec!["not reported".to_owned()],
+                Some(finding) => lost.complaints(proxy, finding, all),
+            };
+            if !complaints.is_empty() {
+                let outcome = &lost.outcome;
+                let _ = writeln!(
+                    wrong,
+                    "{} {} → {:?} {}",
+                    outcome.method,
+                    outcome.target,
+                    outcome.status,
+                    outcome.error.as_deref().unwrap_or("")
+                );
+                for complaint in complaints {
+                    let _ = writeln!(wrong, "    {complaint}");
+                }
+                if let Some(finding) = found {
+                    let _ = writeln!(wrong, "    in {finding}");
+                }
+            }
+        }
+        for finding in told.into_values().flatten() {
+            let _ = writeln!(wrong, "reported, but the client saw no such failure: {finding}");
+        }
+        self.incidents(all, &mut wrong);
+        for finding in all {
+            if finding.to_string().contains(SECRET) {
+                let _ = writeln!(wrong, "tells a query: {finding}");
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong}");
+    }
+
+    /// An incident counts the requests that its deaths failed.
+    fn incidents(&self, all: &[Value], wrong: &mut String) {
+        let mut lost: BTreeMap<u32, u64> = BTreeMap::new();
+        for one in &self.lost {
+            // With two to blame, who knows.
+            if let [Blame { because: Some(death), .. }] = one.blame[..] {
+                *lost.entry(death.pid).or_default() += 1;
+            }
+        }
+        for (pid, count) in lost {
+            let Some(death) = death_of(all, pid) else {
+                continue;
+            };
+            let last = all
+                .iter()
+                .rfind(|f| f["kind"] == "incident" && f["id"] == death["incident"]);
+            let told = last.map(|incident| incident["requests_failed"].as_u64().unwrap_or(0));
+            if self.single_blame() && told != Some(count) {
+                let _ = writeln!(
+                    wrong,
+                    "the incident of {pid} lost {count} requests, and says {told:?}: {last:?}"
+                );
+            }
+        }
+    }
+
+    fn single_blame(&self) -> bool {
+        self.lost.iter().all(|lost| lost.blame.len() <= 1)
+    }
+}
+
+fn death_of(all: &[Value], pid: u32) -> Option<&Value> {
+    all.iter()
+        .find(|f| f["kind"] == "death" && f["process"]["pid"] == pid)
+}
+
+impl Lost {
+    fn complaints(&self, proxy: &str, finding: &Value, all: &[Value]) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let mut expect = |field: &str, seen: &Value, fits: bool, wanted: String| {
+            if !fits {
+                complaints.push(format!("{field} is {seen}, not {wanted}"));
+            }
+        };
+        let status = self.outcome.status.filter(|_| self.outcome.error.is_none());
+        let seen = &finding["status"];
+        let told = seen.as_u64();
+        expect("status", seen, told == status.map(u64::from), format!("{status:?}"));
+        let seen = &finding["proxy"]["name"];
+        expect("proxy", seen, seen == proxy, proxy.to_owned());
+        let seen = &finding["count"];
+        expect("count", seen, seen == 1, "1".to_owned());
+        let seen = &finding["client"];
+        let loopback = seen == "127.0.0.1" || seen == "::1";
+        expect("client", seen, loopback, "the client's address".to_owned());
+        let seen = &finding["failure"];
+        let fits = self.failures.iter().any(|failure| seen == failure);
+        expect("failure", seen, fits, self.failures.join(" or "));
+        for witness in &self.evidence {
+            let seen = &finding["evidence"];
+            let fits = seen.as_array().is_some_and(|it| it.iter().any(|one| one == witness));
+            expect("evidence", seen, fits, format!("with {witness}"));
+        }
+        let blamed = self.blame.iter().any(|blame| blame.fits(finding, all));
+        if !self.blame.is_empty() && !blamed {
+            expect(
+                "upstream, because",
+                &finding["because"],
+                false,
+                format!("{:?}", self.blame),
+            );
+        }
+        complaints
+    }
+}
+
+impl Blame {
+    fn fits(&self, finding: &Value, all: &[Value]) -> bool {
+        let upstream = &finding["upstream"];
+        let because = &finding["because"];
+        let explained = match self.because {
+            None => because.is_null(),
+            Some(death) => {
+                let incident = death_of(all, death.pid).map(|it| &it["incident"]);
+                because["death"] == death.pid
+                    && because["cause"] == death.cause
+                    && incident == Some(&because["incident"])
+                    && because["after_ms"].as_f64().is_some_and(|ms| ms >= 0.0)
+            }
+        };
+        upstream["address"] == *self.upstream && upstream["service"] == *self.service && explained
+    }
+}
