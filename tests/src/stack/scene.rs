@@ -1,7 +1,6 @@
 //! A proxy in front of an application that fails in all ways, a client that keeps a ledger of what
 //! it saw fail, and a tracer that is compared with it.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,6 +10,7 @@ use super::client::{Curl, Outcome};
 use super::ledger::{Blame, Death, Ledger, Lost, SECRET};
 use super::proxy::{Kind, Proxy, Setup};
 use super::worker::{Address, Worker};
+use super::{Supervisor, http, wait_until};
 use crate::{MemoryCgroup, Tracer, free_port};
 
 /// Enough for node, and soon full.
@@ -30,14 +30,17 @@ pub struct Scene {
     pub proxy: Proxy,
     /// The client.
     pub curl: Curl,
-    /// The application; none while it is dead.
+    /// The application; none while it is dead, or when a manager runs it.
     pub worker: Option<Worker>,
+    /// The same application on the further upstreams.
+    pub others: Vec<Worker>,
     /// What the client saw fail.
     pub ledger: Ledger,
     /// What the proxy was started with.
     pub setup: Setup,
     tracer: Tracer,
-    cgroup: MemoryCgroup,
+    cgroup: Option<MemoryCgroup>,
+    _supervisor: Option<Supervisor>,
     _folder: TempDir,
 }
 
@@ -80,18 +83,62 @@ impl Scene {
         adjust(&mut setup);
         let cgroup = MemoryCgroup::new(name, LIMIT_BYTES);
         let worker = Worker::start(name, &address, Some(&cgroup));
+        let names: Vec<String> = (0..setup.upstreams.len())
+            .map(|number| service(name, number))
+            .collect();
+        let others = (1..names.len())
+            .map(|number| Worker::start(&names[number], &setup.upstreams[number], None))
+            .collect();
         let proxy = Proxy::start(kind, folder.path(), &setup);
-        let rule = format!("shop\\.js {name} ");
-        let tracer = Tracer::start_naming(&[(name, &rule)], args);
+        let rules: Vec<String> = names
+            .iter()
+            .map(|name| format!("shop\\.js {name} "))
+            .collect();
+        let services: Vec<(&str, &str)> = names
+            .iter()
+            .zip(&rules)
+            .map(|(name, rule)| (&**name, &**rule))
+            .collect();
+        let tracer = Tracer::start_naming(&services, args);
         Self {
             name,
             curl: proxy.curl(),
             proxy,
             worker: Some(worker),
+            others,
             ledger: Ledger::default(),
             setup,
             tracer,
-            cgroup,
+            cgroup: Some(cgroup),
+            _supervisor: None,
+            _folder: folder,
+        }
+    }
+
+    /// One whose application is started by supervisord, again and again.
+    #[track_caller]
+    pub fn supervised(name: &'static str, kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let address = Address::Tcp(port);
+        let setup = Setup::before(&address);
+        let command = Worker::command_line(name, &address);
+        let supervisor = Supervisor::start(folder.path(), name, &command, port);
+        wait_until("the application's start", Duration::from_secs(15), || {
+            http::get(port, "/ok").ok()
+        });
+        let proxy = Proxy::start(kind, folder.path(), &setup);
+        Self {
+            name,
+            curl: proxy.curl(),
+            proxy,
+            worker: None,
+            others: Vec::new(),
+            ledger: Ledger::default(),
+            setup,
+            tracer: Tracer::start::<&str>([]),
+            cgroup: None,
+            _supervisor: Some(supervisor),
             _folder: folder,
         }
     }
@@ -116,7 +163,7 @@ impl Scene {
     pub fn restart(&mut self) {
         assert!(self.worker.is_none());
         let address = self.upstream().clone();
-        self.worker = Some(Worker::start(self.name, &address, Some(&self.cgroup)));
+        self.worker = Some(Worker::start(self.name, &address, self.cgroup.as_ref()));
     }
 
     /// The application that runs.
@@ -139,9 +186,14 @@ impl Scene {
 
     /// The application as the one to blame.
     pub fn blame(&self, because: Option<Death>) -> Blame {
+        self.blame_on(0, because)
+    }
+
+    /// The application on the upstream of this number as the one to blame.
+    pub fn blame_on(&self, number: usize, because: Option<Death>) -> Blame {
+        let address = self.setup.upstreams[number].to_string();
         Blame {
-            upstream: self.upstream().to_string(),
-            service: self.name.to_owned(),
+            upstream: Some((address, service(self.name, number))),
             because,
         }
     }
@@ -159,6 +211,13 @@ impl Scene {
     /// Notes a request that the application failed.
     #[track_caller]
     pub fn lost(&mut self, outcome: Outcome, failures: &[&'static str], because: Option<Death>) {
+        let blame = vec![self.blame(because)];
+        self.lost_to(outcome, failures, blame);
+    }
+
+    /// The same with one of several to blame.
+    #[track_caller]
+    pub fn lost_to(&mut self, outcome: Outcome, failures: &[&'static str], blame: Vec<Blame>) {
         let mut evidence = self.answers_seen_by();
         let answered = failures.contains(&"answered");
         let logged = match self.proxy.kind() {
@@ -172,8 +231,30 @@ impl Scene {
         self.ledger.add(Lost {
             outcome,
             failures: failures.to_vec(),
-            blame: vec![self.blame(because)],
+            blame,
             evidence,
+        });
+    }
+
+    /// Notes a request that ended without an answer.
+    #[track_caller]
+    pub fn gone(&mut self, outcome: Outcome, failure: &'static str, blame: Blame) {
+        self.ledger.add(Lost {
+            outcome,
+            failures: vec![failure],
+            blame: vec![blame],
+            evidence: self.answers_seen_by(),
+        });
+    }
+
+    /// Notes a request whose answer began well and did not end: only the log tells.
+    #[track_caller]
+    pub fn cut_short(&mut self, outcome: Outcome, blame: Blame) {
+        self.ledger.add(Lost {
+            outcome,
+            failures: vec!["cut", "reset"],
+            blame: vec![blame],
+            evidence: vec!["log"],
         });
     }
 
@@ -294,13 +375,30 @@ impl Scene {
         ended.findings
     }
 
+    /// Ends the tracer without a look at the ledger; gives all that it found.
+    #[track_caller]
+    pub fn end(self) -> Vec<Value> {
+        let ended = self.tracer.stop();
+        assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+        ended.findings
+    }
+
     fn ours(&mut self) -> Vec<Value> {
         let all = self.tracer.watch_for(Duration::ZERO).to_vec();
         all.into_iter().filter(|it| self.is_ours(it)).collect()
     }
 
-    /// Lets time pass.
-    pub fn pause(&self, time: Duration) {
-        thread::sleep(time);
+    /// A finding that is to come: for what the ledger can't tell.
+    #[track_caller]
+    pub fn wait_for(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        self.tracer.wait_for(what, LIMIT, fits)
+    }
+}
+
+/// The name of the application on the upstream of this number.
+fn service(name: &str, number: usize) -> String {
+    match number {
+        0 => name.to_owned(),
+        _ => format!("{name}-{number}"),
     }
 }

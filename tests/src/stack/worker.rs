@@ -37,13 +37,26 @@ impl Worker {
     /// Starts it and waits until it listens.
     #[track_caller]
     pub fn start(name: &str, address: &Address, cgroup: Option<&MemoryCgroup>) -> Self {
+        Self::start_with(name, address, cgroup, 511)
+    }
+
+    /// The same with a listener whose backlog is so long.
+    #[track_caller]
+    pub fn start_with(
+        name: &str,
+        address: &Address,
+        cgroup: Option<&MemoryCgroup>,
+        backlog: u32,
+    ) -> Self {
         let mut command = Command::new("node");
         command.arg(asset("shop.js")).arg(name);
         match address {
             Address::Tcp(port) => command.arg(port.to_string()),
             Address::Unix(path) => command.arg(path),
         };
-        command.stderr(Stdio::null());
+        command
+            .env("BACKLOG", backlog.to_string())
+            .stderr(Stdio::null());
         if let Some(cgroup) = cgroup {
             cgroup.enter(&mut command);
         }
