@@ -18,3 +18,12 @@ fn so_it_is_behind_tls() {
     scene.all_ways();
     scene.check();
 }
+
+#[test]
+fn so_it_is_when_connections_to_the_upstream_are_kept() {
+    let mut scene = Scene::start("shop-apache-kept", Kind::Apache, Upstream::Tcp, |setup| {
+        setup.keep_alive = true;
+    });
+    scene.all_ways();
+    scene.check();
+}

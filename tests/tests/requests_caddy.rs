@@ -14,6 +14,18 @@ fn each_failed_request_of_caddy_is_reported_once_with_its_cause() {
 fn so_it_is_behind_tls() {
     let mut scene = Scene::start("shop-caddy-tls", Kind::Caddy, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
+        setup.access_log = true;
+    });
+    scene.all_ways();
+    scene.check();
+}
+
+/// The log then has two lines for a request that failed, and the kernel tells of it too.
+#[test]
+fn so_it_is_when_all_requests_are_logged() {
+    let mut scene = Scene::start("shop-caddy-log", Kind::Caddy, Upstream::Tcp, |setup| {
+        setup.access_log = true;
+        setup.keep_alive = true;
     });
     scene.all_ways();
     scene.check();

@@ -18,3 +18,19 @@ fn so_it_is_behind_tls() {
     scene.all_ways();
     scene.check();
 }
+
+#[test]
+fn so_it_is_when_connections_are_kept() {
+    let mut scene = Scene::start("shop-haproxy-kept", Kind::Haproxy, Upstream::Tcp, |setup| {
+        setup.keep_alive = true;
+    });
+    scene.all_ways();
+    scene.check();
+}
+
+#[test]
+fn so_it_is_when_the_upstream_is_a_unix_socket() {
+    let mut scene = Scene::start("shop-haproxy-unix", Kind::Haproxy, Upstream::Unix, |_| {});
+    scene.all_ways();
+    scene.check();
+}

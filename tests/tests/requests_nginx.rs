@@ -4,6 +4,7 @@ use std::thread;
 
 use tracer_tests::free_port;
 use tracer_tests::stack::Address;
+use tracer_tests::stack::client::Outcome;
 use tracer_tests::stack::ledger::Death;
 use tracer_tests::stack::proxy::{Kind, Listen};
 use tracer_tests::stack::scene::{Scene, Upstream};
@@ -86,7 +87,7 @@ fn a_request_that_another_upstream_answered_did_not_fail() {
     };
     let outcomes = open.map(|it| it.join().unwrap());
     assert_eq!(outcomes.iter().filter(|it| it.failed()).count(), 1);
-    for outcome in outcomes.into_iter().filter(|it| it.failed()) {
+    for outcome in outcomes.into_iter().filter(Outcome::failed) {
         let blame = scene.blame_on(0, Some(first));
         scene.lost_to(outcome, &["cut", "reset"], vec![blame]);
     }

@@ -15,10 +15,10 @@ use tracer_tests::stack::{Address, WARM_UP, http, wait_until};
 const CLIENTS: u32 = 8;
 
 /// Between two requests of a client.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Requests run for so long before the application is killed, and after it is back.
-const HEALTHY: Duration = Duration::from_millis(500);
+const HEALTHY: Duration = Duration::from_millis(800);
 
 /// Clients that ask, each for paths of its own, until they are stopped.
 fn storm(scene: &Scene, during: impl FnOnce()) -> Vec<Outcome> {
@@ -30,7 +30,11 @@ fn storm(scene: &Scene, during: impl FnOnce()) -> Vec<Outcome> {
         while !stop.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             // Every other takes a while, so that some are cut in flight.
-            let kind = if number % 2 == 0 { "wait" } else { "ok" };
+            let kind = if number.is_multiple_of(2) {
+                "wait"
+            } else {
+                "ok"
+            };
             let target = format!("{orders}/{number}/{kind}?secret={SECRET}");
             outcomes.push(client::get(proxy, &target));
             thread::sleep(PAUSE);

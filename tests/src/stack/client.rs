@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn statuses_are_found_in_pipelined_answers() {
-        let answers = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhiHTTP/1.0 502 No\r\n\r\n";
+        let answers =
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhiHTTP/1.0 502 No\r\n\r\n";
         assert_eq!(statuses(answers), [100, 200, 502]);
         assert!(statuses(b"").is_empty());
         assert!(statuses(b"HTTP/1.").is_empty());

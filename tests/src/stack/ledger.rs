@@ -70,9 +70,9 @@ impl Ledger {
     }
 
     /// Compares them with the `request_failed` findings about them, both ways: each is told once,
-    /// rightly, and nothing else is. Fails the test with all that is wrong.
-    #[track_caller]
-    pub fn check(&self, proxy: &str, findings: &[Value], all: &[Value]) {
+    /// rightly, and nothing else is; and with `all` findings of the tracer. Gives all that is
+    /// wrong, a line each.
+    pub fn compare(&self, proxy: &str, findings: &[Value], all: &[Value]) -> String {
         let mut wrong = String::new();
         let mut told: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();
         for finding in findings {
@@ -106,7 +106,10 @@ impl Ledger {
             }
         }
         for finding in told.into_values().flatten() {
-            let _ = writeln!(wrong, "reported, but the client saw no such failure: {finding}");
+            let _ = writeln!(
+                wrong,
+                "reported, but the client saw no such failure: {finding}"
+            );
         }
         self.incidents(all, &mut wrong);
         for finding in all {
@@ -114,7 +117,7 @@ impl Ledger {
                 let _ = writeln!(wrong, "tells a query: {finding}");
             }
         }
-        assert!(wrong.is_empty(), "{wrong}");
+        wrong
     }
 
     /// An incident counts the requests that its deaths failed, and lists them.
@@ -131,12 +134,14 @@ impl Ledger {
             }
         }
         for (id, lost) in lost {
-            let last = all
+            let incident = all
                 .iter()
                 .rfind(|f| f["kind"] == "incident" && f["id"] == id)
                 .unwrap_or(&Value::Null);
-            let listed = last["requests"].as_array().map_or(&[][..], Vec::as_slice);
-            let templates = last["requests_by_template"].as_array();
+            let listed = incident["requests"]
+                .as_array()
+                .map_or(&[][..], Vec::as_slice);
+            let templates = incident["requests_by_template"].as_array();
             let templates = templates.into_iter().flatten();
             let counted: u64 = templates.filter_map(|it| it["count"].as_u64()).sum();
             let count = lost.len() as u64;
@@ -145,14 +150,14 @@ impl Ledger {
                 listed.any(|it| it["path"] == outcome.path() && it["method"] == outcome.method)
             };
             let known = lost.iter().filter(is_listed).count();
-            if last["requests_failed"] != count
+            if incident["requests_failed"] != count
                 || listed.len() != lost.len().min(LISTED)
                 || (lost.len() <= LISTED && known != lost.len())
                 || counted != count
             {
                 let _ = writeln!(
                     wrong,
-                    "an incident lost {count} requests ({known} of them listed): {last}"
+                    "an incident lost {count} requests ({known} of them listed): {incident}"
                 );
             }
         }
@@ -193,7 +198,9 @@ impl Lost {
         expect("failure", seen, fits, self.failures.join(" or "));
         for witness in &self.evidence {
             let seen = &finding["evidence"];
-            let fits = seen.as_array().is_some_and(|it| it.iter().any(|one| one == witness));
+            let fits = seen
+                .as_array()
+                .is_some_and(|it| it.iter().any(|one| one == witness));
             expect("evidence", seen, fits, format!("with {witness}"));
         }
         let blamed = self.blame.iter().any(|blame| blame.fits(finding, all));
@@ -227,5 +234,125 @@ impl Blame {
             upstream["address"] == **address && upstream["service"] == **service
         });
         named && explained
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn ledger() -> Ledger {
+        let now = Instant::now();
+        let outcome = Outcome {
+            method: "GET".to_owned(),
+            target: format!("/a?token={SECRET}"),
+            status: Some(502),
+            error: None,
+            began: now,
+            ended: now,
+        };
+        let mut ledger = Ledger::default();
+        ledger.add(Lost {
+            outcome,
+            failures: vec!["cut"],
+            blame: vec![Blame {
+                upstream: Some(("127.0.0.1:1".to_owned(), "shop".to_owned())),
+                because: Some(Death {
+                    pid: 7,
+                    cause: "killed",
+                }),
+            }],
+            evidence: vec!["http"],
+        });
+        ledger
+    }
+
+    /// What a tracer that is right would say: the request, all of it, and the rest.
+    fn findings() -> (Value, Value, Value) {
+        let request = json!({
+            "kind": "request_failed", "proxy": {"name": "nginx"}, "method": "GET", "path": "/a",
+            "client": "127.0.0.1", "status": 502, "count": 1, "failure": "cut",
+            "upstream": {"address": "127.0.0.1:1", "service": "shop"}, "evidence": ["http", "log"],
+            "because": {"incident": 3, "death": 7, "cause": "killed", "after_ms": 0.5},
+        });
+        let death = json!({"kind": "death", "process": {"pid": 7}, "incident": 3});
+        let incident = json!({
+            "kind": "incident", "id": 3, "requests_failed": 1,
+            "requests": [{"method": "GET", "path": "/a"}], "requests_by_template": [{"count": 1}],
+        });
+        (request, death, incident)
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_what_is_right() {
+        let (request, death, incident) = findings();
+        let wrong = ledger().compare("nginx", &[request], &[death, incident]);
+        assert_eq!(wrong, "");
+    }
+
+    #[test]
+    fn every_field_can_be_wrong() {
+        for (field, value) in [
+            ("method", json!("POST")),
+            ("path", json!("/b")),
+            ("client", json!("192.0.2.1")),
+            ("status", json!(500)),
+            ("count", json!(2)),
+            ("failure", json!("refused")),
+            ("proxy", json!({"name": "caddy"})),
+            (
+                "upstream",
+                json!({"address": "127.0.0.1:2", "service": "shop"}),
+            ),
+            ("upstream", json!({"address": "127.0.0.1:1"})),
+            ("evidence", json!(["log"])),
+            ("because", Value::Null),
+            (
+                "because",
+                json!({"incident": 4, "death": 7, "cause": "killed", "after_ms": 0.5}),
+            ),
+            (
+                "because",
+                json!({"incident": 3, "death": 8, "cause": "killed", "after_ms": 0.5}),
+            ),
+            (
+                "because",
+                json!({"incident": 3, "death": 7, "cause": "error", "after_ms": 0.5}),
+            ),
+            (
+                "because",
+                json!({"incident": 3, "death": 7, "cause": "killed"}),
+            ),
+        ] {
+            let (mut request, death, incident) = findings();
+            request[field] = value;
+            let wrong = ledger().compare("nginx", &[request], &[death, incident]);
+            assert!(!wrong.is_empty(), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_double_miscounted_or_private_is_wrong() {
+        let (request, death, incident) = findings();
+        let rest = [death.clone(), incident];
+        let twice = [request.clone(), request.clone()];
+        for (requests, all) in [
+            (&[][..], &rest[..]),
+            (&twice, &rest),
+            (&twice[..1], &rest[..1]),
+        ] {
+            assert!(!ledger().compare("nginx", requests, all).is_empty());
+        }
+        let miscounted = json!({"kind": "incident", "id": 3, "requests_failed": 2});
+        let private = json!({"note": format!("token={SECRET}")});
+        for odd in [miscounted, private] {
+            let all = [rest[0].clone(), rest[1].clone(), odd];
+            let wrong = ledger().compare("nginx", &twice[..1], &all);
+            assert!(!wrong.is_empty(), "{all:?}");
+        }
     }
 }

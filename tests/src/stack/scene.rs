@@ -369,8 +369,8 @@ impl Scene {
         let (ours, ledger) = (self.ours(), std::mem::take(&mut self.ledger));
         let log = self.proxy.log();
         let ended = self.tracer.stop();
-        println!("the proxy's log:\n{log}");
-        ledger.check(proxy, &ours, &ended.findings);
+        let wrong = ledger.compare(proxy, &ours, &ended.findings);
+        assert!(wrong.is_empty(), "{wrong}\nThe proxy's log:\n{log}");
         assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
         ended.findings
     }

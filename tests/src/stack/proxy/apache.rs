@@ -1,5 +1,6 @@
 //! Apache with `mod_proxy_http`.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,10 +36,12 @@ pub(super) fn prepare(
         "http2",
     ] {
         // Some builds have some of them inside.
-        text += &format!(
-            "<IfModule !{name}_module>\nLoadModule {name}_module {}/mod_{name}.so\n</IfModule>\n",
+        writeln!(
+            text,
+            "<IfModule !{name}_module>\nLoadModule {name}_module {}/mod_{name}.so\n</IfModule>",
             modules.display()
-        );
+        )
+        .unwrap();
     }
     let [Address::Tcp(upstream)] = setup.upstreams[..] else {
         panic!("not written for {:?}", setup.upstreams);
@@ -54,7 +57,8 @@ pub(super) fn prepare(
         "http/1.1"
     };
     let at = folder.display();
-    text += &format!(
+    write!(
+        text,
         "ServerRoot {at}
 DefaultRuntimeDir {at}
 PidFile httpd.pid
@@ -72,7 +76,8 @@ Protocols {protocols}
 ProxyPass / http://127.0.0.1:{upstream}/ retry=0 disablereuse={} timeout={TIMEOUT_S} connectiontimeout={TIMEOUT_S}
 ",
         if setup.keep_alive { "off" } else { "on" }
-    );
+    )
+    .unwrap();
     let mut command = Command::new(program("apache2"));
     command.arg("-f").arg(config).arg("-DFOREGROUND");
     (text, command)

@@ -12,13 +12,15 @@ pub(super) fn prepare(
     setup: &Setup,
     address: SocketAddr,
 ) -> (String, Command) {
-    let mut upstreams = String::new();
-    for upstream in &setup.upstreams {
-        upstreams += &match upstream {
-            Address::Tcp(port) => format!(" 127.0.0.1:{port}"),
-            Address::Unix(path) => format!(" unix/{}", path.display()),
-        };
-    }
+    let upstreams: Vec<String> = setup
+        .upstreams
+        .iter()
+        .map(|upstream| match upstream {
+            Address::Tcp(port) => format!("127.0.0.1:{port}"),
+            Address::Unix(path) => format!("unix/{}", path.display()),
+        })
+        .collect();
+    let upstreams = upstreams.join(" ");
     let scheme = if setup.tls() { "https" } else { "http" };
     let tls = if setup.tls() {
         "tls cert.pem key.pem"
@@ -41,10 +43,11 @@ pub(super) fn prepare(
         protocols {protocols}
     }}
 }}
-{scheme}://{address} {{
+{scheme}://:{} {{
+    bind {}
     {tls}
     {log}
-    reverse_proxy{upstreams} {{
+    reverse_proxy {upstreams} {{
         transport http {{
             dial_timeout {TIMEOUT_S}s
             response_header_timeout {TIMEOUT_S}s
@@ -53,7 +56,9 @@ pub(super) fn prepare(
     }}
 }}
 ",
-        folder.display()
+        folder.display(),
+        address.port(),
+        address.ip(),
     );
     let mut command = Command::new(program("caddy"));
     command

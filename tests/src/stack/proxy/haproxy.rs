@@ -1,5 +1,6 @@
 //! HAProxy, without checks of its servers' health: every request is tried.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +19,7 @@ pub(super) fn prepare(
             Address::Tcp(port) => format!("127.0.0.1:{port}"),
             Address::Unix(path) => format!("unix@{}", path.display()),
         };
-        servers += &format!("    server shop{number} {at}\n");
+        writeln!(servers, "    server shop{number} {at}").unwrap();
     }
     let both = folder.join("both.pem");
     let tls = match setup.listen {

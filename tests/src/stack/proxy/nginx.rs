@@ -1,5 +1,6 @@
 //! nginx: one worker, so that all requests share what it remembers of its upstreams.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +20,7 @@ pub(super) fn prepare(
             Address::Unix(path) => format!("unix:{}", path.display()),
         };
         // Never regarded as down: every request is tried.
-        servers += &format!("        server {at} max_fails=0;\n");
+        writeln!(servers, "        server {at} max_fails=0;").unwrap();
     }
     let keep_alive = if setup.keep_alive { "keepalive 8;" } else { "" };
     let tls = match setup.listen {
