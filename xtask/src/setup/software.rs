@@ -21,6 +21,8 @@ const OLDEST_NODE: &str = "18";
 struct Program {
     /// File name; a version may follow it (`php-fpm8.2`).
     name: &'static str,
+    /// What other distributions call it; empty when they call it the same.
+    elsewhere: &'static str,
     /// Debian's package.
     debian: &'static str,
 }
@@ -28,46 +30,57 @@ struct Program {
 const PROGRAMS: [Program; 11] = [
     Program {
         name: "nginx",
+        elsewhere: "",
         debian: "nginx-light",
     },
     Program {
         name: "apache2",
+        elsewhere: "httpd",
         debian: "apache2",
     },
     Program {
         name: "haproxy",
+        elsewhere: "",
         debian: "haproxy",
     },
     Program {
         name: "caddy",
+        elsewhere: "",
         debian: "caddy",
     },
     Program {
         name: "php-fpm",
+        elsewhere: "",
         debian: "php-fpm",
     },
     Program {
         name: "supervisord",
+        elsewhere: "",
         debian: "supervisor",
     },
     Program {
         name: "ip",
+        elsewhere: "",
         debian: "iproute2",
     },
     Program {
         name: "curl",
+        elsewhere: "",
         debian: "curl",
     },
     Program {
         name: "openssl",
+        elsewhere: "",
         debian: "openssl",
     },
     Program {
         name: "node",
+        elsewhere: "",
         debian: "nodejs",
     },
     Program {
         name: "npm",
+        elsewhere: "",
         debian: "npm",
     },
 ];
@@ -112,7 +125,9 @@ const ELSEWHERE: &str = "Elsewhere:
 
 impl Program {
     fn find(&self) -> Option<PathBuf> {
-        run::find(self.name).or_else(|| run::find_where(|name| is_version_of(self.name, name)))
+        run::find(self.name)
+            .or_else(|| run::find(self.elsewhere))
+            .or_else(|| run::find_where(|name| is_version_of(self.name, name)))
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn prepare(
     for name in [
         "mpm_event",
         "authz_core",
+        "unixd",
         "proxy",
         "proxy_http",
         "ssl",
@@ -78,7 +79,8 @@ ProxyPass / http://127.0.0.1:{upstream}/ retry=0 disablereuse={} timeout={TIMEOU
         if setup.keep_alive { "off" } else { "on" }
     )
     .unwrap();
-    let mut command = Command::new(program("apache2"));
+    let debian = modules.starts_with("/usr/lib/apache2");
+    let mut command = Command::new(program(if debian { "apache2" } else { "httpd" }));
     command.arg("-f").arg(config).arg("-DFOREGROUND");
     (text, command)
 }
