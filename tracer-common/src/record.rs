@@ -12,7 +12,7 @@ pub const CGROUP_PATH_LEN: usize = 256;
 /// Size of `sun_path`.
 pub const UNIX_PATH_LEN: usize = 108;
 /// First bytes of an HTTP request that are kept.
-pub const HTTP_HEAD_LEN: usize = 448;
+pub const HTTP_HEAD_LEN: usize = 512;
 
 /// [`Header::kind`] values. The first group travels on the `DEATHS` ring, the rest on `TRAFFIC`.
 pub mod kind {

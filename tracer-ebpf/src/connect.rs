@@ -10,9 +10,12 @@ use aya_ebpf::{
     maps::LruHashMap,
     programs::{FExitContext, ProbeContext, RetProbeContext, TracePointContext},
 };
-use tracer_common::record::{Endpoints, UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind};
+use tracer_common::record::{
+    ConnectTarget, Endpoints, UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind,
+};
 
 use crate::{
+    exchange::{LAST_CONNECT, is_proxy},
     kernel_read::Address,
     maps::{STARTED, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
     refusals,
@@ -111,10 +114,6 @@ pub fn connect_exit(ctx: TracePointContext) -> u32 {
     let Some(mut call) = take_call() else {
         return 0;
     };
-    if value >= 0 {
-        let _ = STARTED.remove(current_pid_tgid());
-        return 0;
-    }
     call.socket = socket_of(call.socket).0;
     returned(&call, Memory::User, value as i32);
     0
@@ -182,12 +181,19 @@ fn returned(call: &Call, memory: Memory, result: i32) {
     if started.is_some() {
         let _ = STARTED.remove(thread);
     }
-    if result >= 0 {
+    let of_proxy = is_proxy((thread >> 32) as u32);
+    if result >= 0 && !of_proxy {
         return;
     }
     let error = result.unsigned_abs();
     let socket = Address(call.socket);
     let sock = socket.follow(layout!(socket_sk));
+    if of_proxy && sock.read_at::<u16>(layout!(sock_family)) == AF_UNIX {
+        remember_target(call, memory, thread);
+    }
+    if result >= 0 {
+        return;
+    }
     let kind: u16 = socket.read_at(layout!(socket_type));
     match sock.read_at::<u16>(layout!(sock_family)) {
         AF_UNIX if matches!(kind, SOCK_STREAM | SOCK_SEQPACKET) && is_unix_failure(error) => {
@@ -202,6 +208,37 @@ fn returned(call: &Call, memory: Memory, result: i32) {
             report_tcp(call, memory, sock, family, error);
         }
         _ => {}
+    }
+}
+
+/// Remembers which unix socket a proxy's thread connects to, whatever came of it.
+#[inline(never)]
+fn remember_target(call: &Call, memory: Memory, thread: u64) {
+    let mut target = ConnectTarget::NONE;
+    target.at_ns = call.at_ns;
+    target.family = AF_UNIX;
+    let len = path_len(call);
+    // SAFETY: `address` has room for `len` bytes.
+    if unsafe {
+        memory.read(
+            (&raw mut target.address).cast(),
+            len,
+            call.address.wrapping_add(2),
+        )
+    } {
+        target.path_len = len;
+        let _ = LAST_CONNECT.insert(thread, target, 0);
+    }
+}
+
+/// Length of the path in a call's address: the family comes first.
+#[inline(always)]
+fn path_len(call: &Call) -> u32 {
+    let len = (call.len as u32).wrapping_sub(2);
+    if len > UNIX_PATH_LEN as u32 {
+        UNIX_PATH_LEN as u32
+    } else {
+        len
     }
 }
 
@@ -283,13 +320,7 @@ fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
         error,
         netns: netns_of(sock),
     };
-    // The family comes first.
-    let len = (call.len as u32).wrapping_sub(2);
-    let len = if len > UNIX_PATH_LEN as u32 {
-        UNIX_PATH_LEN as u32
-    } else {
-        len
-    };
+    let len = path_len(call);
     // SAFETY: `path` has room for `len` bytes.
     if !unsafe {
         memory.read(

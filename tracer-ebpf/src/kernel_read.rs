@@ -66,6 +66,24 @@ impl Address {
         value
     }
 
+    /// Copies the value `offset` bytes further on to `to`, past the stack; zeroes when it can't be
+    /// read.
+    ///
+    /// # Safety
+    ///
+    /// `to` must have room for it.
+    #[inline(always)]
+    pub unsafe fn copy_at<T: Plain>(self, offset: u32, to: *mut T) {
+        // SAFETY: as promised by the caller; any bytes are a valid `T`.
+        unsafe {
+            generated::bpf_probe_read_kernel(
+                to.cast::<c_void>(),
+                size_of::<T>() as u32,
+                self.at(offset).0 as *const c_void,
+            );
+        }
+    }
+
     /// The value `offset` bytes further on.
     #[inline(always)]
     pub fn read_at<T: Plain>(self, offset: u32) -> T {

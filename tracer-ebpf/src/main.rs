@@ -35,6 +35,8 @@ macro_rules! log {
 
 mod cgroup;
 mod connect;
+mod exchange;
+mod http;
 mod kernel_read;
 mod maps;
 mod oom;

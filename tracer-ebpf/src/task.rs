@@ -51,6 +51,26 @@ pub fn current_actor() -> Actor {
     }
 }
 
+/// The process that `task` is a thread of, without the helpers that some kinds of program lack, and
+/// without stack.
+///
+/// # Safety
+///
+/// `to` must have room.
+#[inline(always)]
+pub unsafe fn write_actor(to: *mut Actor, task: Address) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        task.copy_at(layout!(task_tgid), &raw mut (*to).pid);
+        task.copy_at(layout!(task_pid), &raw mut (*to).tid);
+        (*to).start_ns = start_of(task);
+        task.copy_at(layout!(task_comm), &raw mut (*to).comm);
+        task.follow(layout!(task_real_cred))
+            .copy_at(layout!(cred_uid), &raw mut (*to).uid);
+        (*to).pad = 0;
+    }
+}
+
 /// Creation time of the process that `task` is a thread of, ns.
 #[inline(always)]
 pub fn start_of(task: Address) -> u64 {

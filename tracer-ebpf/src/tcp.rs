@@ -2,10 +2,12 @@
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_common::record::{
-    Actor, ConnectRecord, CutRecord, Endpoints, ListenRecord, RefusalKey, kind, lost,
+    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind, lost,
 };
 
 use crate::{
+    exchange::{LAST_CONNECT, is_proxy},
+    http,
     kernel_read::Address,
     maps::{
         CONNECTING, Connecting, DECISIONS, REFUSALS, STARTED, count_lost, header, layout, now,
@@ -27,6 +29,7 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 pub const IPPROTO_TCP: u16 = 6;
 
+// What each change needs is a function of its own: together they need more stack than there is.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
     let socket = Address(ctx.arg(0));
@@ -45,20 +48,24 @@ pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
     match (old, new) {
         (_, SYN_SENT) => connect_begins(socket),
         (SYN_SENT, CLOSE) => connect_failed(socket),
-        (SYN_SENT, _) => {
-            // Fails when tracing began after the connect.
-            let _ = CONNECTING.remove(socket.0);
-        }
+        (SYN_SENT, _) => connected(socket),
         (_, LISTEN) => listener(socket, kind::LISTEN_UP),
         (LISTEN, CLOSE) => listener(socket, kind::LISTEN_DOWN),
         (LISTEN, _) => {}
-        _ => connection_closed(socket, new),
+        _ => {
+            connection_closed(socket, new);
+            http::connection_ends(
+                socket,
+                old == CLOSE_WAIT,
+                new == CLOSE && socket.read_at::<u32>(layout!(sock_err)) != 0,
+            );
+        }
     }
     0
 }
 
 /// In the context of connect(): the only moment at which the owner is surely the one that runs.
-#[inline(always)]
+#[inline(never)]
 fn connect_begins(socket: Address) {
     let connecting = Connecting {
         actor: current_actor(),
@@ -67,14 +74,44 @@ fn connect_begins(socket: Address) {
     if CONNECTING.insert(socket.0, connecting, 0).is_err() {
         count_lost(lost::CONNECTING);
     }
+    remember_target(&connecting.actor, connecting.at_ns, socket);
     if DECISIONS.load().connect_returns == 1 {
         // Fails only when the map is being changed by others.
         let _ = STARTED.insert(current_pid_tgid(), socket.0, 0);
     }
 }
 
-/// Often in softirq, or in the peer's context.
+/// In softirq or in the peer's context.
 #[inline(always)]
+fn connected(socket: Address) {
+    // None when tracing began after the connect.
+    let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
+        return;
+    };
+    // SAFETY: a map value of this socket, whose lock is held.
+    if is_proxy(unsafe { (*connecting).actor.pid }) {
+        http::outbound_connection(socket.read_at(layout!(sock_num)), true);
+    }
+    let _ = CONNECTING.remove(socket.0);
+}
+
+/// Remembers where a proxy's thread connects to.
+#[inline(never)]
+fn remember_target(actor: &Actor, at_ns: u64, socket: Address) {
+    if !is_proxy(actor.pid) {
+        return;
+    }
+    let family: u16 = socket.read_at(layout!(sock_family));
+    let mut target = ConnectTarget::NONE;
+    target.at_ns = at_ns;
+    target.family = family;
+    target.port = u16::from_be(socket.read_at(layout!(sock_dport)));
+    target.address[..16].copy_from_slice(&remote_address(socket, family));
+    let _ = LAST_CONNECT.insert(current_pid_tgid(), target, 0);
+}
+
+/// Often in softirq, or in the peer's context.
+#[inline(never)]
 fn connect_failed(socket: Address) {
     let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
         return;
@@ -149,7 +186,7 @@ pub fn report_connect(actor: &Actor, endpoints: &Endpoints, error: u32, began_ns
     submit_batched(entry, at_ns);
 }
 
-#[inline(always)]
+#[inline(never)]
 fn listener(socket: Address, kind: u32) {
     let endpoints = endpoints(socket);
     // listen() without bind(): the port comes after the state. Nothing that others are told to
@@ -172,7 +209,7 @@ fn listener(socket: Address, kind: u32) {
     submit_now(entry);
 }
 
-#[inline(always)]
+#[inline(never)]
 fn connection_closed(socket: Address, new: i32) {
     if !current_is_exiting() {
         return;
@@ -199,23 +236,32 @@ pub fn netns_of(socket: Address) -> u32 {
     socket.follow(layout!(sock_net)).read_at(layout!(net_inum))
 }
 
+/// Local address of `socket`, as in [`Endpoints::local`].
 #[inline(always)]
-fn endpoints(socket: Address) -> Endpoints {
-    let family: u16 = socket.read_at(layout!(sock_family));
-    let (local, remote) = if family == AF_INET6 {
-        (
-            socket.read_at(layout!(sock_v6_rcv_saddr)),
-            socket.read_at(layout!(sock_v6_daddr)),
-        )
+pub fn local_address(socket: Address, family: u16) -> [u8; 16] {
+    if family == AF_INET6 {
+        socket.read_at(layout!(sock_v6_rcv_saddr))
     } else {
-        (
-            from_ipv4(socket.read_at(layout!(sock_rcv_saddr))),
-            from_ipv4(socket.read_at(layout!(sock_daddr))),
-        )
-    };
+        from_ipv4(socket.read_at(layout!(sock_rcv_saddr)))
+    }
+}
+
+/// Remote address of `socket`, as in [`Endpoints::remote`].
+#[inline(always)]
+pub fn remote_address(socket: Address, family: u16) -> [u8; 16] {
+    if family == AF_INET6 {
+        socket.read_at(layout!(sock_v6_daddr))
+    } else {
+        from_ipv4(socket.read_at(layout!(sock_daddr)))
+    }
+}
+
+#[inline(always)]
+pub fn endpoints(socket: Address) -> Endpoints {
+    let family: u16 = socket.read_at(layout!(sock_family));
     Endpoints {
-        local,
-        remote,
+        local: local_address(socket, family),
+        remote: remote_address(socket, family),
         local_port: socket.read_at(layout!(sock_num)),
         remote_port: u16::from_be(socket.read_at(layout!(sock_dport))),
         family,

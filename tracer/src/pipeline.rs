@@ -1,15 +1,17 @@
 //! Wires the stages together: kernel and observer → analysis → a sink. The only place where time
 //! passes by itself, and the only async code besides `kernel::Kernel::readable`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use crate::analyze::rules::Rules;
 use crate::analyze::{Analysis, Options};
-use crate::kernel::{Kernel, StartError};
-use crate::model::{Finding, Observation, Timestamp, What};
+use crate::kernel::{Followed, Kernel, StartError};
+use crate::model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
 use crate::observe::{self, Observer, clock};
+use crate::settings::{HttpMode, Settings};
 
 /// Takes findings; an error ends the trace.
 pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
@@ -24,6 +26,12 @@ pub struct Live {
     /// The same with what `observe` added.
     enriched: Vec<Observation>,
     findings: Vec<Finding>,
+    http: HttpMode,
+    /// The world's version of the proxies that were looked at last.
+    proxies_seen: Option<u64>,
+    /// What was told of each proxy's process.
+    witnesses: BTreeMap<ProcessKey, Witnesses>,
+    http_hook: Option<Hook>,
 }
 
 impl Live {
@@ -32,11 +40,12 @@ impl Live {
     /// # Errors
     ///
     /// When the main job cannot be done on this machine; nothing stays attached.
-    pub fn start(rules: Rules, all: bool) -> Result<Self, StartError> {
-        let kernel = Kernel::start()?;
-        let observer = Observer::new(kernel.hierarchy(), kernel.scope_from_kmsg());
+    pub fn start(rules: Rules, settings: &Settings) -> Result<Self, StartError> {
+        let kernel = Kernel::start(settings)?;
+        let observer = Observer::new(kernel.hierarchy(), kernel.scope_from_kmsg())
+            .with_logs(settings.show_query, rules.error_logs());
         let options = Options {
-            all,
+            all: settings.all,
             own_netns: observe::own_netns(),
             own_pid: std::process::id(),
         };
@@ -47,6 +56,10 @@ impl Live {
             raw: Vec::new(),
             enriched: Vec::new(),
             findings: Vec::new(),
+            http: settings.http,
+            proxies_seen: None,
+            witnesses: BTreeMap::new(),
+            http_hook: None,
         })
     }
 
@@ -70,6 +83,7 @@ impl Live {
                 biased;
                 () = &mut stop => break,
                 ready = self.kernel.readable() => ready?,
+                ready = self.observer.readable() => ready?,
                 () = tokio::time::sleep(wait) => {}
             }
             self.round(emit)?;
@@ -77,6 +91,8 @@ impl Live {
         self.catch_up(emit)?;
         self.kernel.settle();
         self.catch_up(emit)?;
+        self.observer.read_logs(&mut self.enriched);
+        self.analyze(emit)?;
         self.feed(What::End, emit)
     }
 
@@ -102,6 +118,7 @@ impl Live {
         let session = observe::session(self.kernel.hooks().to_vec(), blind);
         self.feed(What::Session(Box::new(session)), emit)?;
         self.analyze(emit)?;
+        self.follow_proxies(emit)?;
         self.feed(What::Armed, emit)
     }
 
@@ -124,8 +141,55 @@ impl Live {
             self.observer.run_due(now, &mut self.enriched);
             self.analyze(emit)?;
         }
+        if self.observer.take_logged_changed() {
+            self.proxies_seen = None;
+        }
+        self.follow_proxies(emit)?;
         if self.analysis.due().is_some_and(|due| due <= now) {
             self.feed(What::Tick, emit)?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the requests of the proxies that run are followed, and tells by whom.
+    fn follow_proxies(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
+        let world = self.analysis.world();
+        let version = Some(world.proxies_version());
+        if self.proxies_seen == version {
+            return Ok(());
+        }
+        self.proxies_seen = version;
+        let proxies = world.proxies();
+        self.observer.follow_logs(&proxies);
+        let pids: BTreeSet<Pid> = proxies.iter().map(|proxy| proxy.key.pid).collect();
+        let cgroups = match self.http {
+            HttpMode::All => self.observer.cgroups_of(None),
+            _ => self.observer.cgroups_of(Some(&pids)),
+        };
+        self.kernel.follow(Followed {
+            pids,
+            ports: world.proxy_ports(),
+            cgroups,
+        });
+        let hook = self.kernel.http_hook();
+        if let Some(hook) = &hook
+            && Some(hook) != self.http_hook.as_ref()
+        {
+            self.feed(What::Hook(Box::new(hook.clone())), emit)?;
+        }
+        self.http_hook = hook;
+        let mut before = std::mem::take(&mut self.witnesses);
+        for proxy in proxies {
+            let witnesses = Witnesses {
+                proxy: proxy.key,
+                http: self.kernel.follows(proxy.key.pid),
+                tls: false,
+                log: self.observer.logged(proxy.key),
+            };
+            if before.remove(&proxy.key) != Some(witnesses) {
+                self.feed(What::Witnesses(witnesses), emit)?;
+            }
+            self.witnesses.insert(proxy.key, witnesses);
         }
         Ok(())
     }

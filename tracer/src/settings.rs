@@ -1,7 +1,5 @@
 //! What the user may choose about what is observed; nothing about how it is shown.
 
-use std::path::PathBuf;
-
 /// Whose HTTP requests the kernel follows (`--http`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum HttpMode {
@@ -17,10 +15,10 @@ pub enum HttpMode {
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// Report every exit and every failed connect.
+    pub all: bool,
     /// Whose requests are followed.
     pub http: HttpMode,
     /// Keep the query strings of requests.
     pub show_query: bool,
-    /// Error logs of proxies that can't be found through their open files (`[proxy] error_log`).
-    pub error_logs: Vec<PathBuf>,
 }

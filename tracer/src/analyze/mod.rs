@@ -165,6 +165,7 @@ impl Analysis {
             | What::ProxyLog(_)
             | What::LogLinesUnread(_)
             | What::Witnesses(_) => {}
+            What::Hook(hook) => self.world.hook(hook),
             What::Armed => self.arm(at, findings),
             What::Tick => {}
             What::End => self.end(findings),

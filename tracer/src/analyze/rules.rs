@@ -1,7 +1,8 @@
-//! The `[[service]]` rules of tracer.toml: reading them, and telling what is wrong with them. What
-//! they match is decided in `attribution::config`.
+//! tracer.toml: its `[[service]]` rules and its `[proxy]` section. Reading them, and telling what is
+//! wrong with them. What the rules match is decided in `attribution::config`.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glob::Pattern;
@@ -17,10 +18,14 @@ const KEYS: [&str; 8] = [
 /// Largest compiled regular expression: matching takes time in proportion, for every process.
 const MAX_REGEX_BYTES: usize = 256 << 10;
 
+/// Error logs that may be named.
+const MAX_ERROR_LOGS: usize = 64;
+
 /// The rules; none by default.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     rules: Arc<[Rule]>,
+    error_logs: Arc<[PathBuf]>,
 }
 
 /// A service and what its processes are known by.
@@ -89,6 +94,11 @@ impl Rules {
         })
     }
 
+    /// The proxies' logs that are named in `[proxy]`: absolute paths, each once.
+    pub fn error_logs(&self) -> &[PathBuf] {
+        &self.error_logs
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter()
     }
@@ -97,10 +107,15 @@ impl Rules {
         let document = DeTable::parse(text)
             .map_err(|error| (error.span().unwrap_or(0..0), error.message().to_owned()))?;
         let mut rules = Vec::new();
+        let mut error_logs = Vec::new();
         for (key, value) in document.get_ref() {
+            if key.get_ref() == "proxy" {
+                error_logs = proxy(value)?;
+                continue;
+            }
             if key.get_ref() != "service" {
                 let message = format!(
-                    "unknown key `{}`; known is only `[[service]]`",
+                    "unknown key `{}`; known are `[[service]]` and `[proxy]`",
                     key.get_ref()
                 );
                 return Err((key.span(), message));
@@ -119,8 +134,58 @@ impl Rules {
         }
         Ok(Self {
             rules: rules.into(),
+            error_logs: error_logs.into(),
         })
     }
+}
+
+/// The `[proxy]` section.
+fn proxy(value: &Spanned<DeValue<'_>>) -> Result<Vec<PathBuf>, Mistake> {
+    let DeValue::Table(table) = value.get_ref() else {
+        let message = expected("a section `[proxy]`", value.get_ref());
+        return Err((value.span(), message));
+    };
+    let mut paths = Vec::new();
+    for (key, value) in table {
+        if key.get_ref() != "error_log" {
+            let message = format!("unknown key `{}`; known is error_log", key.get_ref());
+            return Err((key.span(), message));
+        }
+        match value.get_ref() {
+            DeValue::Array(values) => {
+                for value in values {
+                    paths.push(error_log(value)?);
+                }
+            }
+            DeValue::String(_) => paths.push(error_log(value)?),
+            other => {
+                let message = expected("a path or a list of paths in `error_log`", other);
+                return Err((value.span(), message));
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        if paths.len() > MAX_ERROR_LOGS {
+            let message = format!(
+                "expected at most {MAX_ERROR_LOGS} paths in `error_log`, found {}",
+                paths.len()
+            );
+            return Err((value.span(), message));
+        }
+    }
+    Ok(paths)
+}
+
+fn error_log(value: &Spanned<DeValue<'_>>) -> Result<PathBuf, Mistake> {
+    let path = Path::new(string("error_log", value)?);
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    let message = format!(
+        "expected an absolute path in `error_log`, found {:?}",
+        path.display().to_string()
+    );
+    Err((value.span(), message))
 }
 
 fn rule(table: &DeTable<'_>, span: Range<usize>, place: &str) -> Result<Rule, Mistake> {
@@ -270,6 +335,31 @@ mod tests {
     }
 
     #[test]
+    fn error_logs_are_one_path_or_many() {
+        for (text, want) in [
+            ("", &[][..]),
+            ("[proxy]\n", &[]),
+            ("[proxy]\nerror_log = \"/var/log/a\"\n", &["/var/log/a"]),
+            (
+                "[proxy]\nerror_log = [\"/b\", \"/a\", \"/b\"]\n",
+                &["/a", "/b"],
+            ),
+        ] {
+            let rules = Rules::parse(text, "t").unwrap();
+            let paths: Vec<_> = rules
+                .error_logs()
+                .iter()
+                .map(|path| path.to_str())
+                .collect();
+            let want: Vec<_> = want.iter().map(|path| Some(*path)).collect();
+            assert_eq!(paths, want, "{text}");
+        }
+        let many: String = (0..65).map(|n| format!("\"/{n}\", ")).collect();
+        let error = error(&format!("[proxy]\nerror_log = [{many}]\n"));
+        assert!(error.contains("at most 64 paths"), "{error}");
+    }
+
+    #[test]
     fn mistakes_are_shown_with_place_and_expectation() {
         let service = "[[service]]\nname = \"é\"\n";
         insta::assert_snapshot!(
@@ -291,6 +381,12 @@ mod tests {
                 error(&format!("{service}  port = 0\n")),
                 error(&format!("{service}port = \"80\"\n")),
                 error("[[service]]\nname = \" \"\nport = 80\n"),
+                error("[[proxy]]\nerror_log = \"/a\"\n"),
+                error("[proxy]\naccess_log = \"/a\"\n"),
+                error("[proxy]\nerror_log = 5\n"),
+                error("[proxy]\nerror_log = [\"/a\", 5]\n"),
+                error("[proxy]\nerror_log = [\"/a\", \"\"]\n"),
+                error("[proxy]\nerror_log = \"logs/error.log\"\n"),
             ]
             .join("\n")
         );
@@ -326,7 +422,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_rules_or_an_error(text in "(\\[\\[service\\]\\]|name|exe|port|=|\"|\n|\\PC){0,30}") {
+        fn any_text_is_rules_or_an_error(text in "(\\[\\[service\\]\\]|\\[proxy\\]|error_log|name|exe|port|=|\"|\n|\\PC){0,30}") {
             if let Err(error) = Rules::parse(&text, "t") {
                 proptest::prop_assert!(error.line > 0 && error.column > 0);
             }

@@ -16,6 +16,7 @@ use crate::demo::{self, ClientLog, DemoError, ProxyChoice, Stack, expectations};
 use crate::model::{Body, Finding};
 use crate::pipeline::Live;
 use crate::present::Sink;
+use crate::settings::Settings;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -93,7 +94,7 @@ fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)
     let mut log = None;
     let traced = runtime()?.block_on(async {
         let interrupt = stop_request(None)?;
-        let mut live = Live::start(rules, false)?;
+        let mut live = Live::start(rules, &Settings::default())?;
         let stop = async {
             tokio::select! {
                 result = incident => {

@@ -12,6 +12,7 @@ use crate::analyze::rules::Rules;
 use crate::kernel::{Kernel, KernelFacts, plan};
 use crate::model::{ExitStatus, Hook, Observation, What};
 use crate::present::doctor::{self, Check, Status};
+use crate::settings::Settings;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -50,7 +51,7 @@ async fn examine() -> Vec<Check> {
         });
         return checks;
     }
-    match Kernel::start() {
+    match Kernel::start(&Settings::default()) {
         Ok(mut kernel) => {
             checks.extend(kernel.hooks().iter().map(hook));
             for blind in kernel.blind() {

@@ -14,6 +14,7 @@ use super::{ColorChoice, Outcome, runtime};
 use crate::model::{Finding, Kind};
 use crate::pipeline::Live;
 use crate::present::Sink;
+use crate::settings::{HttpMode, Settings};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,6 +25,14 @@ pub(super) struct Args {
     /// Report every exit, clean and unimportant ones too
     #[arg(long)]
     all: bool,
+
+    /// Whose HTTP requests to follow: everybody's, those at proxies, or nobody's
+    #[arg(long, value_name = "WHOSE", default_value = "proxies")]
+    http: HttpMode,
+
+    /// Show query strings of requests, which may hold secrets
+    #[arg(long)]
+    show_query: bool,
 
     /// Stop after this long: 90s, 10m, 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
@@ -47,6 +56,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let rules = args.config.load()?;
+    let settings = Settings {
+        all: args.all,
+        http: args.http,
+        show_query: args.show_query,
+    };
     let mut sink = if args.json {
         Sink::json(io::stdout())
     } else {
@@ -68,7 +82,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 () = reader_gone() => {}
             }
         };
-        let mut live = Live::start(rules, args.all)?;
+        let mut live = Live::start(rules, &settings)?;
         live.run(stop, &mut emit)
             .await
             .context("the trace ended early")

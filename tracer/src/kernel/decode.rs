@@ -10,6 +10,7 @@ use tracer_common::record::{
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, KnownLayout};
 
+use super::http;
 use super::tally::Counted;
 use crate::model::{
     Actor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, FullCgroup, Listener,
@@ -25,6 +26,8 @@ pub(super) struct Malformed;
 pub(super) enum Decoded {
     /// To be passed on as it is.
     Seen(Observation),
+    /// What looked like a request, and was none.
+    Nothing { at: Timestamp },
     /// A failed connect, to be counted first.
     Failed {
         at: Timestamp,
@@ -36,8 +39,18 @@ pub(super) enum Decoded {
     },
 }
 
+/// What records don't say about themselves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    /// Bytes in a page.
+    pub(super) page_bytes: u64,
+    /// Keep the query strings of requests.
+    pub(super) show_query: bool,
+}
+
 /// Reads one record.
-pub(super) fn decode(bytes: &[u8], page_bytes: u64) -> Result<Decoded, Malformed> {
+pub(super) fn decode(bytes: &[u8], reading: Reading) -> Result<Decoded, Malformed> {
+    let page_bytes = reading.page_bytes;
     let header = prefix::<Header>(bytes)?;
     let at = Timestamp(header.at_ns);
     let what = match header.kind {
@@ -49,6 +62,10 @@ pub(super) fn decode(bytes: &[u8], page_bytes: u64) -> Result<Decoded, Malformed
         kind::EXEC => exec(&prefix(bytes)?),
         kind::CGROUP => cgroup(&prefix(bytes)?),
         kind::CUT => cut(&prefix(bytes)?),
+        kind::HTTP => match http::decode::exchange(&prefix(bytes)?, reading.show_query)? {
+            Some(what) => what,
+            None => return Ok(Decoded::Nothing { at }),
+        },
         kind::CONNECT_FAILED => return Ok(connect_failed(at, &prefix(bytes)?)),
         kind::UNIX_CONNECT_FAILED => return Ok(unix_connect_failed(at, &prefix(bytes)?)),
         _ => return Err(Malformed),
@@ -181,11 +198,11 @@ fn endpoint(family: u16, address: &[u8; 16], port: u16) -> Endpoint {
     Endpoint::tcp(ip, port)
 }
 
-fn local(ends: &Endpoints) -> Endpoint {
+pub(super) fn local(ends: &Endpoints) -> Endpoint {
     endpoint(ends.family, &ends.local, ends.local_port)
 }
 
-fn remote(ends: &Endpoints) -> Endpoint {
+pub(super) fn remote(ends: &Endpoints) -> Endpoint {
     endpoint(ends.family, &ends.remote, ends.remote_port)
 }
 
@@ -327,6 +344,10 @@ mod tests {
     use zerocopy::IntoBytes;
 
     const PAGE: u64 = 4096;
+    const READING: Reading = Reading {
+        page_bytes: PAGE,
+        show_query: false,
+    };
 
     fn zeroed<T: FromZeros>(kind: u32, header: impl FnOnce(&mut T) -> &mut Header) -> T {
         let mut record = T::new_zeroed();
@@ -342,7 +363,7 @@ mod tests {
         // As in the ring: bytes of rounding follow.
         let mut bytes = record.as_bytes().to_vec();
         bytes.extend([0xff; 4]);
-        match decode(&bytes, PAGE) {
+        match decode(&bytes, READING) {
             Ok(Decoded::Seen(observation)) => {
                 assert_eq!(observation.at, Timestamp(7_000_000_000));
                 observation.what
@@ -439,7 +460,7 @@ mod tests {
         record.endpoints.remote[..4].copy_from_slice(&[127, 0, 0, 1]);
         record.endpoints.remote_port = 3000;
         record.total = 17;
-        let told = |record: &ConnectRecord| match decode(record.as_bytes(), PAGE) {
+        let told = |record: &ConnectRecord| match decode(record.as_bytes(), READING) {
             Ok(Decoded::Failed { total, failure, .. }) => {
                 (failure.remote.to_string(), failure.error, total)
             }
@@ -471,7 +492,7 @@ mod tests {
             &mut r.header
         });
         record.path[..12].copy_from_slice(b"/run/fpm.soc");
-        let told = |record: &UnixConnectRecord| match decode(record.as_bytes(), PAGE) {
+        let told = |record: &UnixConnectRecord| match decode(record.as_bytes(), READING) {
             Ok(Decoded::Failed { failure, .. }) => (failure.remote.to_string(), failure.error),
             other => panic!("{other:?}"),
         };
@@ -492,12 +513,16 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_malformed() {
-        assert_eq!(decode(&[], PAGE), Err(Malformed));
-        assert_eq!(decode(&[0; 15], PAGE), Err(Malformed));
-        assert_eq!(decode(&[0xff; 512], PAGE), Err(Malformed), "unknown kind");
+        assert_eq!(decode(&[], READING), Err(Malformed));
+        assert_eq!(decode(&[0; 15], READING), Err(Malformed));
+        assert_eq!(
+            decode(&[0xff; 512], READING),
+            Err(Malformed),
+            "unknown kind"
+        );
         let record = zeroed(kind::EXIT, |r: &mut ExitRecord| &mut r.header);
         let bytes = record.as_bytes();
-        assert_eq!(decode(&bytes[..bytes.len() - 1], PAGE), Err(Malformed));
+        assert_eq!(decode(&bytes[..bytes.len() - 1], READING), Err(Malformed));
     }
 
     proptest! {
@@ -509,7 +534,7 @@ mod tests {
             if let Some(field) = bytes.get_mut(8..12) {
                 field.copy_from_slice(&kind.to_ne_bytes());
             }
-            let _ = decode(&bytes, PAGE);
+            let _ = decode(&bytes, READING);
         }
     }
 }

@@ -12,9 +12,11 @@ use tracer_common::{Decisions, Layout};
 use zerocopy::IntoBytes;
 
 use super::facts::{INET_CONNECT, OOM_KILL, UNIX_CONNECT};
+use super::http::Http;
 use super::plan::{BLIND_CONNECT, ConnectRung, Ladder, Plan, Refusal, ScopeRung, blind_without};
 use super::tracefs;
 use crate::model::{Hierarchy, Hook};
+use crate::settings::HttpMode;
 
 /// The programs, as `build.rs` made them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -72,7 +74,9 @@ const RAW_TRACEPOINTS: [(&str, &str, &str); 7] = [
 /// What runs in the kernel; everything is detached when this is dropped.
 pub(super) struct Loaded {
     /// Keeps programs and links alive.
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
+    /// Follows requests at proxies.
+    pub(super) http: Http,
     tracepoints: Vec<tracefs::Attached>,
     pub(super) lost: PerCpuArray<MapData, u64>,
     pub(super) refusals: HashMap<MapData, [u8; TCP_KEY], [u8; COUNT]>,
@@ -96,14 +100,27 @@ pub(super) const TCP_KEY: usize = size_of::<tracer_common::record::RefusalKey>()
 pub(super) const UNIX_KEY: usize = size_of::<tracer_common::record::UnixRefusalKey>();
 pub(super) const COUNT: usize = size_of::<tracer_common::record::Refusal>();
 
-pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), StartError> {
+pub(super) fn load(
+    plan: &Plan,
+    layout: &Layout,
+    http: HttpMode,
+) -> Result<(Loaded, Rings), StartError> {
     raise_memlock();
     let decisions = Decisions {
         cgroup_v1: u32::from(plan.cgroups == Hierarchy::MemoryV1),
         connect_returns: u32::from(!plan.connect.rungs.is_empty()),
-        http: 0,
+        http: match http {
+            HttpMode::Off => 0,
+            HttpMode::Proxies => 1,
+            HttpMode::All => 2,
+        },
     };
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    if http == HttpMode::Off {
+        // Room for nobody's requests.
+        loader.map_max_entries("EXCHANGES", 1);
+    }
+    let mut ebpf = loader
         // Parsing the kernel's type information takes longer than everything else, and is needed
         // for fentry and fexit only.
         .btf(None)
@@ -120,6 +137,7 @@ pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), Star
         lost: take(&mut ebpf, "LOST")?,
         refusals: take(&mut ebpf, "REFUSALS")?,
         unix_refusals: take(&mut ebpf, "UNIX_REFUSALS")?,
+        http: Http::new(&mut ebpf, http)?,
         #[cfg(feature = "kernel-log")]
         log: super::log::open(&mut ebpf).map_err(|error| {
             let Failure(what, hint) = Failure::of(&error);
@@ -141,7 +159,7 @@ pub(super) fn load(plan: &Plan, layout: &Layout) -> Result<(Loaded, Rings), Star
             rungs: Vec::new(),
             why_not: why,
         };
-        return load(&plan, layout);
+        return load(&plan, layout, http);
     }
     loaded.attach(plan, &mut btf)?;
     Ok((loaded, rings))
@@ -180,7 +198,7 @@ impl Loaded {
     }
 
     fn attach_raw(&mut self, name: &str, tracepoint: &str) -> Result<(), Failure> {
-        let program: &mut RawTracePoint = self.program(name)?;
+        let program: &mut RawTracePoint = program(&mut self.ebpf, name)?;
         program.load().map_err(|error| Failure::of(&error))?;
         program
             .attach(tracepoint)
@@ -271,7 +289,7 @@ impl Loaded {
         function: &str,
         btf: &mut LazyBtf,
     ) -> Result<(), Failure> {
-        let program: &mut FExit = self.program(name)?;
+        let program: &mut FExit = program(&mut self.ebpf, name)?;
         program
             .load(function, btf.get()?)
             .map_err(|error| Failure::of(&error))?;
@@ -285,7 +303,7 @@ impl Loaded {
         function: &str,
         btf: &mut LazyBtf,
     ) -> Result<(), Failure> {
-        let program: &mut FEntry = self.program(name)?;
+        let program: &mut FEntry = program(&mut self.ebpf, name)?;
         program
             .load(function, btf.get()?)
             .map_err(|error| Failure::of(&error))?;
@@ -294,7 +312,7 @@ impl Loaded {
     }
 
     fn attach_kprobe(&mut self, name: &str, functions: &[&str]) -> Result<(), Failure> {
-        let program: &mut KProbe = self.program(name)?;
+        let program: &mut KProbe = program(&mut self.ebpf, name)?;
         program.load().map_err(|error| Failure::of(&error))?;
         for function in functions {
             program
@@ -305,7 +323,7 @@ impl Loaded {
     }
 
     fn attach_tracepoint(&mut self, name: &str, tracepoint: &str) -> Result<(), Failure> {
-        let program: &mut TracePoint = self.program(name)?;
+        let program: &mut TracePoint = program(&mut self.ebpf, name)?;
         program.load().map_err(|error| Failure::of(&error))?;
         let fd = program.fd().map_err(|error| Failure::of(&error))?;
         let attached = tracefs::tracepoint_id("syscalls", tracepoint)
@@ -313,17 +331,6 @@ impl Loaded {
             .map_err(|error| Failure(error.to_string(), ""))?;
         self.tracepoints.push(attached);
         Ok(())
-    }
-
-    fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P, Failure>
-    where
-        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-    {
-        self.ebpf
-            .program_mut(name)
-            .ok_or_else(|| Failure("the object has no such program".into(), ""))?
-            .try_into()
-            .map_err(|error| Failure::of(&error))
     }
 }
 
@@ -343,6 +350,17 @@ impl LazyBtf {
     }
 }
 
+/// One of the object's programs, as what it is.
+pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, Failure>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name)
+        .ok_or_else(|| Failure("the object has no such program".into(), ""))?
+        .try_into()
+        .map_err(|error| Failure::of(&error))
+}
+
 fn hook(name: &str, via: Option<&str>, why: &[String]) -> Hook {
     Hook {
         name: name.into(),
@@ -353,7 +371,7 @@ fn hook(name: &str, via: Option<&str>, why: &[String]) -> Hook {
 }
 
 /// One of the object's maps, as what it is.
-fn take<M>(ebpf: &mut Ebpf, map: &'static str) -> Result<M, StartError>
+pub(super) fn take<M>(ebpf: &mut Ebpf, map: &'static str) -> Result<M, StartError>
 where
     M: TryFrom<aya::maps::Map, Error = MapError>,
 {
@@ -394,11 +412,11 @@ fn verifier_reason(log: &str) -> &str {
 }
 
 /// What failed, and what to do about it.
-struct Failure(String, &'static str);
+pub(super) struct Failure(pub(super) String, pub(super) &'static str);
 
 impl Failure {
     /// Tells the whole chain of causes, without the verifier's pages.
-    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut text = String::new();
         let mut cause = Some(error);
         let mut os = None;

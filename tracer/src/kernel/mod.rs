@@ -7,6 +7,7 @@
 mod btf;
 mod decode;
 mod facts;
+mod http;
 mod load;
 #[cfg(feature = "kernel-log")]
 mod log;
@@ -16,6 +17,7 @@ mod tally;
 mod tracefs;
 
 pub use facts::{KernelFacts, Lockdown, Works, hierarchy};
+pub use http::Followed;
 pub use load::StartError;
 pub use plan::{ConnectRung, Ladder, Plan, Refusal, ScopeRung, plan};
 pub use rings::Kernel;

@@ -9,12 +9,14 @@ use tokio::io::unix::AsyncFd;
 use tracer_common::record::{RefusalKey, UnixRefusalKey, lost};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::decode::{self, Decoded, decode};
+use super::decode::{self, Decoded, Reading, decode};
 use super::facts::KernelFacts;
+use super::http::Followed;
 use super::load::{self, Loaded, StartError};
 use super::plan::{Plan, Refusal, ScopeRung, plan};
 use super::tally::{Counted, Tally};
-use crate::model::{Hierarchy, Hook, Observation, Ring, Timestamp, What};
+use crate::model::{Hierarchy, Hook, Observation, Pid, Ring, Timestamp, What};
+use crate::settings::Settings;
 
 /// Records read from one ring in one go; the rest is left for the next.
 const BATCH: usize = 8192;
@@ -30,7 +32,7 @@ pub struct Kernel {
     deaths: AsyncFd<RingBuf<MapData>>,
     traffic: AsyncFd<RingBuf<MapData>>,
     cgroups: Hierarchy,
-    page_bytes: u64,
+    reading: Reading,
     tally: Tally,
     /// Read, but newer than the moment up to which everything was read.
     held: Vec<Observation>,
@@ -43,18 +45,22 @@ pub struct Kernel {
 
 impl Kernel {
     /// Looks at the machine, decides, loads and attaches. Needs a tokio runtime with I/O.
-    pub fn start() -> Result<Self, StartError> {
+    pub fn start(settings: &Settings) -> Result<Self, StartError> {
         let (facts, layout) = KernelFacts::gather();
         let plan = plan(&facts)?;
         let layout = layout.ok_or_else(|| Refusal {
             what: "the kernel's type information can't be used".into(),
             advice: "see `tracer doctor`".into(),
         })?;
-        Self::start_as(&plan, &layout)
+        Self::start_as(&plan, &layout, settings)
     }
 
-    fn start_as(plan: &Plan, layout: &tracer_common::Layout) -> Result<Self, StartError> {
-        let (loaded, rings) = load::load(plan, layout)?;
+    fn start_as(
+        plan: &Plan,
+        layout: &tracer_common::Layout,
+        settings: &Settings,
+    ) -> Result<Self, StartError> {
+        let (loaded, rings) = load::load(plan, layout, settings.http)?;
         let wait = |ring| {
             // SAFETY: the ring owns the map's descriptor, open and the same until it is dropped.
             unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
@@ -65,7 +71,10 @@ impl Kernel {
             deaths: wait(rings.deaths)?,
             traffic: wait(rings.traffic)?,
             cgroups: plan.cgroups,
-            page_bytes: rustix::param::page_size() as u64,
+            reading: Reading {
+                page_bytes: rustix::param::page_size() as u64,
+                show_query: settings.show_query,
+            },
             tally: Tally::default(),
             held: Vec::new(),
             batch: Vec::new(),
@@ -92,6 +101,22 @@ impl Kernel {
     /// Whether the scope of OOM kills has to be read from the kernel log.
     pub fn scope_from_kmsg(&self) -> bool {
         self.loaded.scope == ScopeRung::KernelLog
+    }
+
+    /// Follows the requests of these proxies, and of nobody else any more.
+    pub fn follow(&mut self, wanted: Followed) {
+        let Loaded { http, ebpf, .. } = &mut self.loaded;
+        http.follow(ebpf, wanted);
+    }
+
+    /// Whether the requests of a proxy's process are followed.
+    pub fn follows(&self, pid: Pid) -> bool {
+        self.loaded.http.covers(pid)
+    }
+
+    /// What follows requests, among the hooks: it depends on the proxies there are.
+    pub fn http_hook(&self) -> Option<Hook> {
+        self.loaded.http.hook()
     }
 
     /// Returns when [`Self::drain`] may find something. Records that are sent without a wake-up
@@ -170,7 +195,7 @@ impl Kernel {
         while count < BATCH {
             let Some(record) = records.next() else { break };
             count += 1;
-            match decode(&record, self.page_bytes) {
+            match decode(&record, self.reading) {
                 Ok(Decoded::Seen(observation)) => {
                     last = observation.at;
                     if let What::Exited(exit) = &observation.what {
@@ -191,6 +216,7 @@ impl Kernel {
                         self.batch.push(Observation { at, what });
                     }
                 }
+                Ok(Decoded::Nothing { at }) => last = at,
                 Err(decode::Malformed) => self.lost.malformed += 1,
             }
         }
@@ -228,6 +254,7 @@ impl Kernel {
             return;
         }
         self.lost.looked = now;
+        self.loaded.http.counted(now, &mut self.batch);
         let mut totals = [0; COUNTERS];
         for (index, total) in (0u32..).zip(&mut totals) {
             *total = match self.loaded.lost.get(&index, 0) {

@@ -106,6 +106,8 @@ pub enum What {
     LogLinesUnread(u64),
     /// Which witnesses follow a proxy's process.
     Witnesses(Witnesses),
+    /// A hook that depends on the proxies there are was got, or lost, or got in another way.
+    Hook(Box<super::Hook>),
     /// Events were lost.
     Lost {
         /// Where.

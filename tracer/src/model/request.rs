@@ -156,6 +156,15 @@ pub struct LogEntry {
     pub elapsed: Option<Duration>,
 }
 
+/// A process that is a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyProcess {
+    /// Which process.
+    pub key: ProcessKey,
+    /// What kind of proxy.
+    pub kind: ProxyKind,
+}
+
 /// Which witnesses follow a proxy's process. Observed when a proxy is found, and on changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Witnesses {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use crate::model::Hierarchy;
+use crate::model::{Hierarchy, Pid};
 
 /// Directories walked at start-up; a machine with more has its rest looked up when it is needed.
 const MAX_CGROUPS: usize = 20_000;
@@ -53,6 +53,20 @@ impl CgroupTree {
         // `/docker/abcd` is not below `/docker/abc`.
         (below.is_empty() || below.starts_with('/'))
             .then(|| mount.at.join(below.trim_start_matches('/')))
+    }
+
+    /// The directory of the cgroup that a process is in; the hierarchy's root when it can't be told.
+    pub(super) fn of_process(&self, pid: Pid) -> Option<PathBuf> {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        text.lines()
+            .find_map(|line| self.directory(line.strip_prefix("0::")?))
+            .filter(|directory| directory.is_dir())
+            .or_else(|| self.root())
+    }
+
+    /// The directory of the hierarchy's root, or of what is mounted of it.
+    pub(super) fn root(&self) -> Option<PathBuf> {
+        Some(self.mount.as_ref()?.at.clone())
     }
 
     /// Id of the cgroup at `path`: the inode of its directory is its kernfs id.

@@ -9,25 +9,29 @@ mod containers;
 mod diag;
 mod kmsg;
 mod listeners;
+mod logs;
 mod process;
 mod schedule;
 mod session;
 mod sight;
 mod users;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cgroups::CgroupTree;
 use containers::Engines;
 use kmsg::KernelLog;
+use logs::Logs;
 use process::ProcessReader;
 use schedule::{Bucket, Later};
 use users::Users;
 
 use crate::model::{
     ClockAnchor, Endpoint, Hierarchy, NetNs, Observation, OomReport, OomScope, Pid, ProcessFacts,
-    ProcessKey, Ring, Timestamp, What,
+    ProcessKey, ProxyProcess, Ring, Side, Timestamp, What,
 };
 
 pub use session::session;
@@ -59,8 +63,11 @@ pub fn own_netns() -> NetNs {
 #[derive(Debug)]
 pub struct Observer {
     reader: ProcessReader,
+    /// Where kernel programs are attached to.
+    unified: CgroupTree,
     engines: Engines,
     kernel_log: Option<KernelLog>,
+    logs: Option<Logs>,
     blind: Vec<String>,
     anchor: ClockAnchor,
     reads: Bucket,
@@ -98,8 +105,10 @@ impl Observer {
                 users: Users::default(),
                 scratch: Vec::new(),
             },
+            unified: CgroupTree::find(Hierarchy::Unified),
             engines: Engines::default(),
             kernel_log,
+            logs: None,
             blind,
             anchor: clock::anchor(),
             reads: Bucket::new(1000, 2000, now),
@@ -115,9 +124,69 @@ impl Observer {
         }
     }
 
+    /// Follows the error logs of proxies too, once [`Self::follow_logs`] names them: those that
+    /// their processes have open, and those at `configured`.
+    #[must_use]
+    pub fn with_logs(mut self, show_query: bool, configured: &[PathBuf]) -> Self {
+        self.logs = Some(Logs::new(show_query, configured.to_vec()));
+        self
+    }
+
+    /// The proxies that run: to be called whenever one came or went.
+    pub fn follow_logs(&mut self, proxies: &[ProxyProcess]) {
+        if let Some(logs) = &mut self.logs {
+            logs.follow(proxies);
+        }
+    }
+
+    /// Whether a log of the process is followed.
+    pub fn logged(&self, key: ProcessKey) -> bool {
+        self.logs.as_ref().is_some_and(|logs| logs.logged(key))
+    }
+
+    /// Whether the answers of [`Self::logged`] may have changed since this was asked last.
+    pub fn take_logged_changed(&mut self) -> bool {
+        self.logs.as_mut().is_some_and(Logs::take_changed)
+    }
+
+    /// Returns when proxies wrote to their logs: [`Self::due`] then tells when to read them. Needs
+    /// tokio's runtime.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        match &mut self.logs {
+            Some(logs) => logs.readable().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells what proxies wrote to their logs so far.
+    pub fn read_logs(&mut self, out: &mut Vec<Observation>) {
+        if let Some(logs) = &mut self.logs {
+            logs.read(clock::now(), out);
+        }
+    }
+
     /// What can't be seen, in words; complete after [`Self::scan`].
     pub fn blind(&self) -> Vec<String> {
         self.blind.clone()
+    }
+
+    /// The directories of the unified hierarchy's cgroups that these processes are in; with nobody
+    /// in particular, its root.
+    ///
+    /// # Errors
+    ///
+    /// When that hierarchy is not mounted.
+    pub fn cgroups_of(&self, pids: Option<&BTreeSet<Pid>>) -> Result<BTreeSet<PathBuf>, String> {
+        let root = self.unified.root().ok_or(
+            "no cgroup v2 hierarchy is mounted (mount -t cgroup2 none /sys/fs/cgroup/unified)",
+        )?;
+        Ok(match pids {
+            None => BTreeSet::from([root]),
+            Some(pids) => pids
+                .iter()
+                .filter_map(|pid| self.unified.of_process(*pid))
+                .collect(),
+        })
     }
 
     /// Everything that is there: cgroups, containers, processes (parents first), listeners.
@@ -185,6 +254,12 @@ impl Observer {
                 self.mark(observation, out);
                 return;
             }
+            What::Http(exchange) if exchange.side == Side::Inbound => {
+                // nginx and Apache write their line before the answer.
+                if let Some(logs) = &mut self.logs {
+                    logs.read(at, out);
+                }
+            }
             What::Cgroup { id, path, .. } => {
                 self.engines.look_up(path);
                 self.limits.push(at, (*id, path.clone()));
@@ -202,6 +277,7 @@ impl Observer {
             self.resync,
             self.unix_scan,
             self.engines.due(),
+            self.logs.as_ref().and_then(Logs::due),
             Some(self.clock_check),
         ]
         .into_iter()
@@ -233,6 +309,9 @@ impl Observer {
                     },
                 );
             }
+        }
+        if let Some(logs) = &mut self.logs {
+            logs.run_due(now, out);
         }
         for container in self.engines.collect(now) {
             push(out, What::Container(Box::new(container)));

@@ -57,6 +57,8 @@ pub enum Hold {
 pub struct Listeners {
     places: BTreeMap<Place, Listening>,
     held: BTreeMap<ProcessKey, BTreeSet<Place>>,
+    /// Grows whenever a process comes to hold a TCP place, or ceases to.
+    tcp_version: u64,
 }
 
 impl Listeners {
@@ -113,6 +115,11 @@ impl Listeners {
         self.held.get(&key).into_iter().flatten()
     }
 
+    /// Grows whenever a process comes to hold a TCP place, or ceases to.
+    pub fn tcp_version(&self) -> u64 {
+        self.tcp_version
+    }
+
     /// Whether the service listens anywhere.
     pub fn serves(&self, is: impl Fn(&Service) -> bool) -> bool {
         self.places
@@ -133,7 +140,10 @@ impl Listeners {
             return None;
         }
         for holder in &listener.holders {
-            self.held.entry(*holder).or_default().insert(place.clone());
+            let held = self.held.entry(*holder).or_default();
+            if held.insert(place.clone()) && matches!(place.1, Endpoint::Tcp(_)) {
+                self.tcp_version += 1;
+            }
         }
         let Some(known) = self.places.get_mut(&place) else {
             self.places.insert(
@@ -251,6 +261,7 @@ impl Listeners {
             };
             if known.holders.len() > 1 && known.owner != Some(key) {
                 known.holders.remove(&key);
+                self.tcp_version += 1;
                 return false;
             }
             true
@@ -296,6 +307,7 @@ impl Listeners {
         let known = self.places.get_mut(place)?;
         known.sockets.clear();
         known.down = Some(at);
+        self.tcp_version += u64::from(matches!(place.1, Endpoint::Tcp(_)));
         for holder in std::mem::take(&mut known.holders) {
             if let Some(places) = self.held.get_mut(&holder) {
                 places.remove(place);

@@ -4,6 +4,7 @@
 mod cgroups;
 mod listeners;
 mod processes;
+mod proxies;
 mod services;
 
 use std::sync::Arc;
@@ -16,8 +17,8 @@ pub use services::ServiceView;
 use super::attribution::{Attribution, Candidate, attribute};
 use super::rules::Rules;
 use crate::model::{
-    Actor, ClockAnchor, ContainerFacts, Endpoint, Listener, Manager, NetNs, Party, ProcessFacts,
-    ProcessKey, Service, Session, TaskFacts, Timestamp, WallTime,
+    Actor, ClockAnchor, ContainerFacts, Endpoint, Hook, Listener, Manager, NetNs, Party,
+    ProcessFacts, ProcessKey, Service, Session, TaskFacts, Timestamp, WallTime,
 };
 
 /// Names a service regardless of what told so.
@@ -176,6 +177,20 @@ impl World {
         }
     }
 
+    /// A hook was got after the start, or in another way than at the start.
+    pub(super) fn hook(&mut self, hook: &Hook) {
+        let hooks = &mut self.session.hooks;
+        match hooks.iter_mut().find(|known| known.name == hook.name) {
+            Some(known) => *known = hook.clone(),
+            None => hooks.push(hook.clone()),
+        }
+        if hook.name == "http" && !hook.ok {
+            self.session
+                .blind
+                .push("failed requests at proxies, but for what their logs tell".into());
+        }
+    }
+
     /// An engine told of a container: its processes may get a better name.
     pub(super) fn container(&mut self, facts: &ContainerFacts) {
         self.containers.insert(facts.clone());
@@ -187,9 +202,7 @@ impl World {
             .collect();
         for (key, facts, parent) in members {
             let attribution = self.attribute(&facts, parent);
-            if let Some(process) = self.processes.get_mut(key) {
-                process.attribution = attribution;
-            }
+            self.processes.rename(key, attribution);
         }
     }
 
@@ -215,9 +228,7 @@ impl World {
                 && process.dead.is_none()
             {
                 let attribution = self.attribute(&process.facts, process.parent);
-                if let Some(process) = self.processes.get_mut(*holder) {
-                    process.attribution = attribution;
-                }
+                self.processes.rename(*holder, attribution);
             }
         }
         change
@@ -274,17 +285,6 @@ impl World {
             .live()
             .filter(|process| same(&process.attribution.service, service) && self.is_main(process))
             .count()
-    }
-
-    /// The proxy of the machine, when all its proxy processes are one service.
-    pub fn only_proxy(&self) -> Option<&Service> {
-        let mut proxies = self
-            .processes
-            .live()
-            .filter(|process| process.attribution.role.is_some())
-            .map(|process| &process.attribution.service);
-        let first = proxies.next()?;
-        proxies.all(|other| same(first, other)).then_some(first)
     }
 
     /// Somebody who had a part in something.

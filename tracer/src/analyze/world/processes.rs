@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::analyze::attribution::Attribution;
-use crate::model::{Cause, Pid, ProcessFacts, ProcessKey, TaskFacts, Timestamp};
+use crate::model::{Cause, Pid, ProcessFacts, ProcessKey, ProxyKind, TaskFacts, Timestamp};
 
 /// More live processes than any kernel allows by default on a machine worth this tool.
 const MAX_LIVE: usize = 65_536;
@@ -48,6 +48,10 @@ pub struct Processes {
     all: BTreeMap<ProcessKey, Process>,
     by_pid: BTreeMap<Pid, ProcessKey>,
     dead: VecDeque<ProcessKey>,
+    /// The live ones that are proxies.
+    proxies: BTreeMap<ProcessKey, ProxyKind>,
+    /// Grows whenever `proxies` changes.
+    proxies_version: u64,
 }
 
 impl Processes {
@@ -59,6 +63,36 @@ impl Processes {
     /// As [`Self::get`].
     pub fn get_mut(&mut self, key: ProcessKey) -> Option<&mut Process> {
         self.all.get_mut(&key)
+    }
+
+    /// Gives a process another name.
+    pub fn rename(&mut self, key: ProcessKey, attribution: Arc<Attribution>) {
+        let Some(process) = self.all.get_mut(&key) else {
+            return;
+        };
+        let role = attribution.role.filter(|_| process.dead.is_none());
+        process.attribution = attribution;
+        self.set_role(key, role);
+    }
+
+    /// The live processes that are proxies, by key.
+    pub fn proxies(&self) -> impl Iterator<Item = (ProcessKey, ProxyKind)> {
+        self.proxies.iter().map(|(key, kind)| (*key, *kind))
+    }
+
+    /// Grows whenever [`Self::proxies`] changes.
+    pub fn proxies_version(&self) -> u64 {
+        self.proxies_version
+    }
+
+    fn set_role(&mut self, key: ProcessKey, role: Option<ProxyKind>) {
+        let before = match role {
+            Some(kind) => self.proxies.insert(key, kind),
+            None => self.proxies.remove(&key),
+        };
+        if before != role {
+            self.proxies_version += 1;
+        }
     }
 
     /// The process of that key or, when the creation time is not known, the newest of that pid.
@@ -103,8 +137,11 @@ impl Processes {
                 .is_some_and(|old| old.dead.is_none())
         {
             self.all.remove(&previous);
+            self.set_role(previous, None);
         }
+        let role = process.attribution.role.filter(|_| process.dead.is_none());
         self.all.insert(key, process);
+        self.set_role(key, role);
         if self.all.len() > MAX_LIVE + MAX_DEAD
             && let Some(oldest) = self
                 .all
@@ -125,6 +162,7 @@ impl Processes {
         if process.dead.replace(end).is_none() {
             self.dead.push_back(key);
         }
+        self.set_role(key, None);
         if self.dead.len() > MAX_DEAD
             && let Some(oldest) = self.dead.pop_front()
         {
@@ -134,6 +172,7 @@ impl Processes {
 
     fn forget(&mut self, key: ProcessKey) {
         self.all.remove(&key);
+        self.set_role(key, None);
         if self.by_pid.get(&key.pid) == Some(&key) {
             self.by_pid.remove(&key.pid);
         }

@@ -1,0 +1,246 @@
+//! nginx's error log, also as OpenResty, Tengine and Angie write it:
+//!
+//! `2026/11/22 23:52:35 [error] 5169#5169: *1 connect() failed (111: Connection refused) while
+//! connecting to upstream, client: 127.0.0.1, server: shop.example, request: "GET / HTTP/1.1",
+//! upstream: "http://127.0.0.1:9102/", host: "shop.example"`
+//!
+//! nginx escapes nothing in a line, and cuts it at 2 KiB. Its own refusals (`limiting requests`)
+//! are not errors about an upstream and are ignored, as is what happens on upgraded connections:
+//! those requests were answered.
+
+use super::Line;
+use super::fields;
+use crate::model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
+
+/// Length of `2026/11/22 23:52:35 `.
+const DATE: usize = 20;
+
+/// Reads a line.
+pub(super) fn parse(line: &str, show_query: bool) -> Line {
+    let Some(head) = Head::parse(line) else {
+        return Line::Unreadable;
+    };
+    let (Some(connection), Some((message, details))) =
+        (head.connection, head.text.split_once(", client: "))
+    else {
+        return Line::Ignored;
+    };
+    let Some((failure, phase)) = judge(head.level, message) else {
+        return Line::Ignored;
+    };
+    let mut entry = fields::entry(ProxyKind::Nginx, failure, phase);
+    entry.pid = Some(head.pid);
+    entry.tid = Some(head.tid);
+    entry.connection = Some(connection);
+    read_details(&mut entry, details, show_query);
+    if entry.upstream.is_none() && entry.upstream_name.is_none() {
+        entry.upstream_name = unresolved(message).and_then(fields::name);
+    }
+    Line::Entry(Box::new(entry))
+}
+
+/// What every line begins with.
+struct Head<'a> {
+    level: &'a str,
+    pid: u32,
+    tid: u32,
+    connection: Option<u64>,
+    text: &'a str,
+}
+
+impl<'a> Head<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (date, rest) = line.split_at_checked(DATE)?;
+        let shape = date.bytes().zip(*b"0000/00/00 00:00:00 ");
+        for (byte, like) in shape {
+            let fits = if like == b'0' {
+                byte.is_ascii_digit()
+            } else {
+                byte == like
+            };
+            if !fits {
+                return None;
+            }
+        }
+        let (level, rest) = rest.strip_prefix('[')?.split_once("] ")?;
+        let (ids, text) = rest.split_once(": ")?;
+        let (pid, tid) = ids.split_once('#')?;
+        let (connection, text) = match text.strip_prefix('*').and_then(|text| text.split_once(' '))
+        {
+            Some((number, text)) => (number.parse().ok(), text),
+            None => (None, text),
+        };
+        Some(Self {
+            level,
+            pid: pid.parse().ok()?,
+            tid: tid.parse().ok()?,
+            connection,
+            text,
+        })
+    }
+}
+
+/// What a message says went wrong with an upstream, and when; None when it is about something else.
+fn judge(level: &str, message: &str) -> Option<(Failure, Phase)> {
+    if message.contains("client prematurely closed connection")
+        && message.contains("upstream connection is closed too")
+    {
+        // Written at level info, which few keep.
+        return Some((Failure::ClientGone, phase(message)));
+    }
+    if !matches!(level, "error" | "crit" | "alert" | "emerg") {
+        return None;
+    }
+    if unresolved(message).is_some() {
+        return Some((Failure::Unreachable, Phase::Connecting));
+    }
+    // What an application says through FastCGI is no failure.
+    if message.starts_with("FastCGI sent in stderr") {
+        return None;
+    }
+    let phase = phase(message);
+    let failure = if message.starts_with("no live upstreams") {
+        Failure::NoLiveUpstreams
+    } else if message.starts_with("upstream prematurely closed")
+        || message.starts_with("upstream closed")
+    {
+        Failure::Cut
+    } else if message.starts_with("upstream ") || phase != Phase::Unknown {
+        errno(message).map_or(Failure::Unknown, fields::failure_of)
+    } else {
+        return None;
+    };
+    let upgraded = message.ends_with("while proxying upgraded connection");
+    (!upgraded).then_some((failure, phase))
+}
+
+/// `while connecting to upstream`.
+fn phase(message: &str) -> Phase {
+    match message.rsplit_once(" while ").map(|(_, doing)| doing) {
+        Some("connecting to upstream" | "SSL handshaking to upstream") => Phase::Connecting,
+        Some(
+            "sending request to upstream"
+            | "sending to upstream"
+            | "reading response header from upstream",
+        ) => Phase::Waiting,
+        Some("reading upstream") => Phase::Answering,
+        Some("sending to client") if message.starts_with("upstream ") => Phase::Answering,
+        _ => Phase::Unknown,
+    }
+}
+
+/// `(111: Connection refused)`: the last one, for a path in the message may look like it.
+fn errno(message: &str) -> Option<i32> {
+    let before = message
+        .rfind(" while ")
+        .map_or(message, |at| &message[..at]);
+    let at = before.rfind('(')?;
+    before[at + 1..].split_once(':')?.0.parse().ok()
+}
+
+/// The name in `shop.internal could not be resolved (3: Host not found)`.
+fn unresolved(message: &str) -> Option<&str> {
+    let (name, _) = message.split_once(" could not be resolved (")?;
+    (!name.contains(' ')).then_some(name)
+}
+
+/// `127.0.0.1, server: …, request: "…", subrequest: "…", upstream: "…", host: "…", referrer: "…"`.
+/// Read from the left: what a client writes into a later field can't change an earlier one.
+fn read_details(entry: &mut LogEntry, details: &str, show_query: bool) {
+    let end = details.find(", ").unwrap_or(details.len());
+    // `unix:` for a client on a unix socket.
+    entry.client = details[..end].parse().ok();
+    let Some((_, rest)) = details.split_once(", request: \"") else {
+        return;
+    };
+    let (line, whole, rest) = request_line(rest);
+    if let Some((request, http1)) = fields::request(line, whole, show_query) {
+        entry.request = Some(request);
+        entry.http1 = http1;
+    }
+    let rest = match rest.strip_prefix(", upstream: \"") {
+        Some(rest) => Some(rest),
+        None if rest.starts_with(", subrequest: \"") => {
+            rest.split_once("\", upstream: \"").map(|(_, rest)| rest)
+        }
+        None => None,
+    };
+    let (upstream, host) = match rest {
+        Some(rest) => match rest.split_once("\", host: \"") {
+            Some((upstream, host)) => (Some(upstream), Some(host)),
+            None => (Some(rest.strip_suffix('"').unwrap_or(rest)), None),
+        },
+        None => (None, tail(details, ", host: \"")),
+    };
+    if let Some(upstream) = upstream {
+        let target = line.split(' ').nth(1).unwrap_or_default();
+        read_upstream(entry, upstream, target);
+    }
+    if let (Some(request), Some(host)) = (&mut entry.request, host) {
+        let end = host.find("\", referrer: \"").unwrap_or(host.len());
+        let host = &host[..end];
+        request.host = fields::name(host.strip_suffix('"').unwrap_or(host));
+    }
+}
+
+fn tail<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.split_once(key).map(|(_, rest)| rest)
+}
+
+/// The request line that `text` begins with, whether it is whole, and what follows its quote. It may
+/// hold quotes itself, but ends with its version.
+fn request_line(text: &str) -> (&str, bool, &str) {
+    let mut from = 0;
+    while let Some(found) = text[from..].find('"') {
+        let at = from + found;
+        let line = &text[..at];
+        let versioned = line
+            .len()
+            .checked_sub(" HTTP/1.1".len())
+            .is_some_and(|start| line.as_bytes()[start..].starts_with(b" HTTP/"));
+        if versioned {
+            return (line, true, &text[at + 1..]);
+        }
+        from = at + 1;
+    }
+    // HTTP/0.9, or a line that nginx cut.
+    match text
+        .find("\", ")
+        .or_else(|| text.strip_suffix('"').map(str::len))
+    {
+        Some(at) => (&text[..at], true, &text[at + 1..]),
+        None => (text, false, ""),
+    }
+}
+
+/// `http://127.0.0.1:9102/path`, `fastcgi://unix:/run/php.sock:`, `http://backend/path`.
+fn read_upstream(entry: &mut LogEntry, url: &str, target: &str) {
+    let Some((_, rest)) = url.split_once("://") else {
+        return;
+    };
+    if let Some(path) = rest.strip_prefix("unix:") {
+        entry.upstream = Some(Endpoint::unix(socket_path(path, target).as_bytes()));
+        return;
+    }
+    let authority = rest.split('/').next().unwrap_or(rest);
+    match fields::tcp(authority) {
+        Some(address) => entry.upstream = Some(address),
+        None => entry.upstream_name = fields::name(authority),
+    }
+}
+
+/// The path of the socket in `/run/a.sock:/path`. After a time-out nginx leaves out the colon.
+fn socket_path<'a>(text: &'a str, target: &str) -> &'a str {
+    if let Some((path, _)) = text.split_once(':') {
+        return path;
+    }
+    for end in [".sock/", ".socket/"] {
+        if let Some(at) = text.find(end) {
+            return &text[..at + end.len() - 1];
+        }
+    }
+    match text.strip_suffix(target) {
+        Some(path) if !path.is_empty() => path,
+        _ => text,
+    }
+}
