@@ -10,8 +10,8 @@
 
 use std::collections::VecDeque;
 
-use super::Line;
 use super::fields;
+use super::format::Line;
 use crate::model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
 
 /// First lines that wait for their second one.

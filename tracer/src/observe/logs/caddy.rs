@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Line;
 use super::fields;
+use super::format::Line;
 use crate::model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
 
 /// Longest answer time believed, seconds.

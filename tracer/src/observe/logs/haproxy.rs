@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
-use super::Line;
 use super::fields;
+use super::format::Line;
 use crate::model::{Failure, LogEntry, Phase, ProxyKind};
 
 /// `[22/Nov/2026:23:53:51.176] `, with letters for `a` and digits for `0`.
@@ -52,6 +52,11 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
     )))
 }
 
+/// Whether a line is about no client: only about HAProxy itself and its servers.
+pub(super) fn is_notice(line: &str) -> bool {
+    date(line).is_none()
+}
+
 /// A line without a request: the daemon's notices.
 fn notice(line: &str) -> Line {
     let tagged = line.contains(" haproxy[") || line.contains(" haproxy ");
@@ -66,14 +71,14 @@ fn notice(line: &str) -> Line {
 
 /// Where the date begins.
 fn date(line: &str) -> Option<usize> {
-    let like = |window: &[u8]| {
+    let is_date = |window: &[u8]| {
         window.iter().zip(DATE).all(|(byte, like)| match like {
             b'0' => byte.is_ascii_digit(),
             b'a' => byte.is_ascii_alphabetic(),
             _ => byte == like,
         })
     };
-    line.as_bytes().windows(DATE.len()).position(like)
+    line.as_bytes().windows(DATE.len()).position(is_date)
 }
 
 /// The client's address and port before the date, and what is before them.

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use super::super::format::{Memory, parse};
 use super::super::*;
+use crate::model::{LogEntry, ProxyKind};
 
 /// What is read from each line of a corpus, shown compactly.
 fn read(kind: ProxyKind, corpus: &str) -> String {
