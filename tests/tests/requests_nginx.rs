@@ -41,8 +41,9 @@ fn so_it_is_behind_tls() {
     scene.check();
 }
 
+/// Only its log tells then: not the status, and nothing of what the application answered itself.
 #[test]
-fn so_it_is_with_http_2() {
+fn so_it_is_with_http_2_as_far_as_the_log_tells() {
     let mut scene = Scene::start("shop-nginx-h2", Kind::Nginx, Upstream::Tcp, |setup| {
         setup.listen = Listen::TlsHttp2;
     });
