@@ -40,8 +40,8 @@ pub struct Exchange {
     /// When that process was created, CLOCK_BOOTTIME ns.
     pub owner_start_ns: u64,
     /// Sequence number of the last segment of requests, of the last answer.
-    request_seq: u32,
-    answer_seq: u32,
+    pub request_seq: u32,
+    pub answer_seq: u32,
     /// Segments that began like a request since `head` began, and answers to them.
     requests: u32,
     answered: u32,
@@ -116,7 +116,7 @@ impl First {
     }
 
     #[inline(always)]
-    fn byte(&self, index: usize) -> u8 {
+    pub fn byte(&self, index: usize) -> u8 {
         self.words[index / 4].to_ne_bytes()[index % 4]
     }
 }
@@ -143,9 +143,15 @@ pub fn is_proxy(pid: u32) -> bool {
 /// The state of connection `key`, made when there is none.
 #[inline(always)]
 pub fn entry<K>(map: &LruHashMap<K, Exchange>, key: &K) -> Option<*mut Exchange> {
-    if let Some(known) = map.get_ptr_mut(key) {
-        return Some(known);
+    match map.get_ptr_mut(key) {
+        Some(known) => Some(known),
+        None => fresh(map, key),
     }
+}
+
+/// The state of connection `key`, which is new whatever is known.
+#[inline(always)]
+pub fn fresh<K>(map: &LruHashMap<K, Exchange>, key: &K) -> Option<*mut Exchange> {
     let blank = BLANK.get(0)?;
     // Fails only when the map is being changed by others.
     let _ = map.insert(key, blank, 0);
