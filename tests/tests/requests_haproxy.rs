@@ -19,16 +19,6 @@ fn so_it_is_behind_tls() {
     scene.check();
 }
 
-/// Its log tells of all requests, with their status.
-#[test]
-fn so_it_is_with_http_2() {
-    let mut scene = Scene::start("shop-haproxy-h2", Kind::Haproxy, Upstream::Tcp, |setup| {
-        setup.listen = Listen::TlsHttp2;
-    });
-    scene.all_ways();
-    scene.check();
-}
-
 #[test]
 fn so_it_is_when_connections_are_kept() {
     let mut scene = Scene::start("shop-haproxy-kept", Kind::Haproxy, Upstream::Tcp, |setup| {

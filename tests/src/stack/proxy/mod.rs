@@ -17,8 +17,9 @@ use super::worker::Address;
 use super::{Daemon, program, wait_until};
 use crate::free_port;
 
-/// How long a proxy waits for its upstream's answer, in seconds.
-pub const TIMEOUT_S: u64 = 1;
+/// How long a proxy waits for its upstream's answer, in seconds: more than the application ever
+/// needs on a busy machine.
+pub const TIMEOUT_S: u64 = 2;
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
