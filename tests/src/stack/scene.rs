@@ -92,7 +92,8 @@ impl Scene {
         let proxy = Proxy::start(kind, folder.path(), &setup);
         let rules: Vec<String> = names
             .iter()
-            .map(|name| format!("shop\\.js {name} "))
+            .zip(&setup.upstreams)
+            .map(|(name, upstream)| format!("shop\\.js {name} {}$", upstream.listen()))
             .collect();
         let services: Vec<(&str, &str)> = names
             .iter()
@@ -145,12 +146,12 @@ impl Scene {
 
     /// A path of this scene, with a query that nobody may see.
     pub fn target(&self, rest: &str) -> String {
-        format!("/{}/{rest}?token={SECRET}", self.name)
+        format!("{}?token={SECRET}", self.path(rest))
     }
 
-    /// The same without query.
+    /// The same without query. No other scene has it, not even of the same test run twice at once.
     pub fn path(&self, rest: &str) -> String {
-        format!("/{}/{rest}", self.name)
+        format!("/{}/{}/{rest}", std::process::id(), self.name)
     }
 
     /// Where the application listens.
@@ -368,7 +369,7 @@ impl Scene {
             return false;
         }
         match (&finding["path"], &finding["upstream"]["address"]) {
-            (Value::String(path), _) => path.starts_with(&format!("/{}/", self.name)),
+            (Value::String(path), _) => path.starts_with(&self.path("")),
             (_, Value::String(address)) => {
                 let mut ours = self.setup.upstreams.iter();
                 ours.any(|upstream| upstream.to_string() == *address)
