@@ -1,7 +1,5 @@
 //! Writes the findings: what went wrong with a request, which death is behind it, what told of it.
 
-use std::time::Duration;
-
 use super::pair::{Attempts, Decided, Inbound};
 use super::upstream::{self, Case, Clue};
 use crate::analyze::Analysis;
@@ -12,9 +10,6 @@ use crate::model::{
     Actor, Body, Endpoint, FailedRequest, Failure, Finding, HttpEnd, LostRequest, NetNs, Phase,
     Request, Service, Timestamp, Upstream, Witness,
 };
-
-/// A line is read so much after it was written, at most, on a machine that is busy.
-const READ_LATE: Duration = Duration::from_millis(300);
 
 impl Analysis {
     pub(super) fn tell(&mut self, decided: Vec<Decided>, findings: &mut Vec<Finding>) {
@@ -76,7 +71,7 @@ impl Analysis {
             netns,
             worker,
             request,
-            began: elapsed.map(|elapsed| upstream::before(at, elapsed + READ_LATE)),
+            began: elapsed.map(|elapsed| upstream::before(at, elapsed + upstream::READ_WITHIN)),
             at,
             end: None,
             status,
