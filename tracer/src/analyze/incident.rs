@@ -43,6 +43,8 @@ struct Outage {
     service: Service,
     cause: Cause,
     summary: String,
+    /// As `summary`, of the newest death.
+    last: String,
     advice: Vec<String>,
     opened: Timestamp,
     deaths: u64,
@@ -109,6 +111,7 @@ impl Incidents {
         };
         outage.deaths += 1;
         outage.death = Some((loss.process.pid, loss.cause, at));
+        outage.last.clone_from(&loss.summary);
         if outage.cause == Cause::Unknown {
             outage.cause = loss.cause;
             outage.summary = loss.summary;
@@ -310,6 +313,7 @@ impl Incidents {
                 service: service.clone(),
                 cause,
                 summary: summary.to_owned(),
+                last: summary.to_owned(),
                 advice: Vec::new(),
                 opened: at,
                 deaths: 0,
@@ -367,7 +371,7 @@ impl Outage {
             incident: self.id,
             service: key_of(&self.service),
             death: self.death,
-            summary: self.summary.clone(),
+            summary: self.last.clone(),
         }
     }
 

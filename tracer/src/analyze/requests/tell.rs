@@ -231,12 +231,19 @@ fn reason(world: &World, history: &History, case: &Case<'_>, clue: &Clue) -> Opt
             .and_then(|worker| history.death_of(worker.key, at))
             .or_else(|| history.death_in(case.proxy, from, at)),
         Failure::Cut | Failure::Reset => {
-            let service = upstream
+            let listening = upstream
                 .and_then(|address| world.upstream(case.netns, address))
-                .map(|(_, listening)| key_of(&world.listener_service(listening)));
+                .map(|(_, listening)| listening);
+            let service = listening.map(|one| key_of(&world.listener_service(one)));
+            // A worker that serves its parent's socket under a name of its own: PHP-FPM's pools.
+            let serves = |dead| {
+                let parent = world.processes.get(dead).map(|process| process.parent);
+                parent.is_some() && parent == listening.and_then(|one| one.owner)
+            };
             clue.killed
                 .and_then(|killed| history.death_of(killed, at))
                 .or_else(|| history.death_in(service.as_ref()?, from, at))
+                .or_else(|| history.death_among(serves, from, at))
                 .or_else(|| absent(at, at))
         }
         // Nobody refuses a connection where somebody listens: it was refused before that.
