@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod debian;
 mod demo;
@@ -35,6 +36,8 @@ enum Verb {
     Demo(demo::Args),
     /// Set up and run all tests: the pure ones, then those on the real kernel (as root)
     Test(test::Args),
+    /// Measure what the tracer costs (as root)
+    Bench(bench::Args),
     /// Check formatting, clippy (host and kernel programs), licences, advisories, house rules
     Lint(lint::Args),
 }
@@ -55,6 +58,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Build => build::run(),
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Lint(args) => lint::run(args),
     }
 }
