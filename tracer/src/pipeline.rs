@@ -16,6 +16,13 @@ use crate::settings::{HttpMode, Settings};
 /// Takes findings; an error ends the trace.
 pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 
+/// Somebody who looks at what analysis knows, now and then.
+struct Onlooker {
+    every: Duration,
+    due: Timestamp,
+    look: Box<dyn FnMut(&Analysis, Timestamp)>,
+}
+
 /// A trace of the running machine.
 pub struct Live {
     kernel: Kernel,
@@ -32,6 +39,7 @@ pub struct Live {
     /// What was told of each proxy's process.
     witnesses: BTreeMap<ProcessKey, Witnesses>,
     http_hook: Option<Hook>,
+    onlooker: Option<Onlooker>,
 }
 
 impl Live {
@@ -60,6 +68,7 @@ impl Live {
             proxies_seen: None,
             witnesses: BTreeMap::new(),
             http_hook: None,
+            onlooker: None,
         })
     }
 
@@ -75,6 +84,7 @@ impl Live {
         emit: &mut Emit<'_>,
     ) -> io::Result<()> {
         self.scan(emit)?;
+        self.let_look(clock::now());
         give_back_memory();
         let mut stop = pin!(stop);
         loop {
@@ -94,6 +104,29 @@ impl Live {
         self.observer.read_logs(&mut self.enriched);
         self.analyze(emit)?;
         self.feed(What::End, emit)
+    }
+
+    /// Lets `look` see what analysis knows, once it is live and then at most once in that time; it
+    /// is told the present. It runs between observations and must not wait for anything.
+    pub fn look_every(
+        &mut self,
+        every: Duration,
+        look: impl FnMut(&Analysis, Timestamp) + 'static,
+    ) {
+        self.onlooker = Some(Onlooker {
+            every,
+            due: Timestamp::default(),
+            look: Box::new(look),
+        });
+    }
+
+    fn let_look(&mut self, now: Timestamp) {
+        if let Some(onlooker) = &mut self.onlooker
+            && onlooker.due <= now
+        {
+            onlooker.due = now.after(onlooker.every);
+            (onlooker.look)(&self.analysis, now);
+        }
     }
 
     /// Takes what the rings have until they are empty.
@@ -148,6 +181,7 @@ impl Live {
         if self.analysis.due().is_some_and(|due| due <= now) {
             self.feed(What::Tick, emit)?;
         }
+        self.let_look(now);
         Ok(())
     }
 
@@ -218,7 +252,8 @@ impl Live {
             return Duration::ZERO;
         }
         let now = clock::now();
-        [self.observer.due(), self.analysis.due()]
+        let onlooker = self.onlooker.as_ref().map(|onlooker| onlooker.due);
+        [self.observer.due(), self.analysis.due(), onlooker]
             .into_iter()
             .flatten()
             .map(|due: Timestamp| due.since(now))
