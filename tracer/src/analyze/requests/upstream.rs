@@ -20,7 +20,7 @@ use crate::model::{
 };
 
 /// How long what was seen of upstreams is remembered.
-const KEEP: Duration = Duration::from_secs(60);
+const KEEP: Duration = Duration::from_mins(1);
 /// The proxy's own requests that are remembered; the oldest go first.
 const MAX_OUTBOUND: usize = 4096;
 /// Processes and addresses of failed connects that are remembered; the oldest go first.
@@ -368,6 +368,10 @@ impl Clues {
         };
         self.tries(case)
             .filter(|(remote, _)| named.is_none_or(|named| named == *remote))
+            // What other processes of the proxy met says nothing about one whose worker is known.
+            .filter(|(remote, tried)| {
+                case.worker.is_none() || named.is_some() || is_worker(tried, remote)
+            })
             .map(|(remote, tried)| {
                 let process = is_worker(tried, remote);
                 let thread = case.worker.is_some_and(|worker| worker.tid == tried.tid);
@@ -375,9 +379,10 @@ impl Clues {
             })
             .max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)))
             .map(|((process, ..), remote, tried)| {
-                let confidence = match process {
-                    true => Confidence::Likely,
-                    false => Confidence::Guess,
+                let confidence = if process {
+                    Confidence::Likely
+                } else {
+                    Confidence::Guess
                 };
                 (remote.clone(), tried.clone(), confidence)
             })

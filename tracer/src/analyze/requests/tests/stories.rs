@@ -62,20 +62,31 @@ fn without_a_followed_log_a_request_is_told_at_once_by_the_workers_connect() {
 }
 
 #[test]
-fn another_process_of_the_proxy_that_failed_to_connect_is_a_guess() {
+fn what_another_process_of_the_proxy_met_is_a_guess_where_the_worker_is_not_known() {
     let worker = What::Forked {
         child: task(51, 50, "nginx"),
         parent: key(50),
     };
     let other = fails_to_connect(actor(51, "nginx"), 3000, ConnectError::Refused);
-    let request = one(&story([
-        machine(true, false, false),
-        vec![at(10, worker)],
-        dies(),
-        vec![at(1100, other), at(1101, status(1099, "/", 5000, 502))],
-    ]));
+    let told = |by: Actor| {
+        let exchange = HttpExchange {
+            actor: by,
+            ..inbound(1099, "/", 5000, HttpEnd::Status(502))
+        };
+        one(&story([
+            machine(true, false, false),
+            vec![at(10, worker.clone())],
+            dies(),
+            vec![at(1100, other.clone()), at(1101, http(exchange))],
+        ]))
+    };
+    // The kernel sent for the proxy while something else ran.
+    let request = told(actor(99, "kworker"));
     assert_eq!(request.confidence, Some(Confidence::Guess));
     assert_eq!(death(&request), Some(60));
+    // This worker met nothing.
+    let request = told(actor(50, "nginx"));
+    assert_eq!((request.confidence, death(&request)), (None, None));
 }
 
 #[test]
@@ -394,21 +405,29 @@ fn lines_of_other_clients_and_requests_stay_with_theirs() {
             at(1100, line(nginx("/b", Failure::Reset, Some(3002)))),
             at(1100, line(nginx("/a", Failure::Refused, Some(3000)))),
             at(1101, status(1099, "/a", 5000, 502)),
-            // Its line was read before it began.
-            at(1102, What::Tick),
             at(3000, What::Tick),
         ],
     ]));
     assert_eq!(request.failure, Failure::Refused);
     assert_eq!(upstream(&request).as_deref(), Some("127.0.0.1:3000"));
-    let early = one(&story([
-        machine(true, true, true),
-        vec![
-            at(1100, line(nginx("/a", Failure::Reset, Some(3002)))),
-            at(1200, status(1150, "/a", 5000, 502)),
-        ],
-    ]));
-    assert_eq!(early.evidence, [Witness::Http]);
+}
+
+#[test]
+fn a_line_that_was_read_before_the_request_began_is_the_last_choice() {
+    let stale = at(1100, line(nginx("/a", Failure::Reset, Some(3002))));
+    let fresh = at(1160, line(nginx("/a", Failure::Refused, Some(3000))));
+    let seen = at(1161, status(1150, "/a", 5000, 502));
+    let with = |parts: &[&Observation]| {
+        let parts = parts.iter().map(|one| (*one).clone()).collect();
+        one(&story([machine(true, true, true), parts]))
+    };
+    // The times of reading and of the kernel's records are apart when the tracer lags.
+    assert_eq!(with(&[&stale, &seen]).failure, Failure::Reset);
+    assert_eq!(with(&[&stale, &fresh, &seen]).failure, Failure::Refused);
+    // nginx writes no line about what the application answered.
+    let own = at(1160, http(outbound(1151, "/a", HttpEnd::Status(500))));
+    let answered = at(1161, status(1150, "/a", 5000, 500));
+    assert_eq!(with(&[&stale, &own, &answered]).failure, Failure::Answered);
 }
 
 #[test]
@@ -430,6 +449,7 @@ fn a_client_behind_a_load_balancer_is_known_by_its_forwarded_address() {
 
 #[test]
 fn ends_without_an_answer_are_told_apart() {
+    use HttpEnd::{Closed, PeerClosed, PeerReset, Status};
     let ended = |end, own: Option<HttpEnd>| {
         let own = own.map(|end| at(1100, http(outbound(500, "/a", end))));
         let request = one(&story([
@@ -440,7 +460,6 @@ fn ends_without_an_answer_are_told_apart() {
         assert_eq!(request.because, None);
         request.failure
     };
-    use HttpEnd::{Closed, PeerClosed, PeerReset, Status};
     assert_eq!(ended(PeerClosed, None), Failure::ClientGone);
     assert_eq!(ended(PeerReset, Some(Closed)), Failure::ClientGone);
     assert_eq!(ended(Closed, None), Failure::ProxyClosed);
