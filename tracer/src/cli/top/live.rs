@@ -139,7 +139,7 @@ fn watch_services(
 
 /// Draws until the user or the tracer wants to end.
 fn show(mut screen: Screen, inbox: &Inbox) -> io::Result<()> {
-    let mut terminal = Terminal::take()?;
+    let mut terminal = Terminal::take(&screen)?;
     loop {
         let mut news = false;
         // As much as was there at the beginning, so that a storm does not keep it from drawing.

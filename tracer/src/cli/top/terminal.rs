@@ -25,8 +25,10 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// Takes it over.
-    pub(super) fn take() -> io::Result<Self> {
+    pub(super) fn take(screen: &Screen) -> io::Result<Self> {
         give_back_on_panic();
+        // What --color and NO_COLOR come to is decided already.
+        crossterm::style::force_color_output(screen.is_coloured());
         enable_raw_mode()?;
         let terminal = execute!(
             io::stdout(),

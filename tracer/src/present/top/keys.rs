@@ -125,15 +125,15 @@ fn replay(key: KeyEvent) -> Option<Action> {
 
 /// Keys and what they do, for the help.
 pub(crate) const HELP: [(&str, &str); 12] = [
-    ("Tab  1 2 3 4", "go to the next pane, or to one"),
-    ("↑ ↓  j k", "choose a line; PgUp PgDn, Home End too"),
-    ("Enter", "service: its events; incident: its story; event: its incident"),
-    ("Esc", "close what is open, forget filter and search"),
-    ("/", "search the events; n and N: the next, the one before"),
-    ("f", "filter the events: words they must have, !words they must not"),
-    ("s", "sort the services: worst first, name, memory, failures"),
+    ("Tab  1 2 3 4", "the next pane, or one of them"),
+    ("↑ ↓  j k", "choose; also PgUp PgDn Home End"),
+    ("Enter", "a service's events, an incident's story"),
+    ("Esc", "close; forget filter, then search"),
+    ("/  n N", "search the events: next, one before"),
+    ("f", "filter the events: words, !without"),
+    ("s", "sort: worst, name, memory, failures"),
     ("[  ]", "the incident before, the next one"),
-    ("m", "mouse on or off: off, the terminal selects text"),
+    ("m", "leave the mouse to the terminal"),
     ("Ctrl-L", "draw everything again"),
     ("?", "this help"),
     ("q  Ctrl-C", "quit"),

@@ -151,6 +151,11 @@ impl Screen {
         }
     }
 
+    /// Whether it is drawn in colours.
+    pub fn is_coloured(&self) -> bool {
+        self.theme.colour
+    }
+
     /// Something was found.
     pub fn found(&mut self, finding: &Finding) {
         self.state.found(finding);
@@ -265,8 +270,10 @@ impl Screen {
     fn go(&mut self, by: isize) {
         match self.focus {
             Pane::Services => {
-                let index = self.service_index().unwrap_or(0);
-                let index = moved(index, by, self.rows.len());
+                let index = match self.service_index() {
+                    Some(index) => moved(index, by, self.rows.len()),
+                    None => 0,
+                };
                 self.service = self.rows.get(index).cloned();
             }
             Pane::Incidents => self.choose_incident(by),
@@ -503,9 +510,10 @@ impl Screen {
             let health = service.health(now);
             let first = match sort {
                 Sort::Worst => match health {
-                    // Both are well; the one that is not there any more comes last.
+                    // What listens or is managed is what is looked for.
+                    Health::Up if service.is_plain() => 11,
                     Health::Up => 10,
-                    Health::Stopped => 20,
+                    Health::Stopped => 12,
                     worse => worse as u64,
                 },
                 Sort::Name => 0,

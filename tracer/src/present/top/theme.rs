@@ -56,7 +56,7 @@ impl Theme {
 /// One column of ASCII that stands for a character. What a wide one takes besides is blank already.
 fn ascii(symbol: &str) -> char {
     match symbol {
-        "─" => '-',
+        "─" | "–" => '-',
         "│" => '|',
         "●" | "▶" => '*',
         "○" => 'o',

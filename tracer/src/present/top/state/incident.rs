@@ -126,9 +126,12 @@ impl Incident {
         self.deaths = self.deaths.max(incident.deaths);
         self.crash_loop = incident.crash_loop;
         self.advice.clone_from(&incident.advice);
-        self.requests_failed = self.requests_failed.max(incident.requests_failed);
-        self.connects_failed = self.connects_failed.max(incident.connects_failed);
-        self.connections_cut = self.connections_cut.max(incident.connections_cut);
+        // While it is open its findings are counted here, and analysis tells of it only at its ends.
+        if !self.open {
+            self.requests_failed = incident.requests_failed;
+            self.connects_failed = incident.connects_failed;
+            self.connections_cut = incident.connections_cut;
+        }
         if !incident.requests_by_template.is_empty() {
             self.lost = incident
                 .requests_by_template

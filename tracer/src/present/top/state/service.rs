@@ -9,7 +9,7 @@ use crate::model::{Endpoint, Manager, ProxyKind, WallTime};
 /// Addresses kept of one service.
 const MAX_LISTENS: usize = 64;
 /// Requests that failed this lately make a service one that fails.
-const LATELY_SECONDS: usize = 10;
+const LATELY_SECONDS: usize = 3;
 
 /// How a service is, worst first: the order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,8 +40,8 @@ pub(crate) struct Listen {
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
-    pub(crate) manager: Manager,
-    pub(crate) role: Option<ProxyKind>,
+    manager: Manager,
+    role: Option<ProxyKind>,
     pub(crate) processes: usize,
     pub(crate) listens: Vec<Listen>,
     pub(crate) restarts: u64,
@@ -94,6 +94,11 @@ impl Service {
             None if self.processes == 0 => Health::Stopped,
             None => Health::Up,
         }
+    }
+
+    /// Whether it is no more than a program that runs.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.manager == Manager::Process && self.listens.is_empty() && self.role.is_none()
     }
 
     /// What failed so far: requests or, where none are followed, connects.

@@ -50,7 +50,7 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
 
 fn summary(screen: &Screen) -> String {
     let mut text = if screen.event.is_some() {
-        let below = screen.events.len() - 1 - screen.event_index();
+        let below = screen.events.len().saturating_sub(screen.event_index() + 1);
         format!("{below} newer below, End follows")
     } else {
         "following".to_owned()

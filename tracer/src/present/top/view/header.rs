@@ -48,13 +48,18 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     };
     left.push((Cow::from("  "), PLAIN));
     left.push((Cow::from(time), STRONG));
-    if !state.host().is_empty() {
-        let host = format!("  {}", printable(state.host()));
-        left.push((Cow::from(host), PLAIN));
-        let kernel = format!("  Linux {}", printable(state.kernel()));
-        left.push((Cow::from(kernel), QUIET));
-    }
     let room = area.width.saturating_sub(width + 2);
+    let mut used: usize = left.iter().map(|(text, _)| text.width()).sum();
+    // Either all of it is worth reading or nothing.
+    for (what, style) in [
+        (format!("  {}", printable(state.host())), PLAIN),
+        (format!("  Linux {}", printable(state.kernel())), QUIET),
+    ] {
+        used += what.width();
+        if state.began().is_some() && used <= usize::from(room) {
+            left.push((Cow::from(what), style));
+        }
+    }
     paint::spans(buffer, (area.x, area.y), room, left);
 }
 

@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 
 use super::paint::{self, count, lasting, time_of_day};
 use crate::model::printable;
+use crate::present::cell::cell;
 use crate::present::top::screen::{Pane, Screen};
 use crate::present::top::state::Incident;
 use crate::present::top::theme::{BAD, CALM, CHOSEN, PLAIN, QUIET, STRONG};
@@ -68,7 +69,8 @@ fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {
     let room = area.right().saturating_sub(x);
     let right_columns = right_columns.min(room / 2);
     let left = room.saturating_sub(right_columns + 1);
-    let name = printable(&incident.service);
+    // The cause must be seen as well.
+    let name = cell(&incident.service, usize::from(left / 2));
     let spans = [
         (name, if incident.open { STRONG } else { PLAIN }),
         (Cow::from("  "), PLAIN),

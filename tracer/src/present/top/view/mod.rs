@@ -116,7 +116,7 @@ fn stack(screen: &Screen, body: Rect, panes: &mut Panes) {
     let middle = match (incidents, beside) {
         _ if telling => body.height * 3 / 5,
         (0, _) => 2,
-        (_, true) => (body.height * 2 / 5).max(9),
+        (_, true) => (incidents.max(11) + 1).min((body.height * 2 / 5).max(9)),
         (_, false) => incidents.saturating_add(1).min(body.height / 4),
     };
     let most = (body.height - middle) * 11 / 20;

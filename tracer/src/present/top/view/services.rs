@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::paint::{self, count, counted, lasting, share, size, spark};
-use crate::model::WallTime;
+use crate::model::{Endpoint, WallTime};
 use crate::present::top::screen::{Pane, Screen, Sort};
 use crate::present::top::state::{Health, Service};
 use crate::present::top::theme::{BAD, CALM, CHOSEN, EFFECT, PLAIN, QUIET, STRONG};
@@ -33,6 +33,8 @@ struct Columns {
 const MARK: u16 = 2;
 const GAP: u16 = 1;
 const FAILED_COUNT: u16 = 6;
+/// Less room than this is for ports alone.
+const WHOLE_ADDRESS: u16 = 15;
 
 impl Columns {
     fn for_width(width: u16) -> Self {
@@ -41,7 +43,7 @@ impl Columns {
                 name: 0,
                 state: 10,
                 listens: 0,
-                restarts: 4,
+                restarts: 3,
                 bar: 5,
                 memory: 9,
                 trend: 0,
@@ -49,9 +51,9 @@ impl Columns {
             },
             80..112 => Self {
                 name: 0,
-                state: 11,
-                listens: 15,
-                restarts: 4,
+                state: 10,
+                listens: 8,
+                restarts: 3,
                 bar: 6,
                 memory: 9,
                 trend: 0,
@@ -151,8 +153,10 @@ fn heads(columns: Columns, area: Rect, buffer: &mut Buffer) {
     pen.right(columns.restarts, restarts, QUIET);
     pen.left(columns.bar + GAP + columns.memory, "MEMORY / LIMIT", QUIET);
     pen.left(columns.trend, "TREND 2m", QUIET);
-    let failed = if columns.failed >= 16 { "FAILED/s 2m" } else { "FAILED/s" };
-    pen.left(columns.failed, failed, QUIET);
+    let (x, y) = (pen.x, pen.y);
+    pen.left(columns.failed, "FAILED/s", QUIET);
+    let (last, wide) = (x + columns.failed, FAILED_COUNT / 2);
+    paint::right(buffer, (last - wide, y), wide, "ALL", QUIET);
 }
 
 /// Writes cells from left to right.
@@ -213,7 +217,7 @@ fn row(
     pen.left(columns.state, &state, state_style);
     let lost = service.listens.iter().any(|it| it.down.is_some());
     let style = if lost { BAD } else { PLAIN };
-    pen.left(columns.listens, &listens(service), style);
+    pen.left(columns.listens, &listens(service, columns.listens), style);
     let restarts = match service.restarts {
         0 => "·".to_owned(),
         number => count(number),
@@ -236,7 +240,7 @@ fn since(word: &str, service: &Service, now: WallTime) -> String {
     }
 }
 
-fn listens(service: &Service) -> String {
+fn listens(service: &Service, columns: u16) -> String {
     // What is lost is what counts.
     let mut addresses: Vec<_> = service.listens.iter().collect();
     addresses.sort_by_key(|it| (it.down.is_none(), it.address.clone()));
@@ -248,9 +252,21 @@ fn listens(service: &Service) -> String {
         if it.down.is_some() {
             text.push('×');
         }
-        text.push_str(&it.address.to_string());
+        if columns < WHOLE_ADDRESS {
+            text.push_str(&short(&it.address));
+        } else {
+            text.push_str(&it.address.to_string());
+        }
     }
     text
+}
+
+/// What tells an address from the others of a machine: its port, its file.
+fn short(address: &Endpoint) -> String {
+    match address {
+        Endpoint::Tcp(address) => format!(":{}", address.port()),
+        Endpoint::Unix(path) => path.rsplit('/').next().unwrap_or_default().to_owned(),
+    }
 }
 
 fn memory(service: &Service, columns: Columns, pen: &mut Pen) {
@@ -275,7 +291,7 @@ fn memory(service: &Service, columns: Columns, pen: &mut Pen) {
     }
     pen.x += columns.bar + GAP;
     let separator = if columns.memory > 9 { " / " } else { "/" };
-    let number = used.map_or_else(String::new, size);
+    let number = used.map_or_else(|| "–".to_owned(), size);
     let style = if percent >= HIGH { style } else { PLAIN };
     paint::right(pen.buffer, (pen.x, y), 4, &number, style);
     if let Some(limit) = limit {
