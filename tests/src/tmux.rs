@@ -27,7 +27,11 @@ impl Tmux {
         command.args(["-x", &size[0], "-y", &size[1]]);
         command.args(["env", "-u", "LC_ALL", "-u", "LC_CTYPE", "-u", "NO_COLOR"]);
         command.args(["PS1=ready$ ", "LANG=C.UTF-8"]);
-        command.args(environment.iter().map(|(name, value)| format!("{name}={value}")));
+        command.args(
+            environment
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
         // A shell that reads no start-up files.
         command.args(["sh", "+m"]);
         run(&mut command);

@@ -16,11 +16,13 @@ use crate::settings::{HttpMode, Settings};
 /// Takes findings; an error ends the trace.
 pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 
+type Look = dyn FnMut(&Analysis, Timestamp);
+
 /// Somebody who looks at what analysis knows, now and then.
 struct Onlooker {
     every: Duration,
     due: Timestamp,
-    look: Box<dyn FnMut(&Analysis, Timestamp)>,
+    look: Box<Look>,
 }
 
 /// A trace of the running machine.

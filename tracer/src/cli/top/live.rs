@@ -91,7 +91,9 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
         let mut emit = |finding: &Finding| {
             // The end is shown by the screen's going away.
             if filter::concerns(&globs, finding) && !matches!(finding.body, Body::End(_)) {
-                sender.send(News::Found(Box::new(finding.clone())));
+                let mut finding = Box::new(finding.clone());
+                only(&globs, &mut finding);
+                sender.send(News::Found(finding));
             }
             Ok(())
         };
@@ -122,6 +124,14 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
             None => Ok(()),
         }
     })
+}
+
+/// The start tells of all services that run: leaves those that were asked for.
+fn only(globs: &[ServiceGlob], finding: &mut Finding) {
+    if let Body::Start(start) = &mut finding.body {
+        let services = &mut start.services;
+        services.retain(|running| filter::shows(globs, &running.service.name));
+    }
 }
 
 /// Tells the screen which services run.

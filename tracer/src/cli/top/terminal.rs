@@ -30,13 +30,8 @@ impl Terminal {
         // What --color and NO_COLOR come to is decided already.
         crossterm::style::force_color_output(screen.is_coloured());
         enable_raw_mode()?;
-        let terminal = execute!(
-            io::stdout(),
-            EnterAlternateScreen,
-            Hide,
-            EnableMouseCapture
-        )
-        .and_then(|()| Drawn::new(CrosstermBackend::new(io::stdout())));
+        let terminal = execute!(io::stdout(), EnterAlternateScreen, Hide, EnableMouseCapture)
+            .and_then(|()| Drawn::new(CrosstermBackend::new(io::stdout())));
         match terminal {
             Ok(drawn) => Ok(Self {
                 drawn,
@@ -73,9 +68,9 @@ impl Terminal {
         screen: &mut Screen,
         limit: Duration,
     ) -> io::Result<Option<Want>> {
-        let until_frame = self.last.map_or(Duration::ZERO, |last| {
-            FRAME.saturating_sub(last.elapsed())
-        });
+        let until_frame = self
+            .last
+            .map_or(Duration::ZERO, |last| FRAME.saturating_sub(last.elapsed()));
         let limit = if self.dirty {
             limit.min(until_frame)
         } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossterm::event::{Event, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{Event, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -69,12 +69,7 @@ pub(super) enum Pane {
 }
 
 impl Pane {
-    pub(super) const ALL: [Self; 4] = [
-        Self::Services,
-        Self::Incidents,
-        Self::Detail,
-        Self::Events,
-    ];
+    pub(super) const ALL: [Self; 4] = [Self::Services, Self::Incidents, Self::Detail, Self::Events];
 }
 
 /// The order of the services.
@@ -193,7 +188,12 @@ impl Screen {
                     typing: self.input.is_some(),
                     replay: self.playback.is_some(),
                 };
-                self.act(&keys::action(*key, place)?)
+                let action = keys::action(*key, place);
+                if self.help && key.kind != KeyEventKind::Release && action != Some(Action::Quit) {
+                    self.help = false;
+                    return None;
+                }
+                self.act(&action?)
             }
             Event::Mouse(mouse) => self.mouse(*mouse),
             _ => None,
@@ -201,10 +201,6 @@ impl Screen {
     }
 
     fn act(&mut self, action: &Action) -> Option<Want> {
-        if self.help && *action != Action::Quit {
-            self.help = false;
-            return None;
-        }
         match action {
             Action::Quit => return Some(Want::Quit),
             Action::Redraw => return Some(Want::Redraw),
@@ -322,7 +318,9 @@ impl Screen {
     pub(super) fn event_index(&self) -> usize {
         let last = self.events.len().saturating_sub(1);
         self.event.map_or(last, |number| {
-            self.events.partition_point(|known| *known < number).min(last)
+            self.events
+                .partition_point(|known| *known < number)
+                .min(last)
         })
     }
 
@@ -561,7 +559,5 @@ fn signed(rows: usize) -> isize {
 }
 
 fn moved(index: usize, by: isize, count: usize) -> usize {
-    index
-        .saturating_add_signed(by)
-        .min(count.saturating_sub(1))
+    index.saturating_add_signed(by).min(count.saturating_sub(1))
 }

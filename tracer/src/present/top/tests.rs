@@ -237,7 +237,10 @@ fn a_click_chooses_and_a_second_opens() {
     });
     screen.event(&click);
     let after = shown(&mut screen, (80, 24));
-    assert!(after.contains("CAUSE") && after.contains("RECOVERY"), "{after}");
+    assert!(
+        after.contains("CAUSE") && after.contains("RECOVERY"),
+        "{after}"
+    );
 }
 
 fn deeds() -> impl Strategy<Value = Vec<(u8, u16, u16)>> {

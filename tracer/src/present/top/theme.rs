@@ -56,11 +56,11 @@ impl Theme {
 /// One column of ASCII that stands for a character. What a wide one takes besides is blank already.
 fn ascii(symbol: &str) -> char {
     match symbol {
-        "─" | "–" => '-',
+        "─" | "–" | "▂" => '-',
         "│" => '|',
         "●" | "▶" => '*',
         "○" => 'o',
-        "·" => '.',
+        "·" | "░" => '.',
         "→" | "▸" | "›" => '>',
         "←" => '<',
         "↑" => '^',
@@ -70,18 +70,15 @@ fn ascii(symbol: &str) -> char {
         "█" => '#',
         "▇" | "▆" => '%',
         "▅" | "▄" => '+',
-        "▃" => '=',
-        "▂" => '-',
+        "▃" | "━" => '=',
         "▁" => '_',
-        "░" => '.',
-        "━" => '=',
-        "⏸" => '|',
         _ => '?',
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ratatui::buffer::Cell;
     use ratatui::layout::Rect;
 
     use super::*;
@@ -95,7 +92,7 @@ mod tests {
             unicode: false,
         }
         .reduce(&mut buffer);
-        let text: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
+        let text: String = buffer.content.iter().map(Cell::symbol).collect();
         assert_eq!(text.trim_end(), "-* ? ?>~#");
         assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset));
         assert!(buffer.content[0].modifier.contains(Modifier::BOLD));

@@ -128,9 +128,8 @@ impl Filter {
 
 fn tone(body: &Body) -> Tone {
     match body {
-        Body::Oom(_) | Body::ListenerDown(_) => Tone::Bad,
         Body::Death(death) if death.cause == Cause::Clean => Tone::Quiet,
-        Body::Death(_) => Tone::Bad,
+        Body::Oom(_) | Body::Death(_) | Body::ListenerDown(_) => Tone::Bad,
         Body::ConnectFailed(_)
         | Body::ConnectionCut(_)
         | Body::RequestFailed(_)

@@ -2,10 +2,10 @@
 
 use crate::analyze::world::ServiceView;
 use crate::model::{
-    Because, Body, Cause, ConnectError, ConnectFailure, Cut, Death, Endpoint, Failure,
-    FailedRequest, Finding, Incident, IncidentState, ListenerChange, LostEvents, Manager,
-    MemoryInfo, Party, ProcessInfo, ProxyKind, Ring, RunningService, Service, Start, Upstream,
-    WallTime, Witness,
+    Because, Body, Cause, ConnectError, ConnectFailure, Cut, Death, Endpoint, FailedRequest,
+    Failure, Finding, Incident, IncidentState, ListenerChange, LostEvents, Manager, MemoryInfo,
+    Party, ProcessInfo, ProxyKind, Ring, RunningService, Service, Start, Upstream, WallTime,
+    Witness,
 };
 use crate::present::top::{Sample, Screen};
 
@@ -98,7 +98,11 @@ fn samples(screen: &mut Screen, ms: i64, api_mib: Option<u64>) {
 pub(super) fn quiet(screen: &mut Screen) {
     start(screen);
     for second in 0..90_u8 {
-        samples(screen, i64::from(second) * 1000, Some(400 + u64::from(second)));
+        samples(
+            screen,
+            i64::from(second) * 1000,
+            Some(400 + u64::from(second)),
+        );
     }
 }
 
@@ -106,7 +110,11 @@ pub(super) fn quiet(screen: &mut Screen) {
 pub(super) fn incident(screen: &mut Screen, over: bool) {
     start(screen);
     for second in 0..40_u8 {
-        samples(screen, i64::from(second) * 1000, Some(800 + 32 * u64::from(second)));
+        samples(
+            screen,
+            i64::from(second) * 1000,
+            Some(800 + 32 * u64::from(second)),
+        );
     }
     outage(screen, "api.service", 40_000, 1);
     samples(screen, 41_000, None);
@@ -195,7 +203,11 @@ fn outage(screen: &mut Screen, name: &str, ms: i64, id: u64) {
         incident: Some(id),
     };
     tell(screen, ms, Body::Death(Box::new(death)));
-    tell(screen, ms, Body::Incident(Box::new(story(name, ms, id, None))));
+    tell(
+        screen,
+        ms,
+        Body::Incident(Box::new(story(name, ms, id, None))),
+    );
     tell(screen, ms + 8, Body::ConnectionCut(Box::new(cut)));
     tell(screen, ms + 8, Body::ListenerDown(change));
     for step in 0..14 {
@@ -269,7 +281,10 @@ fn story(name: &str, ms: i64, id: u64, closed: Option<WallTime>) -> Incident {
         },
         service: service(name),
         cause: Cause::OomCgroup,
-        summary: format!("OOM (cgroup limit 2.0 GiB{})", if name.len() > 20 { name } else { "" }),
+        summary: format!(
+            "OOM (cgroup limit 2.0 GiB{})",
+            if name.len() > 20 { name } else { "" }
+        ),
         opened: at(ms),
         closed,
         down_ms: closed.map(|_| 2012.0),

@@ -39,12 +39,21 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     if lines.len() > rows {
         let below = lines.len() - rows - top;
         if below > 0 {
-            what = format!("{what} · {} below ↓", counted(below as u64, "line", "lines"));
+            what = format!(
+                "{what} · {} below ↓",
+                counted(below as u64, "line", "lines")
+            );
         }
     }
     paint::title(buffer, area, &name, &what, focused);
     for (y, line) in (area.y + 1..area.bottom()).zip(lines.iter().skip(top)) {
-        paint::text(buffer, (area.x, y), TIME - 1, &line.margin, line.margin_style);
+        paint::text(
+            buffer,
+            (area.x, y),
+            TIME - 1,
+            &line.margin,
+            line.margin_style,
+        );
         let x = area.x + TIME;
         let room = area.right().saturating_sub(x);
         paint::text(buffer, (x, y), room, &line.text, line.style);
@@ -69,22 +78,40 @@ fn story(screen: &Screen, incident: &Incident, columns: u16) -> Vec<Line> {
     let mut effects = Vec::new();
     for (number, one, many) in [
         (incident.deaths, "death", "deaths"),
-        (incident.connections_cut, "connection cut", "connections cut"),
-        (incident.connects_failed, "connect failed", "connects failed"),
+        (
+            incident.connections_cut,
+            "connection cut",
+            "connections cut",
+        ),
+        (
+            incident.connects_failed,
+            "connect failed",
+            "connects failed",
+        ),
     ] {
         if number > 0 {
             effects.push(counted(number, one, many));
         }
     }
-    let effects = if effects.is_empty() { "none seen".to_owned() } else { effects.join(", ") };
+    let effects = if effects.is_empty() {
+        "none seen".to_owned()
+    } else {
+        effects.join(", ")
+    };
     story.part("EFFECTS", &effects, STRONG);
     story.steps(&incident.effects);
 
     if incident.requests_failed > 0 {
-        let lost = counted(incident.requests_failed, "request failed", "requests failed");
+        let lost = counted(
+            incident.requests_failed,
+            "request failed",
+            "requests failed",
+        );
         story.part("REQUESTS", &lost, EFFECT);
         for lost in &incident.lost {
-            let status = lost.status.map_or_else(|| "no answer".to_owned(), |it| it.to_string());
+            let status = lost
+                .status
+                .map_or_else(|| "no answer".to_owned(), |it| it.to_string());
             let text = format!(
                 "{:<4} {} {status}",
                 lost.method.as_deref().unwrap_or("?"),
@@ -101,10 +128,14 @@ fn story(screen: &Screen, incident: &Incident, columns: u16) -> Vec<Line> {
     });
     let (state, style) = match (incident.open, down) {
         (true, _) if incident.crash_loop => ("not yet: it keeps dying".to_owned(), BAD),
-        (true, _) if incident.recovery.list.is_empty() => {
-            (format!("not yet, since {}", lasting(incident.opened, now)), BAD)
-        }
-        (true, _) => ("it is back; the incident ends when it stays up".to_owned(), EFFECT),
+        (true, _) if incident.recovery.list.is_empty() => (
+            format!("not yet, since {}", lasting(incident.opened, now)),
+            BAD,
+        ),
+        (true, _) => (
+            "it is back; the incident ends when it stays up".to_owned(),
+            EFFECT,
+        ),
         (false, Some(down)) => (format!("back, it was down for {down}"), GOOD),
         (false, None) => ("over".to_owned(), GOOD),
     };
@@ -116,7 +147,11 @@ fn story(screen: &Screen, incident: &Incident, columns: u16) -> Vec<Line> {
         if let Some(last) = story.lines.pop() {
             // The first piece of advice is beside the word.
             for (index, advice) in incident.advice.iter().enumerate() {
-                let margin = if index == 0 { last.margin.clone() } else { String::new() };
+                let margin = if index == 0 {
+                    last.margin.clone()
+                } else {
+                    String::new()
+                };
                 story.add(margin, STRONG, &format!("→ {advice}"), PLAIN);
             }
         }

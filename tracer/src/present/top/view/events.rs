@@ -44,7 +44,13 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     }
     if screen.events.is_empty() && !screen.filter.is_empty() {
         let text = "No event fits the filter; Esc forgets it.";
-        paint::text(buffer, (area.x + 2, area.y + 1), area.width - 2, text, QUIET);
+        paint::text(
+            buffer,
+            (area.x + 2, area.y + 1),
+            area.width - 2,
+            text,
+            QUIET,
+        );
     }
 }
 
@@ -74,7 +80,11 @@ fn row(line: &Line, search: &str, area: Rect, buffer: &mut Buffer) {
     match (line.text.get(..TIME_BYTES), line.text.get(TIME_BYTES..)) {
         (Some(time), Some(rest)) if time.starts_with(|c: char| c.is_ascii_digit()) => {
             let used = paint::text(buffer, at, area.width, time, QUIET);
-            let mut end = rest.find(' ').unwrap_or(rest.len()).max(TAG_BYTES).min(rest.len());
+            let mut end = rest
+                .find(' ')
+                .unwrap_or(rest.len())
+                .max(TAG_BYTES)
+                .min(rest.len());
             while !rest.is_char_boundary(end) {
                 end -= 1;
             }
@@ -82,11 +92,19 @@ fn row(line: &Line, search: &str, area: Rect, buffer: &mut Buffer) {
             let room = area.width - used;
             let x = area.x + used;
             let used = paint::text(buffer, (x, area.y), room, tag, tone);
-            let rest_style = if line.tone == Tone::Quiet { QUIET } else { PLAIN };
+            let rest_style = if line.tone == Tone::Quiet {
+                QUIET
+            } else {
+                PLAIN
+            };
             paint::text(buffer, (x + used, area.y), room - used, what, rest_style);
         }
         _ => {
-            let style = if line.text.starts_with(' ') { QUIET } else { STRONG };
+            let style = if line.text.starts_with(' ') {
+                QUIET
+            } else {
+                STRONG
+            };
             paint::text(buffer, at, area.width, &line.text, style);
         }
     }

@@ -37,7 +37,8 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     ];
     // Help and the way out are always there.
     let (always, rest) = (&all[4..], &all[..4]);
-    let mut x = area.right();
+    // The last one needs no gap after it.
+    let mut x = area.right() + 2;
     for (key, what) in always.iter().rev() {
         x = x.saturating_sub(columns(key, what));
         hint(buffer, (x, area.y), key, what);
@@ -70,7 +71,11 @@ fn hint(buffer: &mut Buffer, at: (u16, u16), key: &str, what: &str) {
 fn prompt(screen: &Screen, input: Input, area: Rect, buffer: &mut Buffer) {
     let (name, text, hint) = match input {
         Input::Search => ("search: ", &screen.search, "Enter finds · Esc forgets"),
-        Input::Filter => ("filter: ", &screen.filter, "!word leaves out · Enter keeps · Esc forgets"),
+        Input::Filter => (
+            "filter: ",
+            &screen.filter,
+            "!word leaves out · Enter keeps · Esc forgets",
+        ),
     };
     let used = paint::text(buffer, (area.x, area.y), area.width, name, ACCENT);
     let x = area.x + used;
@@ -88,13 +93,17 @@ fn prompt(screen: &Screen, input: Input, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// `▶ 1× 00:41:02 ━━━●━━━━─────────────── 00:45:10`
+/// `playing 1×  00:41:02 ━━━●━━━━─────────────── 00:45:10`
 pub(super) fn playback(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     let Some(playback) = &screen.playback else {
         return;
     };
     let zone = screen.state.log().zone();
-    let state = if playback.playing { "▶" } else { "⏸" };
+    let state = if playback.playing {
+        "playing"
+    } else {
+        "paused "
+    };
     let left = format!(
         "{state} {}×  {} ",
         playback.speed,
@@ -108,7 +117,11 @@ pub(super) fn playback(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     paint::text(buffer, (x + room, area.y), right_columns, &right, QUIET);
     let at = column(playback, playback.at, room);
     for column in 0..room {
-        let (symbol, style) = if column <= at { ('━', ACCENT) } else { ('─', QUIET) };
+        let (symbol, style) = if column <= at {
+            ('━', ACCENT)
+        } else {
+            ('─', QUIET)
+        };
         if let Some(cell) = buffer.cell_mut((x + column, area.y)) {
             cell.set_char(symbol).set_style(style);
         }

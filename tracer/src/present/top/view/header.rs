@@ -76,11 +76,17 @@ fn verdict(screen: &Screen) -> (String, ratatui::style::Style) {
     let failing = health(&[Health::Failing]);
     let failed = match state.requests_failed() {
         0 => String::new(),
-        number if number == 1 => " · 1 request failed".to_owned(),
+        1 => " · 1 request failed".to_owned(),
         number => format!(" · {} requests failed", count(number)),
     };
     if down > 0 {
-        (format!("● {}{failed}", counted(down, "service down", "services down")), BAD)
+        (
+            format!(
+                "● {}{failed}",
+                counted(down, "service down", "services down")
+            ),
+            BAD,
+        )
     } else if open > 0 {
         let open = counted(open, "incident open", "incidents open");
         (format!("● {open}{failed}"), EFFECT)

@@ -12,7 +12,11 @@ const COLUMNS: u16 = 60;
 const KEYS: u16 = 14;
 
 pub(super) fn draw(screen: &Screen, buffer: &mut Buffer) {
-    let replay: &[_] = if screen.playback.is_some() { &REPLAY_HELP } else { &[] };
+    let replay: &[_] = if screen.playback.is_some() {
+        &REPLAY_HELP
+    } else {
+        &[]
+    };
     let lines: Vec<_> = replay.iter().chain(&HELP).collect();
     let outer = screen.area;
     let rows = u16::try_from(lines.len()).unwrap_or(0) + 2;

@@ -28,7 +28,10 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     if all.is_empty() {
         let since = screen.state.began().map_or_else(String::new, |began| {
             let zone = screen.state.log().zone();
-            format!("No service was lost since {}.", time_of_day(began, zone, false))
+            format!(
+                "No service was lost since {}.",
+                time_of_day(began, zone, false)
+            )
         });
         let room = area.width.saturating_sub(2);
         paint::text(buffer, (area.x + 2, area.y + 1), room, &since, QUIET);
@@ -58,7 +61,11 @@ fn told_beside(panes: &super::Panes) -> bool {
 
 fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {
     let zone = screen.state.log().zone();
-    let (mark, style) = if incident.open { ("●", BAD) } else { ("○", CALM) };
+    let (mark, style) = if incident.open {
+        ("●", BAD)
+    } else {
+        ("○", CALM)
+    };
     paint::text(buffer, (area.x, area.y), 1, mark, style);
     let x = area.x + 2;
     let opened = time_of_day(incident.opened, zone, false);
@@ -74,7 +81,10 @@ fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {
     let spans = [
         (name, if incident.open { STRONG } else { PLAIN }),
         (Cow::from("  "), PLAIN),
-        (printable(&incident.summary), if incident.open { PLAIN } else { QUIET }),
+        (
+            printable(&incident.summary),
+            if incident.open { PLAIN } else { QUIET },
+        ),
     ];
     paint::spans(buffer, (x, area.y), left, spans);
     let style = if incident.open { BAD } else { QUIET };
@@ -91,7 +101,11 @@ fn fate(screen: &Screen, incident: &Incident) -> String {
     match (incident.open, incident.down_ms) {
         _ if incident.crash_loop && incident.open => text.push_str("crash loop"),
         (true, _) => {
-            let _ = write!(text, "open {}", lasting(incident.opened, screen.state.now()));
+            let _ = write!(
+                text,
+                "open {}",
+                lasting(incident.opened, screen.state.now())
+            );
         }
         (false, Some(down_ms)) => {
             let down = std::time::Duration::try_from_secs_f64(down_ms / 1000.0);

@@ -134,7 +134,12 @@ fn stack(screen: &Screen, body: Rect, panes: &mut Panes) {
         let list = middle_area.width * 9 / 20;
         panes.incidents = Some(Rect::new(middle_area.x, middle_area.y, list, middle));
         let x = middle_area.x + list + 1;
-        panes.detail = Some(Rect::new(x, middle_area.y, middle_area.width - list - 1, middle));
+        panes.detail = Some(Rect::new(
+            x,
+            middle_area.y,
+            middle_area.width - list - 1,
+            middle,
+        ));
     } else {
         panes.incidents = Some(middle_area);
     }
@@ -176,7 +181,10 @@ fn too_small(screen: &Screen, buffer: &mut Buffer) {
     let area = screen.area;
     let lines = [
         "tracer top needs a larger window:".to_owned(),
-        format!("{MIN_COLUMNS} by {MIN_ROWS} at least, this is {} by {}", area.width, area.height),
+        format!(
+            "{MIN_COLUMNS} by {MIN_ROWS} at least, this is {} by {}",
+            area.width, area.height
+        ),
         "q quits".to_owned(),
     ];
     let from = area.y + area.height.saturating_sub(3) / 2;

@@ -89,7 +89,11 @@ impl Columns {
             columns.trend,
             columns.failed,
         ];
-        let used: u16 = rest.iter().filter(|one| **one > 0).map(|one| one + GAP).sum();
+        let used: u16 = rest
+            .iter()
+            .filter(|one| **one > 0)
+            .map(|one| one + GAP)
+            .sum();
         columns.name = width.saturating_sub(MARK + used);
         columns
     }
@@ -113,7 +117,11 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     paint::title(buffer, area, "Services", &summary(screen, rows), focused);
 
     let columns = Columns::for_width(area.width);
-    heads(columns, Rect::new(area.x, area.y + 1, area.width, 1), buffer);
+    heads(
+        columns,
+        Rect::new(area.x, area.y + 1, area.width, 1),
+        buffer,
+    );
     let now = screen.state.now();
     let services: std::collections::BTreeMap<_, _> = screen.state.services().collect();
     let shown = screen.rows.iter().enumerate().skip(top).take(rows);
@@ -133,7 +141,10 @@ fn summary(screen: &Screen, rows: usize) -> String {
     let mut text = counted(total as u64, "service", "services");
     if total > rows {
         let from = screen.service_top + 1;
-        text = format!("{from}–{} of {total}", (screen.service_top + rows).min(total));
+        text = format!(
+            "{from}–{} of {total}",
+            (screen.service_top + rows).min(total)
+        );
     }
     text.push_str(match screen.sort {
         Sort::Worst => "",
@@ -145,7 +156,11 @@ fn summary(screen: &Screen, rows: usize) -> String {
 }
 
 fn heads(columns: Columns, area: Rect, buffer: &mut Buffer) {
-    let restarts = if columns.restarts >= 8 { "RESTARTS" } else { "RST" };
+    let restarts = if columns.restarts >= 8 {
+        "RESTARTS"
+    } else {
+        "RST"
+    };
     let mut pen = Pen::new(area.x + MARK, area.y, buffer);
     pen.left(columns.name, "SERVICE", QUIET);
     pen.left(columns.state, "STATE", QUIET);
@@ -233,7 +248,11 @@ fn since(word: &str, service: &Service, now: WallTime) -> String {
     let lost = service.listens.iter().filter_map(|it| it.down).min();
     match (lost, service.incident) {
         (Some(at), _) | (None, Some((_, at))) => {
-            let from = if word == "down" { at } else { service.incident.map_or(at, |(_, at)| at) };
+            let from = if word == "down" {
+                at
+            } else {
+                service.incident.map_or(at, |(_, at)| at)
+            };
             format!("{word} {}", lasting(from, now))
         }
         (None, None) => word.to_owned(),
@@ -306,13 +325,12 @@ fn trend(service: &Service, now: WallTime, columns: u16) -> String {
     let values = service.memory.columns(now, usize::from(columns));
     let known = || values.iter().copied().filter(|value| *value > 0);
     let highest = known().max().unwrap_or(0);
-    let (bottom, top) = match service.limit_bytes {
-        Some(limit) => (0, limit),
+    let (bottom, top) = if let Some(limit) = service.limit_bytes {
+        (0, limit)
+    } else {
         // What hardly changes is a flat line.
-        None => {
-            let lowest = known().min().unwrap_or(0);
-            (lowest, highest.max(lowest.saturating_add(lowest / 4)))
-        }
+        let lowest = known().min().unwrap_or(0);
+        (lowest, highest.max(lowest.saturating_add(lowest / 4)))
     };
     spark(&values, bottom, top)
 }
@@ -328,6 +346,12 @@ fn failed(service: &Service, now: WallTime, columns: Columns, pen: &mut Pen) {
     let top = values.iter().copied().max().unwrap_or(0);
     let (x, y) = (pen.x, pen.y);
     paint::text(pen.buffer, (x, y), wide, &spark(&values, 0, top), EFFECT);
-    paint::right(pen.buffer, (x + wide, y), FAILED_COUNT, &count(failures), EFFECT);
+    paint::right(
+        pen.buffer,
+        (x + wide, y),
+        FAILED_COUNT,
+        &count(failures),
+        EFFECT,
+    );
     pen.x += columns.failed + GAP;
 }
