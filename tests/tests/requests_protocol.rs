@@ -92,7 +92,7 @@ fn requests_on_one_connection_are_told_apart() {
 fn a_request_in_many_segments_is_put_together() {
     let mut scene = nginx("shop-split");
     let target = scene.target("line/answer500");
-    let (middle, rest) = target.split_at(14);
+    let (middle, rest) = target.split_at(target.len() / 2);
     let pieces = [
         "GE",
         "T ",
@@ -282,11 +282,12 @@ fn tokens_in_paths_are_masked_and_queries_dropped() {
     let mut scene = nginx("shop-private");
     let target = scene.target(&format!("reset/{TOKEN}/answer500"));
     assert_eq!(scene.curl.get(&target).status, Some(500));
+    let start = scene.path("reset/");
     let found = scene.wait_for("the request", |f| {
-        f["kind"] == "request_failed" && f["path"].as_str().is_some_and(|it| it.contains("/reset/"))
+        let path = f["path"].as_str().unwrap_or_default();
+        f["kind"] == "request_failed" && path.starts_with(&start)
     });
     let path = found["path"].as_str().unwrap();
-    assert!(path.starts_with("/shop-private/reset/"), "{found}");
     assert!(path.ends_with("/answer500"), "{found}");
     scene.kill();
     assert_eq!(scene.curl.get(&target).status, Some(502));
@@ -323,9 +324,10 @@ fn a_path_without_end_is_cut() {
     let long = "/0123456789".repeat(300);
     let target = scene.path(&format!("answer500{long}"));
     assert_eq!(scene.curl.get(&target).status, Some(500));
+    let start = scene.path("");
     let found = scene.wait_for("the request", |f| {
         let path = f["path"].as_str().unwrap_or_default();
-        f["kind"] == "request_failed" && path.starts_with("/shop-long/")
+        f["kind"] == "request_failed" && path.starts_with(&start)
     });
     let path = found["path"].as_str().unwrap();
     let kept = path.strip_suffix('…').unwrap();

@@ -18,6 +18,16 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+impl Address {
+    /// As `shop.js` is told.
+    pub fn listen(&self) -> String {
+        match self {
+            Self::Tcp(port) => port.to_string(),
+            Self::Unix(path) => path.display().to_string(),
+        }
+    }
+}
+
 /// As in findings.
 impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,11 +59,9 @@ impl Worker {
         backlog: u32,
     ) -> Self {
         let mut command = Command::new("node");
-        command.arg(asset("shop.js")).arg(name);
-        match address {
-            Address::Tcp(port) => command.arg(port.to_string()),
-            Address::Unix(path) => command.arg(path),
-        };
+        command
+            .arg(asset("shop.js"))
+            .args([name, &address.listen()]);
         command
             .env("BACKLOG", backlog.to_string())
             .stderr(Stdio::null());
@@ -67,10 +75,7 @@ impl Worker {
 
     /// The command line of one, for managers.
     pub fn command_line(name: &str, address: &Address) -> String {
-        let listen = match address {
-            Address::Tcp(port) => port.to_string(),
-            Address::Unix(path) => path.display().to_string(),
-        };
+        let listen = address.listen();
         format!("node {} {name} {listen}", asset("shop.js").display())
     }
 

@@ -104,6 +104,12 @@ impl Attempts {
         }
     }
 
+    /// Whether the request was over when its line was written: what the kernel saw of it came
+    /// before.
+    fn is_over(&self) -> bool {
+        self.last().status.is_some()
+    }
+
     /// The line that tells how it ended: the last attempt's.
     pub(super) fn decisive(&self) -> &LogEntry {
         let mut lines = self.lines.iter().rev().map(|(_, entry)| entry);
@@ -161,21 +167,26 @@ impl Attempts {
         {
             return false;
         }
+        let same = |(_, line): &(Timestamp, LogEntry)| {
+            (&line.upstream, &line.upstream_name) == (&entry.upstream, &entry.upstream_name)
+        };
         match entry.format {
             ProxyKind::Nginx => {
-                let same = |(_, line): &(Timestamp, LogEntry)| {
-                    (&line.upstream, &line.upstream_name) == (&entry.upstream, &entry.upstream_name)
-                };
                 first.connection.is_some()
                     && first.connection == entry.connection
                     && first.request == entry.request
                     && first.client == entry.client
                     && !self.lines.iter().any(same)
             }
-            // Where to and why, then whose request it was.
-            ProxyKind::Apache => {
-                self.client().is_none() && entry.client.is_some() && entry.upstream.is_none()
-            }
+            // Where to and why, then whose request it was; or an attempt at another upstream.
+            ProxyKind::Apache => match self.client() {
+                None => entry.client.is_some() && entry.upstream.is_none(),
+                Some((ip, port)) => {
+                    port.is_some()
+                        && (Some(ip), port) == (entry.client, entry.client_port)
+                        && !self.lines.iter().any(same)
+                }
+            },
             _ => false,
         }
     }
@@ -317,7 +328,11 @@ impl Waiting {
             self.exchanges[index].attempts = Some(line);
             return;
         }
-        line.until = now.after(LINE_HOLD);
+        line.until = now.after(if line.is_over() {
+            EXCHANGE_HOLD
+        } else {
+            LINE_HOLD
+        });
         self.attempts.push_back(line);
         if self.attempts.len() > MAX_ATTEMPTS
             && let Some(oldest) = self.attempts.pop_front()
@@ -333,10 +348,14 @@ impl Waiting {
         {
             self.tell(ripe, now, out);
         }
-        while self.attempts.front().is_some_and(|one| one.until <= now)
-            && let Some(ripe) = self.attempts.pop_front()
-        {
-            self.give_up(ripe, out);
+        if self.attempts.iter().any(|one| one.until <= now) {
+            for attempts in std::mem::take(&mut self.attempts) {
+                if attempts.until <= now {
+                    self.give_up(attempts, out);
+                } else {
+                    self.attempts.push_back(attempts);
+                }
+            }
         }
     }
 
@@ -347,7 +366,7 @@ impl Waiting {
             self.tell(inbound, now, out);
         }
         for attempts in std::mem::take(&mut self.attempts) {
-            if last || !attempts.may_pair() {
+            if last || !attempts.may_pair() || attempts.is_over() {
                 self.give_up(attempts, out);
             } else {
                 self.attempts.push_back(attempts);

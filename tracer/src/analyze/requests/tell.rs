@@ -71,7 +71,7 @@ impl Analysis {
             netns,
             worker,
             request,
-            began: elapsed.map(|elapsed| upstream::before(at, elapsed)),
+            began: elapsed.map(|elapsed| upstream::before(at, elapsed + upstream::READ_WITHIN)),
             at,
             end: None,
             status,
@@ -197,8 +197,7 @@ pub(super) fn case_of(inbound: &Inbound) -> Case<'_> {
         connected: exchange
             .connected
             .as_ref()
-            .filter(|(at, _)| *at >= exchange.began)
-            .map(|(_, to)| to),
+            .filter(|connected| connected.at >= exchange.began),
         logged: log.map(|log| (log.decisive().upstream.as_ref(), log.failure())),
     }
 }
@@ -223,6 +222,7 @@ fn reason(world: &World, history: &History, case: &Case<'_>, clue: &Clue) -> Opt
         Failure::Answered
         | Failure::Timeout
         | Failure::PermissionDenied
+        | Failure::BacklogFull
         | Failure::ProxyClosed
         | Failure::ClientGone
         | Failure::Unknown => None,
@@ -241,7 +241,7 @@ fn reason(world: &World, history: &History, case: &Case<'_>, clue: &Clue) -> Opt
         }
         // Nobody refuses a connection where somebody listens: it was refused before that.
         Failure::Refused | Failure::NoSocketFile => absent(clue.failed.unwrap_or(from), at),
-        Failure::Unreachable | Failure::BacklogFull | Failure::NoLiveUpstreams => absent(at, at),
+        Failure::Unreachable | Failure::NoLiveUpstreams => absent(at, at),
     }
 }
 

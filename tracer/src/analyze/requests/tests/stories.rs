@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::analyze::tests::{cut, kinds, process, task};
-use crate::model::{Confidence, ExitStatus, Kind};
+use crate::model::{Confidence, Connected, ExitStatus, Kind};
 
 #[test]
 fn a_refused_request_has_all_its_witnesses_and_the_death_behind_it() {
@@ -484,10 +484,58 @@ fn the_proxys_own_death_explains_what_it_left_unanswered() {
     assert_eq!((request.status, death(&request)), (None, Some(50)));
 }
 
+/// A unix listener's return is seen late: that a connect succeeded is known at once.
+#[test]
+fn where_a_connect_succeeded_somebody_listened_whatever_is_believed() {
+    let told = |result| {
+        let mut exchange = inbound(1099, "/", 5000, HttpEnd::Status(500));
+        exchange.connected = Some(Connected {
+            at: when(1099),
+            remote: tcp(3000),
+            result,
+        });
+        one(&story([
+            machine(true, false, false),
+            dies(),
+            vec![at(1101, http(exchange))],
+        ]))
+    };
+    let request = told(Some(Ok(())));
+    assert_eq!(
+        (request.failure, death(&request)),
+        (Failure::Answered, None)
+    );
+    let request = told(Some(Err(ConnectError::Refused)));
+    assert_eq!(
+        (request.failure, death(&request)),
+        (Failure::Refused, Some(60))
+    );
+}
+
+#[test]
+fn a_full_backlog_is_nobodys_death() {
+    let request = one(&story([
+        machine(true, true, false),
+        dies(),
+        vec![
+            at(1101, line(nginx("/", Failure::BacklogFull, Some(3000)))),
+            at(1101, status(1099, "/", 5000, 502)),
+        ],
+    ]));
+    assert_eq!(
+        (request.failure, death(&request)),
+        (Failure::BacklogFull, None)
+    );
+}
+
 #[test]
 fn where_the_thread_connected_to_is_likely_the_upstream() {
     let mut exchange = inbound(1099, "/a", 5000, HttpEnd::Status(500));
-    exchange.connected = Some((when(1099), tcp(3000)));
+    exchange.connected = Some(Connected {
+        at: when(1099),
+        remote: tcp(3000),
+        result: None,
+    });
     let answered = one(&story([
         machine(true, true, false),
         vec![at(1101, http(exchange.clone()))],
