@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
             // The end is shown by the screen's going away.
             if filter::concerns(&globs, finding) && !matches!(finding.body, Body::End(_)) {
                 let mut finding = Box::new(finding.clone());
-                only(&globs, &mut finding);
+                super::only(&globs, &mut finding);
                 sender.send(News::Found(finding));
             }
             Ok(())
@@ -124,14 +124,6 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
             None => Ok(()),
         }
     })
-}
-
-/// The start tells of all services that run: leaves those that were asked for.
-fn only(globs: &[ServiceGlob], finding: &mut Finding) {
-    if let Body::Start(start) = &mut finding.body {
-        let services = &mut start.services;
-        services.retain(|running| filter::shows(globs, &running.service.name));
-    }
 }
 
 /// Tells the screen which services run.

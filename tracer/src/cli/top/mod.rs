@@ -13,8 +13,9 @@ use anyhow::bail;
 use jiff::tz::TimeZone;
 
 use super::config::ConfigArgs;
-use super::filter::ServiceGlob;
+use super::filter::{self, ServiceGlob};
 use super::{ColorChoice, Outcome};
+use crate::model::{Body, Finding};
 use crate::present::top::{Screen, Theme};
 use crate::settings::HttpMode;
 
@@ -57,6 +58,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let screen = Screen::new(theme, TimeZone::system());
     live::run(args, screen)?;
     Ok(Outcome::Success)
+}
+
+/// The start tells of all services that run: leaves those that were asked for.
+fn only(globs: &[ServiceGlob], finding: &mut Finding) {
+    if let Body::Start(start) = &mut finding.body {
+        let services = &mut start.services;
+        services.retain(|running| filter::shows(globs, &running.service.name));
+    }
 }
 
 /// Whether the terminal shows more than ASCII, by what the locale says.

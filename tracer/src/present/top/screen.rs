@@ -45,9 +45,7 @@ pub enum Want {
 /// Where a replay is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Playback {
-    /// The capture's name.
-    pub name: String,
-    /// Its first and last instants.
+    /// The capture's first and last instants.
     pub range: (WallTime, WallTime),
     /// Where it is.
     pub at: WallTime,
