@@ -87,6 +87,9 @@ struct Recording {
     header: Header,
     analysis: Analysis,
     now: Timestamp,
+    /// What the recorder observed first has been fed: the machine, and that it is live.
+    knows_machine: bool,
+    armed: bool,
     ended: bool,
 }
 
@@ -216,13 +219,49 @@ impl Recording {
             header,
             analysis: Analysis::new(rules, options),
             now: Timestamp::default(),
+            knows_machine: false,
+            armed: false,
             ended: false,
         }
     }
 
     fn feed(&mut self, observation: &Observation, findings: &mut Vec<Finding>) {
+        match observation.what {
+            What::Session(_) => self.knows_machine = true,
+            What::Armed => self.armed = true,
+            _ if !self.armed && is_live(&observation.what) => self.arm(observation.at, findings),
+            _ => {}
+        }
         self.now = self.now.max(observation.at);
         self.ended = observation.what == What::End;
         self.analysis.observe(observation, findings);
     }
+
+    /// The beginning is damaged: the rest is worth reporting all the same.
+    fn arm(&mut self, at: Timestamp, findings: &mut Vec<Finding>) {
+        self.armed = true;
+        if !self.knows_machine {
+            let what = What::Session(Box::new(self.header.machine.clone()));
+            self.analysis.observe(&Observation { at, what }, findings);
+        }
+        let what = What::Armed;
+        self.analysis.observe(&Observation { at, what }, findings);
+    }
+}
+
+/// Whether this is never observed before the recorder says that it is live.
+fn is_live(what: &What) -> bool {
+    matches!(
+        what,
+        What::Forked { .. }
+            | What::Executed { .. }
+            | What::Exited(_)
+            | What::OomMarked(_)
+            | What::OomReported(_)
+            | What::ListenerDown { .. }
+            | What::ConnectFailed(_)
+            | What::ConnectionCut { .. }
+            | What::Tick
+            | What::End
+    )
 }
