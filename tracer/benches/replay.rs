@@ -1,6 +1,12 @@
 //! How fast a capture is replayed, and how many bytes of the disk an observation takes: for a storm of
 //! refused connects, and for the mix of a busy machine.
 
+#![expect(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a benchmark that fails says so by panicking"
+)]
+
 use std::fs;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -123,8 +129,7 @@ fn stream(what: fn(u64) -> What) -> Vec<Observation> {
 fn record(path: &Path, stream: &[Observation]) -> u64 {
     let setup = Setup::new(Target::File(path.to_owned()), None);
     let options = Options::default();
-    let recorder = Recorder::start(&setup, &Rules::none(), options, session(), |_| ());
-    let recorder = recorder.unwrap_or_else(|error| panic!("{error}"));
+    let recorder = Recorder::start(&setup, &Rules::none(), options, session(), |_| ()).unwrap();
     for batch in stream.chunks(10_000) {
         for observation in batch {
             recorder.record(observation);
@@ -138,11 +143,11 @@ fn record(path: &Path, stream: &[Observation]) -> u64 {
 }
 
 fn replay(capture: &[u8]) -> usize {
-    let mut reader = Reader::new(capture).unwrap_or_else(|error| panic!("{error}"));
+    let mut reader = Reader::new(capture).unwrap();
     let mut replay = Replay::new();
     let mut findings = Vec::new();
     let mut count = 0;
-    while let Some(item) = reader.next_item().unwrap_or_else(|error| panic!("{error}")) {
+    while let Some(item) = reader.next_item().unwrap() {
         assert!(!matches!(item, Item::Damage(_)));
         replay.take(item, &mut findings);
         count += findings.drain(..).map(black_box).count();
@@ -151,7 +156,7 @@ fn replay(capture: &[u8]) -> usize {
 }
 
 fn bench(criterion: &mut Criterion) {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir().unwrap();
     for (name, what) in [("storm", refused as fn(u64) -> What), ("busy", busy)] {
         let path = folder.path().join(name);
         let stream = stream(what);
@@ -163,7 +168,7 @@ fn bench(criterion: &mut Criterion) {
             hundredths / 100,
             hundredths % 100
         );
-        let capture = fs::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let capture = fs::read(&path).unwrap();
         let mut group = criterion.benchmark_group("replay");
         group.sample_size(10);
         group.throughput(Throughput::Elements(count));
