@@ -66,7 +66,7 @@ impl Sources {
                 Err(error) => return Err(SourceError { name, error }),
             }
         }
-        // What has no readable header stays where the user put it.
+        // What has no readable header comes first, as the user ordered it.
         opened.sort_by_key(|opened| opened.order);
         Ok(Self {
             waiting: opened.into(),
