@@ -117,7 +117,7 @@ fn kill_after(folder: &Path, number: u32, time: Duration, load: &Load) -> usize 
         assert!(expected, "{said}");
     }
     let mut checked = 0;
-    for one in load.between(armed, killed - LATENCY.min(time)) {
+    for one in load.between(armed, killed) {
         // A failure is written at once.
         let due = if one.failed {
             LATENCY
