@@ -168,6 +168,11 @@ impl Replay {
         self.recording.as_ref().map(|recording| &recording.header)
     }
 
+    /// What is known at this point of the recording being replayed.
+    pub fn analysis(&self) -> Option<&Analysis> {
+        self.recording.as_ref().map(|recording| &recording.analysis)
+    }
+
     /// Whether the recording being replayed is at its end.
     pub fn ended(&self) -> bool {
         self.recording
