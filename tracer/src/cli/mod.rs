@@ -11,10 +11,14 @@ mod config;
 mod demo;
 mod doctor;
 mod filter;
+mod record;
+mod recording;
+mod replay;
 mod schema;
 mod services;
 mod top;
 mod watch;
+mod window;
 
 /// What a run came to; the exit codes are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,10 @@ enum Command {
     Watch(watch::Args),
     /// Watch on a screen: services, incidents and their stories, events
     Top(top::Args),
+    /// Record what happens to a file, for `tracer replay`: a flight recorder
+    Record(record::Args),
+    /// Print the findings of a capture, as they were printed or would have been
+    Replay(replay::Args),
     /// List the services that run: listeners, memory against limit, proxies and their upstreams
     Services(services::Args),
     /// Tell what will work on this machine, what won't, why, and what to do about it
@@ -119,6 +127,8 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Watch(args) => watch::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Services(args) => services::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
