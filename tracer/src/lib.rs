@@ -5,6 +5,7 @@
 //! I/O, `present` shows them. `pipeline` wires the stages together for the commands in `cli`.
 
 pub mod analyze;
+pub mod capture;
 pub mod cli;
 pub mod demo;
 pub mod kernel;

@@ -1,4 +1,4 @@
-//! Wires the stages together: kernel and observer → analysis → a sink. The only place where time
+//! Wires the stages together: kernel and observer → (capture,) analysis → a sink. The only place where time
 //! passes by itself, and the only async code besides `kernel::Kernel::readable`.
 
 use std::io;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::analyze::rules::Rules;
 use crate::analyze::{Analysis, Options};
+use crate::capture::{Notice, OutputError, Recorder, Setup, Summary};
 use crate::kernel::{Kernel, StartError};
 use crate::model::{Finding, Observation, Timestamp, What};
 use crate::observe::{self, Observer, clock};
@@ -18,6 +19,9 @@ pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 pub struct Live {
     kernel: Kernel,
     observer: Observer,
+    rules: Rules,
+    options: Options,
+    recorder: Option<Recorder>,
     analysis: Analysis,
     /// From the rings, reused from round to round.
     raw: Vec<Observation>,
@@ -43,11 +47,36 @@ impl Live {
         Ok(Self {
             kernel,
             observer,
-            analysis: Analysis::new(rules, options),
+            analysis: Analysis::new(rules.clone(), options),
+            rules,
+            options,
+            recorder: None,
             raw: Vec::new(),
             enriched: Vec::new(),
             findings: Vec::new(),
         })
+    }
+
+    /// Records all that analysis is fed, from the first observation on if called before
+    /// [`Self::run`].
+    ///
+    /// # Errors
+    ///
+    /// When it can't be recorded there.
+    pub fn record(
+        &mut self,
+        setup: &Setup,
+        notice: impl FnMut(Notice) + Send + 'static,
+    ) -> Result<(), OutputError> {
+        let machine = observe::session(Vec::new(), Vec::new());
+        let recorder = Recorder::start(setup, &self.rules, self.options, machine, notice)?;
+        self.recorder = Some(recorder);
+        Ok(())
+    }
+
+    /// Writes what is left to record.
+    pub fn finish_recording(&mut self) -> Option<Summary> {
+        self.recorder.take().map(Recorder::finish)
     }
 
     /// Scans, emits `start`, then traces until `stop` resolves; at the end drains the rings and
@@ -138,6 +167,9 @@ impl Live {
 
     fn analyze(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         for observation in self.enriched.drain(..) {
+            if let Some(recorder) = &self.recorder {
+                recorder.record(&observation);
+            }
             self.analysis.observe(&observation, &mut self.findings);
             for finding in self.findings.drain(..) {
                 emit(&finding)?;

@@ -21,6 +21,8 @@ const MAX_REGEX_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     rules: Arc<[Rule]>,
+    /// The file's name and text.
+    source: Option<Arc<(String, String)>>,
 }
 
 /// A service and what its processes are known by.
@@ -78,7 +80,7 @@ impl Rules {
 
     /// Reads the text of `file`, which is named in errors and evidence only.
     pub fn parse(text: &str, file: &str) -> Result<Self, RulesError> {
-        Self::read(text, file).map_err(|(span, message)| {
+        let mut rules = Self::read(text, file).map_err(|(span, message)| {
             let (line, column) = position(text, span.start);
             RulesError {
                 file: file.to_owned(),
@@ -86,7 +88,15 @@ impl Rules {
                 column,
                 message,
             }
-        })
+        })?;
+        rules.source = Some(Arc::new((file.to_owned(), text.to_owned())));
+        Ok(rules)
+    }
+
+    /// What [`Self::parse`] was given, file and text, so that a capture can hold it.
+    pub fn source(&self) -> Option<(&str, &str)> {
+        let (file, text) = &**self.source.as_ref()?;
+        Some((file, text))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Rule> {
@@ -119,6 +129,7 @@ impl Rules {
         }
         Ok(Self {
             rules: rules.into(),
+            source: None,
         })
     }
 }

@@ -11,9 +11,13 @@ mod config;
 mod demo;
 mod doctor;
 mod filter;
+mod record;
+mod recording;
+mod replay;
 mod schema;
 mod services;
 mod watch;
+mod window;
 
 /// What a run came to; the exit codes are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,10 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 it could not be done or the answ
 enum Command {
     /// Watch this machine and say at once which service lost a process, why, and what failed
     Watch(watch::Args),
+    /// Record what happens to a file, for `tracer replay`: a flight recorder
+    Record(record::Args),
+    /// Print the findings of a capture, as they were printed or would have been
+    Replay(replay::Args),
     /// List the services that run: listeners, memory against limit, proxies and their upstreams
     Services(services::Args),
     /// Tell what will work on this machine, what won't, why, and what to do about it
@@ -115,6 +123,8 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Watch(args) => watch::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Services(args) => services::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),

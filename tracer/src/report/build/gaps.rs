@@ -146,6 +146,7 @@ fn carries(ring: Ring) -> &'static str {
         Ring::Requests => "failed requests",
         Ring::KernelLog => "lines of the kernel log",
         Ring::ProxyLog => "lines of a proxy's log",
+        Ring::Capture => "observations that could not be recorded",
     }
 }
 
