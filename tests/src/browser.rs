@@ -20,7 +20,7 @@ const COMMANDS: i32 = 3;
 const ANSWERS: i32 = 4;
 
 /// How long any one answer may take: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A browser with one page. Dropping it ends it.
 pub struct Browser {
@@ -96,17 +96,17 @@ impl Browser {
             events: Vec::new(),
             _profile: profile,
         };
-        let page = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let page = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attached = browser.call(
             "Target.attachToTarget",
-            json!({"targetId": page["targetId"], "flatten": true}),
+            &json!({"targetId": page["targetId"], "flatten": true}),
         );
         attached["sessionId"]
             .as_str()
             .unwrap()
             .clone_into(&mut browser.session);
         for domain in ["Page", "Runtime", "Network", "Log"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         browser
     }
@@ -116,7 +116,7 @@ impl Browser {
     pub fn open(&mut self, file: &Path) {
         self.events.clear();
         let url = format!("file://{}", file.display());
-        self.call("Page.navigate", json!({"url": url}));
+        self.call("Page.navigate", &json!({"url": url}));
         let until = Instant::now() + PATIENCE;
         while !self
             .events
@@ -132,12 +132,12 @@ impl Browser {
     pub fn look(&mut self, width: u32, height: u32, dark: bool) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}),
+            &json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}),
         );
         let scheme = if dark { "dark" } else { "light" };
         self.call(
             "Emulation.setEmulatedMedia",
-            json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+            &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
         );
     }
 
@@ -146,7 +146,7 @@ impl Browser {
     pub fn value(&mut self, expression: &str) -> Value {
         let answer = self.call(
             "Runtime.evaluate",
-            json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
+            &json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
         );
         assert!(
             answer.get("exceptionDetails").is_none(),
@@ -169,7 +169,7 @@ impl Browser {
             if key.chars().count() == 1 && kind == "keyDown" {
                 event["text"] = key.into();
             }
-            self.call("Input.dispatchKeyEvent", event);
+            self.call("Input.dispatchKeyEvent", &event);
         }
     }
 
@@ -178,7 +178,7 @@ impl Browser {
     pub fn mouse(&mut self, kind: &str, x: f64, y: f64) {
         self.call(
             "Input.dispatchMouseEvent",
-            json!({"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}),
+            &json!({"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}),
         );
     }
 
@@ -187,7 +187,7 @@ impl Browser {
     pub fn zoom_wheel(&mut self, x: f64, y: f64, delta: f64) {
         self.call(
             "Input.dispatchMouseEvent",
-            json!({"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": delta, "modifiers": 2}),
+            &json!({"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": delta, "modifiers": 2}),
         );
     }
 
@@ -195,11 +195,11 @@ impl Browser {
     #[track_caller]
     pub fn picture(&mut self, print: bool) -> String {
         let answer = if print {
-            self.call("Page.printToPDF", json!({"printBackground": true}))
+            self.call("Page.printToPDF", &json!({"printBackground": true}))
         } else {
             self.call(
                 "Page.captureScreenshot",
-                json!({"captureBeyondViewport": true}),
+                &json!({"captureBeyondViewport": true}),
             )
         };
         answer["data"].as_str().unwrap().to_owned()
@@ -225,12 +225,17 @@ impl Browser {
         self.events
             .iter()
             .filter(|event| event["method"] == "Network.requestWillBeSent")
-            .map(|event| event["params"]["request"]["url"].as_str().unwrap().to_owned())
+            .map(|event| {
+                event["params"]["request"]["url"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
             .collect()
     }
 
     #[track_caller]
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: &Value) -> Value {
         self.last_id += 1;
         let id = self.last_id;
         let mut message = json!({"id": id, "method": method, "params": params});

@@ -75,7 +75,8 @@ fn the_keyboard_zooms_moves_and_reads() {
     let mut stops = Vec::new();
     for _ in 0..12 {
         browser.press("Tab");
-        let stop = browser.value("document.activeElement.className || document.activeElement.textContent");
+        let stop =
+            browser.value("document.activeElement.className || document.activeElement.textContent");
         stops.push(stop.as_str().unwrap().to_owned());
         if stops.last().is_some_and(|stop| stop == "plot") {
             break;
@@ -138,11 +139,15 @@ fn the_mouse_reads_zooms_and_drags() {
     assert!(read.as_str().unwrap().contains("node[9000]"), "{read}");
     browser.zoom_wheel(x, y, -120.0);
     assert!((scale(&mut browser) / at_first - 1.25).abs() < 0.01);
-    let before = browser.value("document.querySelector('section > .timeline .mark.death').getBoundingClientRect().x");
+    let before = browser.value(
+        "document.querySelector('section > .timeline .mark.death').getBoundingClientRect().x",
+    );
     browser.mouse("mousePressed", x, y);
     browser.mouse("mouseMoved", x - 40.0, y);
     browser.mouse("mouseReleased", x - 40.0, y);
-    let after = browser.value("document.querySelector('section > .timeline .mark.death').getBoundingClientRect().x");
+    let after = browser.value(
+        "document.querySelector('section > .timeline .mark.death').getBoundingClientRect().x",
+    );
     let moved = after.as_f64().unwrap() - before.as_f64().unwrap();
     assert!((moved + 40.0).abs() < 1.0, "{moved}");
 }
@@ -187,19 +192,29 @@ fn it_fits_a_telephone_and_the_dark() {
     for dark in [false, true] {
         browser.look(360, 740, dark);
         browser.open(&page());
-        let over = browser.value(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth",
-        );
+        let over = browser
+            .value("document.documentElement.scrollWidth - document.documentElement.clientWidth");
         assert_eq!(over, 0, "nothing sticks out");
         let smallest = browser.value(
             "Math.min(...[...document.querySelectorAll('.controls button')]
                 .filter((it) => it.offsetParent).map((it) => it.getBoundingClientRect().height))",
         );
-        assert!(smallest.as_f64().unwrap() >= 40.0, "thumbs are wide: {smallest}");
+        assert!(
+            smallest.as_f64().unwrap() >= 40.0,
+            "thumbs are wide: {smallest}"
+        );
         let ground = browser.value("getComputedStyle(document.body).backgroundColor");
-        let want = if dark { "rgb(19, 20, 22)" } else { "rgb(250, 250, 248)" };
+        let want = if dark {
+            "rgb(19, 20, 22)"
+        } else {
+            "rgb(250, 250, 248)"
+        };
         assert_eq!(ground, want);
-        let name = if dark { "narrow-dark.png.base64" } else { "narrow.png.base64" };
+        let name = if dark {
+            "narrow-dark.png.base64"
+        } else {
+            "narrow.png.base64"
+        };
         keep(name, &browser.picture(false));
     }
     browser.look(1280, 900, true);

@@ -8,6 +8,7 @@ pub mod analyze;
 pub mod capture;
 pub mod cli;
 pub mod demo;
+pub mod export;
 pub mod kernel;
 pub mod model;
 pub mod observe;

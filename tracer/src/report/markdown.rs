@@ -27,7 +27,11 @@ pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io
     for incident in &report.incidents.items {
         page.incident(incident);
     }
-    page.more(report.incidents.left_out, "incident that cost less", "incidents that cost less");
+    page.more(
+        report.incidents.left_out,
+        "incident that cost less",
+        "incidents that cost less",
+    );
     page.failures(report);
     page.deaths(report);
     page.unseen(report);
@@ -106,8 +110,14 @@ impl Page {
     }
 
     fn head(&mut self, report: &Report) {
-        let hosts = report.sessions.items.iter().filter_map(|it| it.host.as_deref());
-        let host = hosts.last().map_or_else(String::new, |host| format!(" of {}", plain(host)));
+        let hosts = report
+            .sessions
+            .items
+            .iter()
+            .filter_map(|it| it.host.as_deref());
+        let host = hosts
+            .next_back()
+            .map_or_else(String::new, |host| format!(" of {}", plain(host)));
         self.heading(1, &format!("Postmortem{host}"));
         if let (Some(from), Some(to)) = (report.from, report.to) {
             let window = self.clock.window(from, to);
@@ -126,8 +136,16 @@ impl Page {
             return;
         }
         self.heading(2, "Services");
-        let columns = ["Service", "Requests lost", "Down", "Deaths", "Incidents", "Causes"];
-        self.table(&columns, 4);
+        let columns = [
+            "Service",
+            "Requests lost",
+            "Connects failed",
+            "Down",
+            "Deaths",
+            "Incidents",
+            "Causes",
+        ];
+        self.table(&columns, 5);
         for service in &report.services.items {
             let causes: Vec<_> = service.causes.iter().map(|it| words::cause(*it)).collect();
             let down = if service.down_ms > 0.0 {
@@ -138,6 +156,7 @@ impl Page {
             self.row(&[
                 plain(&service.name),
                 number(service.requests_failed),
+                number(service.connects_failed),
                 down,
                 number(service.deaths),
                 number(service.incidents),
@@ -158,10 +177,20 @@ impl Page {
             ),
         );
         let opened = self.clock.date_time(incident.opened);
-        let crash_loop = if incident.crash_loop { ", in a crash loop" } else { "" };
-        self.line(&format!("- **When:** {opened}, {}{crash_loop}", words::downtime(incident)));
+        let crash_loop = if incident.crash_loop {
+            ", in a crash loop"
+        } else {
+            ""
+        };
+        self.line(&format!(
+            "- **When:** {opened}, {}{crash_loop}",
+            words::downtime(incident)
+        ));
         let why = incident.first_death().map(|death| death.why.as_str());
-        self.line(&format!("- **Why:** {}", plain(why.unwrap_or(&incident.summary))));
+        self.line(&format!(
+            "- **Why:** {}",
+            plain(why.unwrap_or(&incident.summary))
+        ));
         let costs = words::costs(incident).join(", ");
         if !costs.is_empty() {
             self.line(&format!("- **Cost:** {costs}"));
@@ -189,7 +218,9 @@ impl Page {
                 self.row(&[
                     self.clock.date_time(death.at),
                     lived,
-                    death.used_bytes.map_or_else(|| "not known".to_owned(), bytes),
+                    death
+                        .used_bytes
+                        .map_or_else(|| "not known".to_owned(), bytes),
                 ]);
             }
         }
@@ -204,7 +235,12 @@ impl Page {
         }
         if timeline.left_out > 0 {
             let steps = counted(timeline.left_out, "step", "steps");
-            self.row(&["…".to_owned(), String::new(), String::new(), format!("{steps} left out")]);
+            self.row(&[
+                "…".to_owned(),
+                String::new(),
+                String::new(),
+                format!("{steps} left out"),
+            ]);
         }
         for step in &timeline.last {
             self.step(step);
@@ -251,7 +287,11 @@ impl Page {
                 words::status(kind.status),
             ]);
         }
-        self.more(requests.by_template.left_out, "other request", "other requests");
+        self.more(
+            requests.by_template.left_out,
+            "other request",
+            "other requests",
+        );
         if requests.list.items.is_empty() {
             return;
         }
@@ -266,7 +306,11 @@ impl Page {
             ]);
         }
         let shown = requests.list.items.len().min(REQUESTS) as u64;
-        self.more(requests.count - shown.min(requests.count), "other request", "other requests");
+        self.more(
+            requests.count - shown.min(requests.count),
+            "other request",
+            "other requests",
+        );
         self.line("\n</details>");
     }
 
@@ -275,7 +319,12 @@ impl Page {
             return;
         }
         self.heading(2, "Failed requests without a death behind them");
-        self.table(&["Proxy", "Count", "Status", "Upstream", "How", "First", "Last"], 2);
+        self.table(
+            &[
+                "Proxy", "Count", "Status", "Upstream", "How", "First", "Last",
+            ],
+            2,
+        );
         for group in &report.failures.items {
             self.row(&[
                 plain(&group.proxy),

@@ -46,12 +46,27 @@ pub(super) fn write(
     for incident in &report.incidents.items {
         page.incident(incident);
     }
-    page.more(report.incidents.left_out, "incident that cost less", "incidents that cost less");
+    page.more(
+        report.incidents.left_out,
+        "incident that cost less",
+        "incidents that cost less",
+    );
     page.failures(report);
     page.deaths(&report.deaths);
     page.unseen(&report.unseen);
     out.write_all(page.text.as_bytes())
 }
+
+/// Columns of the services' table after the first, and their widths.
+const HEADINGS: [&str; 6] = [
+    "requests lost",
+    "connects failed",
+    "down",
+    "deaths",
+    "incidents",
+    "causes",
+];
+const COLUMNS: [usize; 6] = [15, 17, 10, 8, 11, 0];
 
 struct Page {
     clock: Clock,
@@ -104,8 +119,14 @@ impl Page {
     }
 
     fn head(&mut self, report: &Report) {
-        let hosts = report.sessions.items.iter().filter_map(|it| it.host.as_deref());
-        let host = hosts.last().map_or_else(String::new, |host| format!(" · {}", name(host)));
+        let hosts = report
+            .sessions
+            .items
+            .iter()
+            .filter_map(|it| it.host.as_deref());
+        let host = hosts
+            .next_back()
+            .map_or_else(String::new, |host| format!(" · {}", name(host)));
         self.push(&format!("tracer report{host}"), HEAD, 0);
         if let (Some(from), Some(to)) = (report.from, report.to) {
             let window = self.clock.window(from, to);
@@ -126,12 +147,8 @@ impl Page {
             return;
         }
         self.text.push('\n');
-        const COLUMNS: [usize; 5] = [15, 10, 8, 10, 0];
         self.push("service", QUIET, NAME_COLUMNS.min(26));
-        for (title, columns) in ["requests lost", "down", "deaths", "incidents", "causes"]
-            .into_iter()
-            .zip(COLUMNS)
-        {
+        for (title, columns) in HEADINGS.into_iter().zip(COLUMNS) {
             self.push(title, QUIET, columns);
         }
         self.end_line();
@@ -145,6 +162,7 @@ impl Page {
             let causes: Vec<_> = service.causes.iter().map(|it| words::cause(*it)).collect();
             let cells = [
                 number(service.requests_failed),
+                number(service.connects_failed),
                 down,
                 number(service.deaths),
                 number(service.incidents),
@@ -179,7 +197,11 @@ impl Page {
         let opened = format!(
             "{}{}",
             self.clock.date_time(incident.opened),
-            if incident.crash_loop { ", crash loop" } else { "" }
+            if incident.crash_loop {
+                ", crash loop"
+            } else {
+                ""
+            }
         );
         self.entry("when", &opened);
         let why = incident.first_death().map(|death| death.why.as_str());
@@ -197,13 +219,18 @@ impl Page {
         if let Some(alike) = &incident.alike {
             self.entry("before", &alike_in_words(alike));
             for death in &alike.latest {
-                let used = death.used_bytes.map_or_else(String::new, |it| format!(", {}", bytes(it)));
+                let used = death
+                    .used_bytes
+                    .map_or_else(String::new, |it| format!(", {}", bytes(it)));
                 let lived = words::whole_ms(death.uptime_ms);
                 let line = format!("{}  lived {lived}{used}", self.clock.date_time(death.at));
                 self.entry("", &line);
             }
         }
-        self.entries("not seen", incident.unseen.iter().map(|it| it.what.as_str()));
+        self.entries(
+            "not seen",
+            incident.unseen.iter().map(|it| it.what.as_str()),
+        );
     }
 
     fn timeline(&mut self, incident: &IncidentReport) {
@@ -282,7 +309,10 @@ impl Page {
         }
         self.title("Failed requests without a death behind them");
         for group in &report.failures.items {
-            let upstream = group.upstream.as_deref().map_or_else(String::new, |it| format!(" → {it}"));
+            let upstream = group
+                .upstream
+                .as_deref()
+                .map_or_else(String::new, |it| format!(" → {it}"));
             let what = format!(
                 "{:>6}  {}  {}{upstream}: {}, {} to {}",
                 number(group.count),
@@ -308,7 +338,10 @@ impl Page {
             self.plain("", INDENT);
             self.push(&time, QUIET, time.len() + 2);
             self.plain(&cell(&death.service.name, 25), 26);
-            let what = format!("{}[{}] {}", death.process.comm, death.process.pid, death.why);
+            let what = format!(
+                "{}[{}] {}",
+                death.process.comm, death.process.pid, death.why
+            );
             self.plain(&cell(&what, SENTENCE), 0);
             self.end_line();
         }

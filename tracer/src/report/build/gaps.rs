@@ -65,14 +65,14 @@ impl Gaps {
 
     pub(super) fn lost(&mut self, lost: &LostEvents, at: WallTime) {
         *self.lost.entry(carries(lost.ring)).or_default() += lost.count;
-        let loss = Loss {
+        let stretch = Loss {
             since: lost.since,
             until: at,
             ring: lost.ring,
             count: lost.count,
         };
         if self.losses.len() < MAX_LOSSES {
-            self.losses.push(loss);
+            self.losses.push(stretch);
         } else if let Some(last) = self.losses.last_mut() {
             last.until = at;
             last.count = last.count.saturating_add(lost.count);

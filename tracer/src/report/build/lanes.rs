@@ -199,13 +199,7 @@ impl Lanes {
 impl Draft {
     fn back(&mut self, at: WallTime) {
         if let Some(from) = self.since.take() {
-            self.downs.push(
-                Span {
-                    from,
-                    to: Some(at),
-                },
-                MAX_MARKS,
-            );
+            self.downs.push(Span { from, to: Some(at) }, MAX_MARKS);
         }
     }
 

@@ -59,14 +59,17 @@ pub(super) fn story(death: &Death, alike: Option<&Alike>) -> Option<MemoryStory>
 fn growth(death: &Death, used_bytes: u64, alike: Option<&Alike>) -> Vec<String> {
     let lived = death.process.uptime_ms;
     let mut sentences = Vec::new();
-    if lived > 0 {
+    if lived >= 60_000 {
         let per_minute = u128::from(used_bytes) * 60_000 / u128::from(lived);
         let rate = u64::try_from(per_minute).unwrap_or(u64::MAX);
-        let lived = words::whole_ms(lived);
         sentences.push(format!(
-            "It lived {lived}: {} per minute on average.",
+            "It lived {}: {} per minute on average.",
+            words::whole_ms(lived),
             bytes(rate)
         ));
+    } else {
+        // Of seconds, a rate would say nothing.
+        sentences.push(format!("It lived {}.", words::whole_ms(lived)));
     }
     let Some(alike) = alike else { return sentences };
     let mut peaks: Vec<u64> = alike
@@ -88,14 +91,14 @@ fn growth(death: &Death, used_bytes: u64, alike: Option<&Alike>) -> Vec<String> 
         sentences.push(format!("{before} had {range}."));
     }
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-    let mut lives: Vec<f64> = alike
+    let mut lifetimes: Vec<f64> = alike
         .latest
         .iter()
         .map(|death| death.uptime_ms as f64)
         .chain([lived as f64])
         .collect();
-    if lives.len() > 2
-        && let Some(usual) = median(&mut lives)
+    if lifetimes.len() > 2
+        && let Some(usual) = median(&mut lifetimes)
     {
         sentences.push(format!(
             "It usually takes {} from its start to its death: expect the next one then.",

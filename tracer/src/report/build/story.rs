@@ -139,7 +139,11 @@ impl Story {
         }
         let path = request.path.as_deref().map(text);
         let method = request.method.as_deref().map(text);
-        let key = (method.clone(), path.as_deref().map(template), request.status);
+        let key = (
+            method.clone(),
+            path.as_deref().map(template),
+            request.status,
+        );
         if self.templates.len() < MAX_TEMPLATES || self.templates.contains_key(&key) {
             *self.templates.entry(key).or_default() += 1;
         }
@@ -196,10 +200,7 @@ impl Story {
             session: self.key.0,
             id: self.key.1,
             cause: verdict,
-            summary: newest.map_or_else(
-                || cause(verdict).to_owned(),
-                |it| text(&it.summary),
-            ),
+            summary: newest.map_or_else(|| cause(verdict).to_owned(), |it| text(&it.summary)),
             opened,
             closed: newest.and_then(|it| it.closed),
             state,

@@ -93,7 +93,15 @@ mod tests {
     #[test]
     fn marks_are_round_and_not_too_many() {
         let start = 1_795_357_800_123_456_789;
-        for span in [1, MS, 700 * MS, 3 * SECOND, 90 * MINUTE, 400 * 24 * HOUR, i64::MAX - start] {
+        for span in [
+            1,
+            MS,
+            700 * MS,
+            3 * SECOND,
+            90 * MINUTE,
+            400 * 24 * HOUR,
+            i64::MAX - start,
+        ] {
             let (all, _) = marks(WallTime(start), WallTime(start + span), 8, 0);
             assert!(all.len() <= 9, "{span}: {}", all.len());
             assert!(all.iter().all(|at| at.0 >= start && at.0 <= start + span));
@@ -103,6 +111,9 @@ mod tests {
         assert_eq!(format, "%H:%M:%S%.3f");
         // In a zone 5:30 east, full hours are at half past.
         let (all, _) = marks(WallTime(start), WallTime(start + 5 * HOUR), 8, 19_800);
-        assert_eq!(all[0].to_string(), "2026-11-22T14:30:00.000000000Z".replace("14:30", "15:30"));
+        assert_eq!(
+            all[0].to_string(),
+            "2026-11-22T14:30:00.000000000Z".replace("14:30", "15:30")
+        );
     }
 }

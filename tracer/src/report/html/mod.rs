@@ -18,13 +18,14 @@ use self::outside::{Outside, shown};
 use self::picture::Picture;
 use super::model::{IncidentReport, Report};
 use super::words::{self, Clock};
+use crate::model::Cause;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// SHA-256 of [`STYLE`] and [`SCRIPT`], which the policy names; a test keeps them true.
-const STYLE_HASH: &str = "sha256-vkbPGYwiY6bO0SovpRNLLJqlniPtigsCztucAlLyh5E=";
-const SCRIPT_HASH: &str = "sha256-sFRLe1f2Co1UShBDy8HBv6ol61lmofbD7oXzuvTVC8A=";
+const STYLE_HASH: &str = "sha256-oRXeywsO/fSwoe3o+iLEGZ5A/VEShfBBbzxattGIy2Y=";
+const SCRIPT_HASH: &str = "sha256-oxm86Llss/FUlcUdoJq6lSP7MHlaF/KpEeUI4Lw+lFs=";
 
 /// Writes it to `out`.
 pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io::Result<()> {
@@ -32,14 +33,16 @@ pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io
     out.write_all(page(report, &clock).into_string().as_bytes())
 }
 
-/// The incident that cost most.
+/// The incident that cost most; those that somebody wanted come last.
 fn worst(report: &Report) -> Option<&IncidentReport> {
     report.incidents.items.iter().max_by(|a, b| {
         let cost = |it: &IncidentReport| (it.requests.count, it.connects_failed);
         let down = |it: &IncidentReport| it.down_ms.unwrap_or(0.0);
+        let unwanted = |it: &IncidentReport| it.cause != Cause::Clean;
         a.requests
             .count
             .cmp(&b.requests.count)
+            .then(unwanted(a).cmp(&unwanted(b)))
             .then(down(a).total_cmp(&down(b)))
             .then(cost(a).cmp(&cost(b)))
             // Of equals the first.
@@ -51,7 +54,11 @@ fn page(report: &Report, clock: &Clock) -> Markup {
     let hosts = report.sessions.items.iter();
     let host = hosts.filter_map(|it| it.host.as_deref()).next_back();
     let title = match worst(report) {
-        Some(worst) => format!("{} {}", shown(&worst.service.name), words::verb(worst.cause)),
+        Some(worst) => format!(
+            "{} {}",
+            shown(&worst.service.name),
+            words::verb(worst.cause)
+        ),
         None => "Postmortem".to_owned(),
     };
     let policy = format!(
@@ -148,7 +155,11 @@ mod tests {
             for place in 0..4 {
                 let digit = (bits >> (18 - 6 * place)) as usize & 63;
                 let known = place <= chunk.len();
-                let c = if known { char::from(DIGITS[digit]) } else { '=' };
+                let c = if known {
+                    char::from(DIGITS[digit])
+                } else {
+                    '='
+                };
                 let _ = write!(text, "{c}");
             }
         }

@@ -13,7 +13,7 @@
     HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 168 * HOUR,
   ];
   const CLOSEST = 200; // The shortest time that fills a picture.
-  const LABEL = 110; // Pixels that a label needs.
+  const LABEL = 95; // Pixels that a label needs.
   const NARROWEST = 2; // Pixels: what is narrower could not be seen.
   const REACH = 14; // Pixels from a mark at which the pointer means it.
   const SVG = "http://www.w3.org/2000/svg";
@@ -97,7 +97,7 @@
           element.setAttribute("width", part * width < NARROWEST ? NARROWEST : `${part * 100}%`);
         }
       }
-      const most = Math.max(2, Math.floor(width / LABEL));
+      const most = Math.max(3, Math.floor(width / LABEL));
       const step = STEPS.find((one) => span / one < most) ?? Math.max(STEPS.at(-1), span / most);
       const shift = this.offset * SECOND;
       const all = [];

@@ -73,7 +73,11 @@ impl<'a> Picture<'a> {
         from: WallTime,
         to: WallTime,
     ) -> Option<Self> {
-        let lane = report.lanes.items.iter().find(|lane| lane.service == service)?;
+        let lane = report
+            .lanes
+            .items
+            .iter()
+            .find(|lane| lane.service == service)?;
         let view = padded(from, to);
         Some(Self {
             lanes: vec![lane],
@@ -133,27 +137,27 @@ impl<'a> Picture<'a> {
     }
 
     fn lane(&self, lane: &Lane, top: usize, clock: &Clock) -> Markup {
-        let line = top + LINE;
+        let base = top + LINE;
         html! {
             g.lane data-top=(top) data-height=(LANE)
                 role="group" aria-label={ (shown(&lane.service)) ": " (sums(lane)) }
             {
                 text.name x="0" y=(top + 16) { (name(&lane.service)) }
-                line.base x1="0" x2="100%" y1=(line) y2=(line) {}
+                line.base x1="0" x2="100%" y1=(base) y2=(base) {}
                 @for event in self.downs(lane, clock) {
-                    rect.mark.down x=(self.x(event.at)) y=(line - 16) height="16"
+                    rect.mark.down x=(self.x(event.at)) y=(base - 16) height="16"
                         width=(self.width(event.at, event.to)) rx="2"
                         data-at=(micros(event.at)) data-to=(micros(event.to))
                         tabindex="-1" role="img" aria-label=(event.what) {}
                 }
                 @for tick in self.within(&lane.connections) {
-                    (self.tick(tick, line + 2, false, "connection", "connections", clock))
+                    (self.tick(tick, base + 2, false, "connection", "connections", clock))
                 }
                 @for tick in self.within(&lane.requests) {
-                    (self.tick(tick, line, true, "request", "requests", clock))
+                    (self.tick(tick, base, true, "request", "requests", clock))
                 }
                 @for mark in lane.deaths.items.iter().filter(|mark| self.shows(mark.at, mark.at)) {
-                    svg.mark.death x=(self.x(mark.at)) y=(line - DEATH) overflow="visible"
+                    svg.mark.death x=(self.x(mark.at)) y=(base - DEATH) overflow="visible"
                         data-at=(micros(mark.at)) tabindex="-1" role="img"
                         aria-label={ (clock.time(mark.at)) " death: " (shown(&mark.what)) }
                     {
@@ -169,14 +173,14 @@ impl<'a> Picture<'a> {
     fn tick(
         &self,
         tick: &Tick,
-        line: usize,
+        base: usize,
         above: bool,
         one: &str,
         many: &str,
         clock: &Clock,
     ) -> Markup {
         let tall = tall(tick.count);
-        let y = if above { line - tall } else { line };
+        let y = if above { base - tall } else { base };
         let what = match &tick.what {
             Some(what) => format!("{} {}", clock.time(tick.at), shown(what)),
             None => format!(
@@ -186,7 +190,11 @@ impl<'a> Picture<'a> {
                 counted(tick.count, one, many)
             ),
         };
-        let class = if above { "mark request" } else { "mark connection" };
+        let class = if above {
+            "mark request"
+        } else {
+            "mark connection"
+        };
         html! {
             rect class=(class) x=(self.x(tick.at)) y=(y) width=(self.width(tick.at, tick.until))
                 height=(tall) data-at=(micros(tick.at)) data-to=(micros(tick.until))
@@ -253,9 +261,21 @@ impl<'a> Picture<'a> {
         let mut rows: Vec<(WallTime, &str, String)> = Vec::new();
         for lane in &self.lanes {
             let name = lane.service.as_str();
-            rows.extend(lane.deaths.items.iter().map(|it| (it.at, name, it.what.clone())));
-            rows.extend(self.downs(lane, clock).into_iter().map(|it| (it.at, name, it.what)));
-            let ticks = [(&lane.requests, "request", "requests"), (&lane.connections, "connection", "connections")];
+            rows.extend(
+                lane.deaths
+                    .items
+                    .iter()
+                    .map(|it| (it.at, name, it.what.clone())),
+            );
+            rows.extend(
+                self.downs(lane, clock)
+                    .into_iter()
+                    .map(|it| (it.at, name, it.what)),
+            );
+            let ticks = [
+                (&lane.requests, "request", "requests"),
+                (&lane.connections, "connection", "connections"),
+            ];
             for (ticks, one, many) in ticks {
                 rows.extend(ticks.iter().map(|tick| {
                     let what = match &tick.what {
@@ -332,7 +352,11 @@ fn sums(lane: &Lane) -> String {
     [
         counted(deaths, "death", "deaths"),
         counted(failed(&lane.requests), "failed request", "failed requests"),
-        counted(failed(&lane.connections), "failed connection", "failed connections"),
+        counted(
+            failed(&lane.connections),
+            "failed connection",
+            "failed connections",
+        ),
     ]
     .join(", ")
 }

@@ -28,7 +28,9 @@ pub(super) fn lead(report: &Report, worst: Option<&IncidentReport>, clock: &Cloc
         };
     };
     let count = report.totals.incidents;
-    let why = worst.first_death().map_or(&worst.summary, |death| &death.why);
+    let why = worst
+        .first_death()
+        .map_or(&worst.summary, |death| &death.why);
     html! {
         section.lead aria-labelledby="lead" {
             p.eyebrow {
@@ -101,6 +103,7 @@ pub(super) fn services(report: &Report) -> Markup {
                     thead { tr {
                         th scope="col" { "Service" }
                         th.n scope="col" { "Requests lost" }
+                        th.n scope="col" { "Connects failed" }
                         th.n scope="col" { "Down" }
                         th.n scope="col" { "Deaths" }
                         th.n scope="col" { "Incidents" }
@@ -111,6 +114,7 @@ pub(super) fn services(report: &Report) -> Markup {
                             tr {
                                 th scope="row" { (Outside(&service.name)) }
                                 td.n { (number(service.requests_failed)) }
+                                td.n { (number(service.connects_failed)) }
                                 td.n.bad[service.open] {
                                     @if service.down_ms > 0.0 { (ms(service.down_ms)) } @else { "–" }
                                     @if service.open { ", not back" }
@@ -154,7 +158,11 @@ fn incident(
     open: bool,
     clock: &Clock,
 ) -> Markup {
-    let steps = incident.timeline.first.iter().chain(&incident.timeline.last);
+    let steps = incident
+        .timeline
+        .first
+        .iter()
+        .chain(&incident.timeline.last);
     let last = steps.map(|step| step.until.unwrap_or(step.at)).max();
     let first = incident.timeline.first.first().map(|step| step.at);
     let until = incident.closed.or(last).unwrap_or(incident.opened);
@@ -247,7 +255,13 @@ fn requests(requests: &RequestsLost, clock: &Clock) -> Markup {
     if requests.count == 0 {
         return html! {};
     }
-    let most = requests.by_template.items.iter().map(|it| it.count).max().unwrap_or(1);
+    let most = requests
+        .by_template
+        .items
+        .iter()
+        .map(|it| it.count)
+        .max()
+        .unwrap_or(1);
     html! {
         h3 { (counted(requests.count, "request lost", "requests lost")) }
         @if requests.by_template.items.is_empty() {

@@ -127,7 +127,13 @@ struct Outage {
 
 impl Outage {
     fn tell(&self, effects: Vec<Finding>, closing: Incident, out: &mut Vec<Finding>) {
-        let Self { id, pid, began_ms: t, down_ms, .. } = *self;
+        let Self {
+            id,
+            pid,
+            began_ms: t,
+            down_ms,
+            ..
+        } = *self;
         let chosen = oom(pid, self.uptime_ms, self.anon_bytes);
         let killed = Death {
             signal: Some("SIGKILL".to_owned()),
@@ -255,7 +261,12 @@ pub(crate) fn day() -> Vec<Finding> {
             uptime_ms: 2 * 3_600_000 + 60_000 * u64::from(index),
             anon_bytes: 2_110_000_000 + 4_000_000 * u64::from(index),
         };
-        let closing = incident(outage.id, "api.service", Cause::OomCgroup, outage.began_ms + 6);
+        let closing = incident(
+            outage.id,
+            "api.service",
+            Cause::OomCgroup,
+            outage.began_ms + 6,
+        );
         outage.tell(Vec::new(), closing, &mut all);
     }
     noon(&mut all);
@@ -287,7 +298,11 @@ fn start() -> Start {
         hooks: vec![
             hook("exit", Some("raw_tracepoint sched_process_exit"), None),
             hook("oom_mark", Some("raw_tracepoint mark_victim"), None),
-            hook("unix_connect", None, Some("fentry and kprobes are refused by the kernel's lockdown")),
+            hook(
+                "unix_connect",
+                None,
+                Some("fentry and kprobes are refused by the kernel's lockdown"),
+            ),
         ],
         services: vec![RunningService {
             service: service("api.service"),
@@ -300,11 +315,21 @@ fn start() -> Start {
 
 /// Deaths that make no incident, and failures that no death explains.
 fn quiet_morning(all: &mut Vec<Finding>) {
-    let mut backup = death("backup.service", 4_100, Cause::Clean, "exited cleanly, up 10.0 s");
+    let mut backup = death(
+        "backup.service",
+        4_100,
+        Cause::Clean,
+        "exited cleanly, up 10.0 s",
+    );
     backup.exit_code = Some(0);
     backup.process.comm = "restic".to_owned();
     all.push(finding(12 * MINUTE, Body::Death(Box::new(backup))));
-    let mut cron = death("cron.service", 4_200, Cause::Error, "exited with status 2, up 310 ms");
+    let mut cron = death(
+        "cron.service",
+        4_200,
+        Cause::Error,
+        "exited with status 2, up 310 ms",
+    );
     cron.exit_code = Some(2);
     cron.process.comm = "report.sh".to_owned();
     all.push(finding(30 * MINUTE, Body::Death(Box::new(cron))));
@@ -317,7 +342,10 @@ fn quiet_morning(all: &mut Vec<Finding>) {
             path: Some("/api/report".to_owned()),
             ..lost(0, 0, 0, 100)
         };
-        all.push(finding((40 + minute) * MINUTE, Body::RequestFailed(Box::new(request))));
+        all.push(finding(
+            (40 + minute) * MINUTE,
+            Body::RequestFailed(Box::new(request)),
+        ));
     }
 }
 
@@ -339,13 +367,20 @@ fn noon(all: &mut Vec<Finding>) {
     )];
     let mut list = Vec::new();
     for index in 0..42 {
-        let after = if index < 3 { 4 + index } else { 60 + index * 75 };
+        let after = if index < 3 {
+            4 + index
+        } else {
+            60 + index * 75
+        };
         let request = lost(index, id, pid, after);
         if index >= 3 {
             effects.push(finding(t + 6 + after, refused(id, pid, after, 5)));
         }
         list.push(in_list(t + 6 + after, &request));
-        effects.push(finding(t + 6 + after, Body::RequestFailed(Box::new(request))));
+        effects.push(finding(
+            t + 6 + after,
+            Body::RequestFailed(Box::new(request)),
+        ));
     }
     effects.sort_by_key(|finding| finding.at);
     let template = |method: &str, template: &str, count| LostRequests {
