@@ -1,5 +1,6 @@
-//! The page of a report in a real browser.
+//! `tracer report` and `tracer export` of a capture; the report's page in a real browser.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -231,4 +232,139 @@ fn everything_is_unfolded_on_paper() {
     assert!(pdf.len() > 20_000, "{}", pdf.len());
     assert_eq!(browser.value(folded), 0);
     keep("print.pdf.base64", &pdf);
+}
+
+/// A capture that is part of the sources: a unit's OOM kill behind nginx.
+fn capture() -> String {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracer/src/capture/tests");
+    let sample = sources.join("samples/v1.capture");
+    sample.to_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn done(args: &[&str]) -> String {
+    let (status, stdout, stderr) = tracer_tests::ended(args);
+    assert!(status.success(), "{args:?}: {stderr}");
+    stdout
+}
+
+#[track_caller]
+fn refused(args: &[&str]) -> String {
+    let (status, stdout, stderr) = tracer_tests::ended(args);
+    assert_eq!(status.code(), Some(1), "{args:?}: {stdout}");
+    assert_eq!(stdout, "", "{args:?}");
+    stderr
+}
+
+#[test]
+fn a_capture_is_told_in_every_form() {
+    let capture = capture();
+    let findings = done(&["replay", "--json", &capture]);
+    let incident: Value = findings
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|finding| finding["kind"] == "incident" && finding["state"] == "closed")
+        .expect("the sample holds a whole incident");
+    let service = incident["service"]["name"].as_str().unwrap();
+
+    let json: Value =
+        serde_json::from_str(&done(&["report", &capture, "--format", "json"])).unwrap();
+    let told = &json["incidents"]["items"][0];
+    for field in [
+        "id", "service", "cause", "opened", "closed", "down_ms", "advice",
+    ] {
+        assert_eq!(told[field], incident[field], "{field}");
+    }
+    assert!(told["timeline"]["first"].as_array().unwrap().len() >= 3);
+
+    for form in ["text", "md", "html"] {
+        let report = done(&["report", &capture, "--format", form]);
+        assert!(report.contains(service), "{form}: {report}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let path = file.to_str().unwrap();
+    assert_eq!(
+        done(&["report", &capture, "--format", "html", "-o", path]),
+        ""
+    );
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(page, done(&["report", &capture, "--format", "html"]));
+    let mode = file.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it may hold addresses of clients");
+
+    let mut browser = Browser::start();
+    browser.look(1280, 900, false);
+    browser.open(&file);
+    assert_eq!(browser.complaints(), Vec::<Value>::new());
+    assert_eq!(browser.requests().len(), 1);
+    let deaths = browser.value("document.querySelectorAll('.timeline .death').length");
+    assert!(deaths.as_u64().unwrap() >= 1);
+}
+
+#[test]
+fn only_what_is_asked_for_is_told() {
+    let capture = capture();
+    let none = done(&["report", &capture, "--service", "no-such-service"]);
+    assert!(none.contains("Nothing died"), "{none}");
+    let late = done(&["report", &capture, "--since", "2100-01-01T00:00:00Z"]);
+    assert!(late.contains("Nothing died"), "{late}");
+}
+
+#[test]
+fn findings_are_exported_as_they_are_replayed() {
+    let capture = capture();
+    let findings = done(&["replay", "--json", &capture]);
+    assert_eq!(done(&["export", &capture, "--to", "jsonl"]), findings);
+    let table = done(&["export", &capture, "--to", "csv"]);
+    assert_eq!(table.lines().count(), findings.lines().count() + 1);
+    assert!(table.starts_with("at,kind,service,"), "{table}");
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace.pftrace");
+    done(&[
+        "export",
+        &capture,
+        "--to",
+        "perfetto",
+        "-o",
+        trace.to_str().unwrap(),
+    ]);
+    assert!(std::fs::metadata(&trace).unwrap().len() > 1_000);
+}
+
+#[test]
+fn what_is_no_capture_is_refused_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("text"), "not a capture").unwrap();
+    std::fs::write(path("empty"), "").unwrap();
+    std::fs::copy(capture(), path("capture")).unwrap();
+    std::fs::write(path("out"), "before").unwrap();
+    for name in ["text", "empty", "missing", "."] {
+        let error = refused(&["report", &path(name), "-o", &path("out")]);
+        assert!(error.starts_with("tracer: "), "{name}: {error}");
+        let error = refused(&["export", &path(name), "--to", "csv", "-o", &path("out")]);
+        assert!(error.starts_with("tracer: "), "{name}: {error}");
+    }
+    assert_eq!(std::fs::read(path("out")).unwrap(), b"before");
+    let error = refused(&["report", &path("capture"), "-o", &path("capture")]);
+    assert!(error.contains("the capture itself"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+}
+
+#[test]
+fn a_cut_off_capture_is_told_with_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut");
+    // A second recording was appended, and the machine lost power.
+    let mut bytes = std::fs::read(capture()).unwrap();
+    bytes.extend_from_within(..bytes.len() - 40);
+    std::fs::write(&cut, &bytes).unwrap();
+    let report = done(&["report", cut.to_str().unwrap()]);
+    assert!(report.contains("1 death"), "{report}");
+    let missing = report
+        .lines()
+        .skip_while(|line| *line != "What was not seen")
+        .find(|line| line.contains("the last frame is cut off"));
+    assert!(missing.is_some(), "{report}");
 }

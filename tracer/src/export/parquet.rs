@@ -1,15 +1,16 @@
-//! The table as Parquet: one optional column each, times as timestamps in nanoseconds, Snappy.
+//! The table as Parquet: one optional column each, times as timestamps in nanoseconds, Zstandard.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use parquet::basic::TimeUnit;
-use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::Type as Node;
+use ::parquet::basic::{
+    Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel,
+};
+use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use ::parquet::errors::ParquetError;
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::types::Type as Node;
 
 use super::row::{COLUMNS, Row, Type, Value};
 use crate::model::Finding;
@@ -35,7 +36,7 @@ pub(super) struct Parquet<W: Write + Send> {
 impl<W: Write + Send> Parquet<W> {
     pub(super) fn new(out: W) -> io::Result<Self> {
         let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(concat!("tracer ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
         let schema = schema().map_err(io::Error::other)?;
@@ -119,12 +120,8 @@ fn schema() -> Result<Node, ParquetError> {
             Type::Float => (Physical::DOUBLE, None),
             Type::Bool => (Physical::BOOLEAN, None),
             Type::Time => {
-                let unit = TimeUnit::NANOS;
-                let is_adjusted_to_u_t_c = true;
-                let time = LogicalType::Timestamp {
-                    is_adjusted_to_u_t_c,
-                    unit,
-                };
+                let utc = true;
+                let time = LogicalType::timestamp(utc, TimeUnit::NANOS);
                 (Physical::INT64, Some(time))
             }
         };

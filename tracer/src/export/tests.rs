@@ -114,8 +114,8 @@ fn a_build_without_parquet_says_how_to_get_it() {
 #[cfg(feature = "parquet")]
 #[test]
 fn a_table_in_columns_reads_back() {
-    use parquet::file::reader::{FileReader as _, SerializedFileReader};
-    use parquet::record::RowAccessor as _;
+    use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use ::parquet::record::RowAccessor as _;
 
     let bytes = bytes::Bytes::from(exported(To::Parquet));
     let reader = SerializedFileReader::new(bytes).unwrap();

@@ -110,7 +110,7 @@ impl Page {
     }
 
     fn head(&mut self, report: &Report) {
-        let hosts = report
+        let mut hosts = report
             .sessions
             .items
             .iter()

@@ -251,8 +251,7 @@ fn in_list(at_ms: i64, request: &FailedRequest) -> LostRequest {
 pub(crate) fn day() -> Vec<Finding> {
     let mut all = vec![finding(0, Body::Start(start()))];
     quiet_morning(&mut all);
-    for (index, hour) in [1, 3, 5].into_iter().enumerate() {
-        let index = index as u32;
+    for (index, hour) in (0_u32..).zip([1, 3, 5]) {
         let outage = Outage {
             id: u64::from(index) + 1,
             pid: 9_000 + 1_000 * index,
