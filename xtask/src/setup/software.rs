@@ -25,7 +25,7 @@ struct Program {
     debian: &'static str,
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     Program {
         name: "nginx",
         debian: "nginx-light",
@@ -53,6 +53,10 @@ const PROGRAMS: [Program; 7] = [
     Program {
         name: "npm",
         debian: "npm",
+    },
+    Program {
+        name: "chromium",
+        debian: "chromium",
     },
 ];
 
@@ -91,8 +95,8 @@ pub(super) fn ready() -> Result<()> {
 }
 
 const ELSEWHERE: &str = "Elsewhere:
-  Fedora:     dnf install nginx php-fpm supervisor iproute curl nodejs npm
-  Arch Linux: pacman -S nginx php-fpm supervisor iproute2 curl nodejs npm";
+  Fedora:     dnf install nginx php-fpm supervisor iproute curl nodejs npm chromium
+  Arch Linux: pacman -S nginx php-fpm supervisor iproute2 curl nodejs npm chromium";
 
 impl Program {
     fn find(&self) -> Option<PathBuf> {

@@ -35,16 +35,13 @@ pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io
 
 /// The incident that cost most; those that somebody wanted come last.
 fn worst(report: &Report) -> Option<&IncidentReport> {
+    let unwanted = |it: &IncidentReport| it.cause != Cause::Clean;
+    let down = |it: &IncidentReport| it.down_ms.unwrap_or(0.0);
     report.incidents.items.iter().max_by(|a, b| {
-        let cost = |it: &IncidentReport| (it.requests.count, it.connects_failed);
-        let down = |it: &IncidentReport| it.down_ms.unwrap_or(0.0);
-        let unwanted = |it: &IncidentReport| it.cause != Cause::Clean;
-        a.requests
-            .count
-            .cmp(&b.requests.count)
+        (a.requests.count.cmp(&b.requests.count))
             .then(unwanted(a).cmp(&unwanted(b)))
+            .then(a.connects_failed.cmp(&b.connects_failed))
             .then(down(a).total_cmp(&down(b)))
-            .then(cost(a).cmp(&cost(b)))
             // Of equals the first.
             .then(b.opened.cmp(&a.opened))
     })
