@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn what_goes_into_a_frame_comes_out() {
-        for raw in [&b""[..], b"short", &[7; 100_000], &[0; MAX_RAW_BYTES]] {
+        let (long, longest) = (vec![7; 100_000], vec![0; MAX_RAW_BYTES]);
+        for raw in [&b""[..], b"short", &long, &longest] {
             assert_eq!(read(&framed(raw)).unwrap(), raw);
         }
     }
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_larger_inside_than_it_says_is_refused() {
-        let mut bytes = framed(&[0; MAX_RAW_BYTES]);
+        let mut bytes = framed(&vec![0; MAX_RAW_BYTES]);
         bytes[16..20].copy_from_slice(&1000u32.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..HEADER_CRC_AT]);
         bytes[HEADER_CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());

@@ -15,6 +15,8 @@ mod checkpoint;
 mod follow;
 pub mod format;
 mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod migrate;
 mod output;
 mod reader;

@@ -68,7 +68,7 @@ pub enum OutputError {
 #[derive(Debug)]
 pub(super) struct Output {
     kind: Kind,
-    /// Whole frames written to the current file.
+    /// Bytes in the current file.
     length: u64,
     /// In all files.
     written: u64,
@@ -113,15 +113,19 @@ impl Output {
 
     /// Appends whole frames. After an error none of them is there, as far as that can be had.
     pub(super) fn append(&mut self, frames: &[u8]) -> io::Result<()> {
-        let (Kind::Stream(file) | Kind::File { file, .. }) = &mut self.kind;
-        if let Err(error) = file.write_all(frames) {
-            if let Kind::File { file, .. } = &self.kind {
-                // Half a frame would take room. If it stays, readers step over it.
-                let _ = file.set_len(self.length);
+        match &mut self.kind {
+            Kind::Stream(file) => file.write_all(frames)?,
+            Kind::File { file, .. } => {
+                // Somebody may have emptied it to make room.
+                let before = file.metadata()?.len();
+                if let Err(error) = file.write_all(frames) {
+                    // Half a frame would take room. If it stays, readers step over it.
+                    let _ = file.set_len(before);
+                    return Err(error);
+                }
+                self.length = before + frames.len() as u64;
             }
-            return Err(error);
         }
-        self.length += frames.len() as u64;
         self.written += frames.len() as u64;
         Ok(())
     }

@@ -31,7 +31,8 @@ pub struct SourceError {
 /// Captures, being read.
 pub struct Sources {
     waiting: VecDeque<Opened>,
-    current: Option<(Box<str>, Reader<Box<dyn Read>>)>,
+    current: Option<Reader<Box<dyn Read>>>,
+    /// Of the current one, or of the last.
     name: Box<str>,
 }
 
@@ -49,7 +50,10 @@ impl Sources {
         let mut opened = Vec::new();
         for source in sources {
             let (name, result) = match source {
-                Source::Stdin => ("standard input".into(), stdin()),
+                Source::Stdin => {
+                    let stdin: Box<dyn Read> = Box::new(io::stdin().lock());
+                    ("standard input".into(), Ok((stdin, None)))
+                }
                 Source::File(path) => (path.display().to_string(), file(path, follow)),
             };
             let name: Box<str> = name.into();
@@ -62,7 +66,7 @@ impl Sources {
                 Err(error) => return Err(SourceError { name, error }),
             }
         }
-        // What has no readable header stays where the user put it.
+        // What has no readable header comes first, as the user ordered it.
         opened.sort_by_key(|opened| opened.order);
         Ok(Self {
             waiting: opened.into(),
@@ -74,26 +78,24 @@ impl Sources {
     /// The next item of all of them; None at the end.
     pub fn next_item(&mut self) -> Result<Option<Item>, SourceError> {
         loop {
-            if self.current.is_none() {
-                let Some(next) = self.waiting.pop_front() else {
-                    return Ok(None);
-                };
-                self.name.clone_from(&next.name);
-                let reader = Reader::new(next.source).map_err(|error| SourceError {
-                    name: self.name.clone(),
-                    error: error.into(),
-                })?;
-                self.current = Some((next.name, reader));
-            }
-            if let Some((name, reader)) = &mut self.current {
-                match reader.next_item() {
-                    Ok(Some(item)) => return Ok(Some(item)),
-                    Ok(None) => self.current = None,
-                    Err(error) => {
-                        let name = std::mem::take(name);
-                        self.current = None;
-                        return Err(SourceError { name, error });
-                    }
+            let result = if let Some(reader) = &mut self.current {
+                reader.next_item()
+            } else if let Some(next) = self.waiting.pop_front() {
+                self.name = next.name;
+                match Reader::new(next.source) {
+                    Ok(reader) => self.current.insert(reader).next_item(),
+                    Err(error) => Err(error.into()),
+                }
+            } else {
+                return Ok(None);
+            };
+            match result {
+                Ok(Some(item)) => return Ok(Some(item)),
+                Ok(None) => self.current = None,
+                Err(error) => {
+                    self.current = None;
+                    let name = self.name.clone();
+                    return Err(SourceError { name, error });
                 }
             }
         }
@@ -106,10 +108,6 @@ impl Sources {
 }
 
 type Openable = (Box<dyn Read>, Option<(WallTime, u64, u32)>);
-
-fn stdin() -> Result<Openable, ReadError> {
-    Ok((Box::new(io::stdin().lock()), None))
-}
 
 fn file(path: &PathBuf, follow: bool) -> Result<Openable, ReadError> {
     let mut file = File::open(path)?;

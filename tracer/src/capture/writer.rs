@@ -19,6 +19,10 @@ use super::wire::{self, Wire as _};
 use crate::model::{Observation, Timestamp};
 
 /// See the module.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is about something else: none is a state of another"
+)]
 pub(super) struct Writer<N> {
     shared: Arc<Shared>,
     output: Output,

@@ -19,3 +19,9 @@ pub use facts::{KernelFacts, Lockdown, Works, hierarchy};
 pub use load::StartError;
 pub use plan::{ConnectRung, Ladder, Plan, Refusal, ScopeRung, plan};
 pub use rings::Kernel;
+
+/// Whether bytes are a record of the kernel programs: what the fuzz target asks.
+#[doc(hidden)]
+pub fn is_record(bytes: &[u8]) -> bool {
+    decode::decode(bytes, 4096).is_ok()
+}

@@ -82,9 +82,12 @@ fn endpoint() -> Boxed<Endpoint> {
 
 fn socket() -> Boxed<SocketId> {
     any::<(bool, u64)>()
-        .prop_map(|(scanned, id)| match scanned {
-            true => SocketId::Scanned(id),
-            false => SocketId::Kernel(id),
+        .prop_map(|(scanned, id)| {
+            if scanned {
+                SocketId::Scanned(id)
+            } else {
+                SocketId::Kernel(id)
+            }
         })
         .boxed()
 }
@@ -566,9 +569,10 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_to_their_end(bytes in vec(any::<u8>(), 0..400), framed: bool) {
-        let bytes = match framed {
-            true => Maker::new().frame(Kind::Events, &bytes).bytes,
-            false => bytes,
+        let bytes = if framed {
+            Maker::new().frame(Kind::Events, &bytes).bytes
+        } else {
+            bytes
         };
         let _ = read(&bytes);
     }

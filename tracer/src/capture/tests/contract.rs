@@ -6,6 +6,7 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 
 use super::super::block::build;
+use super::super::frame::Kind;
 use super::arbitrary;
 use super::wire::{self, Wire as _};
 use crate::analyze::Options;
@@ -114,4 +115,17 @@ fn headers_and_gaps_are_described() {
         why: "No space left on device".into(),
     };
     described(&pool, "Gap", &wire::Gap::of(&gap).encode_to_vec());
+}
+
+#[test]
+fn the_example_in_the_specification_is_right() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/capture-format.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("```hex\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let example = [super::story::refused(60 * super::story::SECOND)];
+    let bytes = super::Maker::new().blocks(Kind::Events, &example).bytes;
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let lines: Vec<String> = hex.chunks(16).map(|line| line.join(" ") + "\n").collect();
+    assert_eq!(shown, lines.concat());
 }

@@ -205,7 +205,7 @@ fn a_disk_that_cannot_keep_up_costs_observations_and_not_the_tracer() {
     for n in 0..total {
         // Not to be compressed.
         for (index, byte) in text.iter_mut().enumerate() {
-            *byte = b'a' + u8::try_from((n * 2_654_435_761 >> (index % 31)) % 26).unwrap();
+            *byte = b'a' + u8::try_from(((n * 2_654_435_761) >> (index % 31)) % 26).unwrap();
         }
         recorder.record(&story::seen(
             n,

@@ -32,7 +32,8 @@ pub(super) trait Wire: Sized {
     fn model(self) -> Result<Self::Model, Unknown>;
 }
 
-/// A message inside another.
+/// A message inside another: such fields are optional for Protocol Buffers.
+#[expect(clippy::unnecessary_wraps, reason = "every use needs the Some")]
 fn some<W: Wire>(model: &W::Model) -> Option<W> {
     Some(W::of(model))
 }
@@ -59,7 +60,7 @@ fn list<W: Wire, L: FromIterator<W::Model>>(wires: Vec<W>) -> Result<L, Unknown>
 
 /// Texts.
 fn texts(texts: &[Box<str>]) -> Vec<String> {
-    texts.iter().map(|text| text.to_string()).collect()
+    texts.iter().map(ToString::to_string).collect()
 }
 
 /// Texts, read back.
@@ -82,7 +83,7 @@ fn short(field: &'static str, number: u32) -> Result<u16, Unknown> {
     u16::try_from(number).map_err(|_| Unknown(field))
 }
 
-/// The number of a process's name, a signal, an exit status.
+/// A number that the model keeps in 8 bits.
 fn byte(field: &'static str, number: u32) -> Result<u8, Unknown> {
     u8::try_from(number).map_err(|_| Unknown(field))
 }

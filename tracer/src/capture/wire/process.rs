@@ -295,6 +295,10 @@ impl Executed {
 
 /// [`SignalSent`].
 #[derive(Clone, PartialEq, prost::Message)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the field is named as in the model"
+)]
 pub(super) struct Signal {
     #[prost(uint64, tag = "1")]
     at_ns: u64,
