@@ -1,5 +1,5 @@
 //! Which captures a command reads, and what of their findings it takes: FILE…, `--service`,
-//! `--since`, `--until`. Shared by `report` and `export`.
+//! `--since`, `--until`. Shared by `replay`, `report` and `export`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::filter::{self, ServiceGlob};
 use super::window::When;
-use crate::capture::{Item, Note, Replay, Source, Sources};
+use crate::capture::{Item, Note, Replay, Source, SourceError, Sources};
 use crate::model::{Body, Finding, WallTime};
 
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,9 @@ fn source(text: &str) -> Result<Source, String> {
     }
 }
 
+/// From when to when.
+pub(super) type Window = (WallTime, WallTime);
+
 /// What is read.
 pub(super) enum Read<'a> {
     /// A recording begins, on the boot with this id.
@@ -49,6 +52,11 @@ pub(super) enum Read<'a> {
 }
 
 impl Selection {
+    /// Opens the captures; with `follow`, the last one is read until nobody writes it any more.
+    pub(super) fn open(&self, follow: bool) -> Result<Sources, SourceError> {
+        Sources::open(&self.files, follow)
+    }
+
     /// Whether `path` is one of the captures.
     pub(super) fn reads(&self, path: &std::path::Path) -> bool {
         let same = |capture: &PathBuf| match (capture.canonicalize(), path.canonicalize()) {
@@ -66,7 +74,7 @@ impl Selection {
         &self,
         mut take: impl FnMut(Read<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut sources = Sources::open(&self.files, false)?;
+        let mut sources = self.open(false)?;
         let mut replay = Replay::new();
         let mut window = None;
         let mut findings = Vec::new();
@@ -117,8 +125,8 @@ impl Selection {
         }
     }
 
-    /// Times of day are those of the first recording.
-    fn window(&self, begins: WallTime) -> (WallTime, WallTime) {
+    /// What `--since` and `--until` mean for captures of which the first begins at `begins`.
+    pub(super) fn window(&self, begins: WallTime) -> Window {
         let (now, zone) = (jiff::Timestamp::now(), TimeZone::system());
         let resolve = |when: &When| when.resolve(begins, now, &zone);
         (
@@ -127,7 +135,8 @@ impl Selection {
         )
     }
 
-    fn takes(&self, window: Option<(WallTime, WallTime)>, finding: &Finding) -> bool {
+    /// Whether `finding` was selected.
+    pub(super) fn takes(&self, window: Option<Window>, finding: &Finding) -> bool {
         // The frame of a recording is taken with whatever is.
         let frame = matches!(finding.body, Body::Start(_) | Body::End(_));
         let outside = window.is_some_and(|(since, until)| finding.at < since || finding.at > until);
