@@ -113,6 +113,8 @@ fn a_replay_prints_what_was_printed_live() {
     let (replayed, said) = replay(&["--json", &json]);
     assert_eq!(replayed, live);
     assert_eq!(said, "");
+    let (replayed, _) = replay(&["--json", "--speed", "1000", &json]);
+    assert_eq!(replayed, live);
     let (replayed, said) = replay(&[&text]);
     assert_eq!(replayed, by_text.stdout());
     assert_eq!(said, "");
@@ -120,7 +122,7 @@ fn a_replay_prints_what_was_printed_live() {
     assert_eq!(mode & 0o777, 0o600);
 
     // Filters choose what is shown of the same.
-    let (shop, _) = replay(&["--json", "--service", "shop", "--", &json]);
+    let (shop, _) = replay(&["--json", "--service", "shop", &json]);
     assert!(shop.contains("\"kind\":\"death\"") && shop.lines().count() < live.lines().count() + 1);
     let closed: Value = live
         .lines()
@@ -132,7 +134,7 @@ fn a_replay_prints_what_was_printed_live() {
     assert!(after.contains("\"state\":\"closed\"") && !after.contains("\"kind\":\"oom\""));
     let (early, _) = replay(&["--json", "--until", at, &json]);
     assert!(early.contains("\"kind\":\"oom\""));
-    let (status, _, _) = ended(["replay", "--fail-on", "oom", "--", &json]);
+    let (status, _, _) = ended(["replay", "--fail-on", "oom,death", &json]);
     assert_eq!(status.code(), Some(3));
 }
 

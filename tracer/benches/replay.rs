@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    missing_docs,
     reason = "a benchmark that fails says so by panicking"
 )]
 
@@ -137,7 +136,7 @@ fn record(path: &Path, stream: &[Observation]) -> u64 {
         // As fast as the disk takes it: nothing is to be left out.
         std::thread::sleep(Duration::from_millis(20));
     }
-    let summary = recorder.finish();
+    let summary = recorder.finish().unwrap();
     assert_eq!(summary.lost, 0);
     summary.bytes
 }

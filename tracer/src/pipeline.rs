@@ -74,9 +74,9 @@ impl Live {
         Ok(())
     }
 
-    /// Writes what is left to record.
+    /// Writes what is left to record; None when the disk takes too long.
     pub fn finish_recording(&mut self) -> Option<Summary> {
-        self.recorder.take().map(Recorder::finish)
+        self.recorder.take().and_then(Recorder::finish)
     }
 
     /// Scans, emits `start`, then traces until `stop` resolves; at the end drains the rings and

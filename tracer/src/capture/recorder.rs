@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::block::{Builder, Built};
@@ -19,6 +19,9 @@ use crate::model::{ExitStatus, Observation, Session, Timestamp, What};
 
 /// So many encoded bytes may wait for the disk.
 const MAX_QUEUED_BYTES: usize = 4 << 20;
+
+/// So long is waited for the disk at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to record, and where to.
 #[derive(Debug)]
@@ -78,7 +81,8 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct Recorder {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<Summary>>,
+    /// Until it was asked to end.
+    summary: Option<Receiver<Summary>>,
 }
 
 /// Between the two threads.
@@ -153,13 +157,17 @@ impl Recorder {
             notice,
         )
         .map_err(failed)?;
-        let thread = std::thread::Builder::new()
+        let (send, summary) = mpsc::channel();
+        std::thread::Builder::new()
             .name("recorder".into())
-            .spawn(move || writer.run())
+            .spawn(move || {
+                // Nobody may be waiting any more.
+                let _ = send.send(writer.run());
+            })
             .map_err(failed)?;
         Ok(Self {
             shared,
-            thread: Some(thread),
+            summary: Some(summary),
         })
     }
 
@@ -171,26 +179,23 @@ impl Recorder {
         }
     }
 
-    /// Writes what is left, and tells what it came to.
-    pub fn finish(mut self) -> Summary {
+    /// Writes what is left, and tells what it came to; None when that takes too long, as with a
+    /// pipe that nobody reads.
+    pub fn finish(mut self) -> Option<Summary> {
         self.end()
     }
 
-    fn end(&mut self) -> Summary {
+    fn end(&mut self) -> Option<Summary> {
+        let summary = self.summary.take()?;
         self.shared.lock().ended = true;
         self.shared.wake.notify_one();
-        let thread = self.thread.take();
-        thread
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default()
+        summary.recv_timeout(PATIENCE).ok()
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if self.thread.is_some() {
-            self.end();
-        }
+        self.end();
     }
 }
 

@@ -117,13 +117,13 @@ impl<N: FnMut(Notice)> Writer<N> {
         let mut left: u64 = work.blocks.iter().map(|block| block.observations).sum();
         if self.gone {
             self.summary.lost += left + work.dropped;
-            self.frames.clear();
+            self.discard();
             return;
         }
         if let Some(stopped) = &mut self.stopped {
             // What was observed meanwhile is lost, but all that is known after it is not.
             stopped.lost += left + work.dropped;
-            self.frames.clear();
+            self.discard();
             if retry {
                 let known = work.known.unwrap_or_default();
                 self.resume(work.now, &known);
@@ -166,16 +166,18 @@ impl<N: FnMut(Notice)> Writer<N> {
             return Ok(());
         }
         let result = self.output.append(&self.frames);
-        self.frames.clear();
-        match result {
-            Ok(()) => {
-                self.unsynced = true;
-                self.sequence = self.framer.sequence();
-            }
-            // The numbers of frames that are not there are given again.
-            Err(_) => self.framer.restart(self.sequence),
+        if result.is_ok() {
+            self.unsynced = true;
+            self.sequence = self.framer.sequence();
         }
+        self.discard();
         result
+    }
+
+    /// Forgets frames; the numbers of those that were not written are given again.
+    fn discard(&mut self) {
+        self.frames.clear();
+        self.framer.restart(self.sequence);
     }
 
     fn stop(&mut self, error: &io::Error, lost: u64) {

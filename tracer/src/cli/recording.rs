@@ -81,7 +81,10 @@ pub(super) fn tell(notice: Notice) {
 
 /// Says on standard error what a recording came to.
 pub(super) fn tell_summary(target: &dyn Display, summary: Option<Summary>) {
-    let Some(summary) = summary else { return };
+    let Some(summary) = summary else {
+        eprintln!("tracer: the end of the recording could not be written to {target} in time");
+        return;
+    };
     let Summary {
         observations,
         lost,

@@ -25,7 +25,7 @@ pub(super) struct Args {
     follow: bool,
 
     /// Exit with 3 if a finding of one of these kinds is shown
-    #[arg(long, value_name = "KIND", value_delimiter = ',', num_args = 1..)]
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
     fail_on: Vec<Kind>,
 
     /// One JSON object per finding and line (see `tracer schema`)

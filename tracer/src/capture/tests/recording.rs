@@ -32,7 +32,7 @@ fn record(path: &Path, stream: &[Observation]) -> Summary {
     for observation in stream {
         recorder.record(observation);
     }
-    let summary = recorder.finish();
+    let summary = recorder.finish().unwrap();
     assert_eq!(*notices.lock().unwrap(), []);
     summary
 }
@@ -71,7 +71,7 @@ fn the_header_is_told_again_with_the_hooks() {
     let mut session = story::session();
     session.blind = vec!["a lot".into()];
     recorder.record(&story::seen(1, What::Session(Box::new(session.clone()))));
-    recorder.finish();
+    recorder.finish().unwrap();
     let items = read(&fs::read(&path).unwrap()).unwrap();
     let headers: Vec<&Header> = items
         .iter()
@@ -108,7 +108,7 @@ fn a_death_is_in_the_file_at_once_and_the_rest_soon() {
     let path = folder.path().join("a.capture");
     let recorder = Recorder::start(
         &Setup {
-            flush_interval: Duration::from_secs(3600),
+            flush_interval: Duration::from_hours(1),
             ..Setup::new(Target::File(path.clone()), None)
         },
         &Rules::none(),
@@ -123,14 +123,14 @@ fn a_death_is_in_the_file_at_once_and_the_rest_soon() {
     assert_eq!(written(), 0);
     recorder.record(&story::outage()[1]);
     wait_until("the death", || written() == 2);
-    recorder.finish();
+    recorder.finish().unwrap();
 
     let path = folder.path().join("b.capture");
     let (recorder, _) = self::recorder(&path, None);
     let written = || observations(&read(&fs::read(&path).unwrap()).unwrap()).len();
     recorder.record(&story::refused(1));
     wait_until("the interval", || written() == 1);
-    recorder.finish();
+    recorder.finish().unwrap();
 }
 
 /// Findings of files, as `tracer replay` gives them.
@@ -170,7 +170,7 @@ fn rotated_files_replay_to_the_same_whatever_their_order() {
         recorder.record(observation);
         std::thread::sleep(Duration::from_micros(300));
     }
-    let summary = recorder.finish();
+    let summary = recorder.finish().unwrap();
     assert_eq!(*notices.lock().unwrap(), []);
     assert!(summary.files > 3, "{summary:?}");
     let mut files: Vec<PathBuf> = (1..summary.files)
@@ -242,7 +242,7 @@ fn a_disk_that_cannot_keep_up_costs_observations_and_not_the_tracer() {
         }
         bytes
     });
-    let summary = recorder.finish();
+    let summary = recorder.finish().unwrap();
     std::thread::sleep(Duration::from_millis(200));
     sender.send(()).unwrap();
     let bytes = reader.join().unwrap();

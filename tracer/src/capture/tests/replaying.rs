@@ -44,7 +44,7 @@ fn known(stream: &[Observation]) -> Vec<Observation> {
     checkpoint.observations(now)
 }
 
-fn items(maker: Maker) -> Vec<Item> {
+fn items(maker: &Maker) -> Vec<Item> {
     read(&maker.bytes).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn a_replay_finds_what_was_found_live() {
     let capture = Maker::new()
         .header(&header(1, 0))
         .blocks(Kind::Events, &stream);
-    let (findings, notes) = replay(items(capture));
+    let (findings, notes) = replay(items(&capture));
     assert_eq!(notes, []);
     assert_eq!(findings, live(&stream));
     let kinds = [
@@ -84,7 +84,7 @@ fn the_files_of_a_rotation_are_one_stream() {
             .header(&header(1, 1))
             .blocks(Kind::Checkpoint, &known(before))
             .blocks(Kind::Events, after);
-        let both = [items(first), items(second)].concat();
+        let both = [items(&first), items(&second)].concat();
         let (findings, notes) = replay(both);
         assert_eq!(notes, [], "cut at {cut}");
         assert_eq!(findings, live(&stream), "cut at {cut}");
@@ -99,7 +99,7 @@ fn a_file_of_a_rotation_can_be_read_by_itself() {
         .header(&header(1, 1))
         .blocks(Kind::Checkpoint, &known(&before))
         .blocks(Kind::Events, &stream[before.len()..]);
-    let (findings, notes) = replay(items(second));
+    let (findings, notes) = replay(items(&second));
     assert_eq!(notes, [Note::Begins { file: 1 }]);
     assert_eq!(findings, live(&stream));
 }
@@ -147,7 +147,7 @@ fn a_gap_is_told_and_what_came_in_it_is_known_after() {
         .gap(&gap)
         .blocks(Kind::Checkpoint, &known(&through))
         .blocks(Kind::Events, &[story::end()]);
-    let (findings, notes) = replay(items(capture));
+    let (findings, notes) = replay(items(&capture));
     assert_eq!(notes, [Note::Gap(gap)]);
     let lost = findings
         .iter()
@@ -184,7 +184,7 @@ fn a_recording_without_an_end_gets_one() {
     let capture = Maker::new()
         .header(&header(1, 0))
         .blocks(Kind::Events, &stream);
-    let (findings, notes) = replay(items(capture));
+    let (findings, notes) = replay(items(&capture));
     assert_eq!(notes, [Note::NoEnd]);
     let last = &stream.last().unwrap().at;
     let ended = [stream.clone(), vec![story::seen(last.0, What::End)]].concat();
@@ -200,7 +200,7 @@ fn a_file_that_is_not_there_is_missed() {
     let third = Maker::new()
         .header(&header(1, 2))
         .blocks(Kind::Events, &[story::end()]);
-    let (_, notes) = replay([items(first), items(third)].concat());
+    let (_, notes) = replay([items(&first), items(&third)].concat());
     let missing = Note::Missing {
         expected: 1,
         found: 2,
@@ -218,7 +218,7 @@ fn rules_that_are_none_are_left_out_and_named() {
     let capture = Maker::new()
         .header(&header)
         .blocks(Kind::Events, &story::whole());
-    let (findings, notes) = replay(items(capture));
+    let (findings, notes) = replay(items(&capture));
     assert!(matches!(&notes[..], [Note::Rules(_)]), "{notes:?}");
     assert!(findings.iter().any(|line| line.contains("api.service")));
 }
@@ -236,5 +236,5 @@ fn a_stream_comes_back_in_blocks() {
     let capture = Maker::new().blocks(Kind::Events, &stream);
     assert!(capture.framer.sequence() > 1);
     assert!(capture.bytes.len() < stream.len() * 40);
-    assert_eq!(observations(&items(capture)), stream);
+    assert_eq!(observations(&items(&capture)), stream);
 }
