@@ -2,6 +2,7 @@
 //! cleaned up, memory cgroups, network namespaces, stacks of real software. The programs that
 //! misbehave are in `bin/` and `../fixtures/`.
 
+pub mod browser;
 pub mod cgroup;
 pub mod netns;
 pub mod process;
@@ -11,6 +12,7 @@ pub mod stack;
 pub mod tmux;
 pub mod tracer;
 
+pub use browser::Browser;
 pub use cgroup::MemoryCgroup;
 pub use netns::NetNamespace;
 pub use process::{Guard, fixture, free_port};

@@ -1,36 +1,20 @@
 //! `tracer replay`.
 
 use std::io;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jiff::tz::TimeZone;
-
-use super::filter::{self, ServiceGlob};
-use super::window::When;
+use super::filter;
+use super::selection::{Selection, Window};
 use super::{ColorChoice, Outcome};
-use crate::capture::{Item, Note, Replay, Source, Sources};
-use crate::model::{Body, Finding, Kind, Timestamp, WallTime};
+use crate::capture::{Item, Note, Replay};
+use crate::model::{Finding, Kind, Timestamp, WallTime};
 use crate::present::Sink;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Captures, in any order; the files of a rotation are one stream. `-` is standard input
-    #[arg(required = true, value_name = "FILE", value_parser = source)]
-    files: Vec<Source>,
-
-    /// Show only what concerns services whose names match (may be given several times)
-    #[arg(long, value_name = "GLOB")]
-    service: Vec<ServiceGlob>,
-
-    /// Show only what happened at this time or later: 14:05, '2026-03-01 14:05', RFC 3339, or -10m
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<When>,
-
-    /// Show only what happened at this time or earlier
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<When>,
+    #[command(flatten)]
+    selection: Selection,
 
     /// Replay as fast as it happened (1), twice as fast (2) … [default: at once]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
@@ -53,14 +37,6 @@ pub(super) struct Args {
     color: ColorChoice,
 }
 
-fn source(text: &str) -> Result<Source, String> {
-    match text {
-        "" => Err("expected a file".to_owned()),
-        "-" => Ok(Source::Stdin),
-        path => Ok(Source::File(PathBuf::from(path))),
-    }
-}
-
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(factor),
@@ -74,7 +50,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         Sink::text(io::stdout(), args.color.enabled())
     };
-    let mut sources = Sources::open(&args.files, args.follow)?;
+    let mut sources = args.selection.open(args.follow)?;
     let mut replay = Replay::new();
     let mut shown = Shown::new(args);
     let mut pace = args.speed.map(Pace::new);
@@ -120,8 +96,7 @@ fn tell(name: &str, note: &Note) {
 /// What of the findings is shown. Analysis sees everything.
 struct Shown<'a> {
     args: &'a Args,
-    zone: TimeZone,
-    window: Option<(WallTime, WallTime)>,
+    window: Option<Window>,
     failed: bool,
 }
 
@@ -129,7 +104,6 @@ impl<'a> Shown<'a> {
     fn new(args: &'a Args) -> Self {
         Self {
             args,
-            zone: TimeZone::system(),
             window: None,
             failed: false,
         }
@@ -137,23 +111,12 @@ impl<'a> Shown<'a> {
 
     /// A recording begins; times of day are those of the first.
     fn begin(&mut self, at: WallTime) {
-        let now = jiff::Timestamp::now();
-        let resolve = |when: &When| when.resolve(at, now, &self.zone);
-        let since = self.args.since.as_ref().map(resolve);
-        let until = self.args.until.as_ref().map(resolve);
-        self.window.get_or_insert((
-            since.unwrap_or(WallTime(i64::MIN)),
-            until.unwrap_or(WallTime(i64::MAX)),
-        ));
+        self.window
+            .get_or_insert_with(|| self.args.selection.window(at));
     }
 
     fn show(&mut self, finding: &Finding, sink: &mut Sink<io::Stdout>) -> io::Result<()> {
-        let outside = self
-            .window
-            .is_some_and(|(since, until)| finding.at < since || finding.at > until);
-        // The frame of a recording is shown with whatever is.
-        let frame = matches!(finding.body, Body::Start(_) | Body::End(_));
-        if (outside && !frame) || !filter::concerns(&self.args.service, finding) {
+        if !self.args.selection.takes(self.window, finding) {
             return Ok(());
         }
         self.failed |= filter::fails(&self.args.fail_on, finding);
