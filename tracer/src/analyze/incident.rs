@@ -14,6 +14,9 @@ use crate::model::{
 
 /// A service that is down again this soon is flapping, and up only when it stays up this long.
 const SETTLE: Duration = Duration::from_secs(10);
+/// What failed because of an outage is told until this long after it: a proxy answers after the
+/// connect that failed.
+const TRAIL: Duration = Duration::from_millis(200);
 /// A death that takes nothing down waits this long for its effects.
 const GRACE: Duration = Duration::from_millis(100);
 /// One that held listeners alone is waited for so long: the kernel frees its memory before it
@@ -53,6 +56,8 @@ struct Outage {
     down: Duration,
     outages: u32,
     closes: Option<Timestamp>,
+    /// When it was back, while what failed before that may still be told.
+    recovered: Option<Timestamp>,
 }
 
 /// All incidents.
@@ -71,7 +76,8 @@ impl Incidents {
     }
 
     pub(super) fn open_count(&self) -> u64 {
-        self.open.len() as u64
+        let open = |outage: &&Outage| outage.recovered.is_none();
+        self.open.values().filter(open).count() as u64
     }
 
     pub(super) fn due(&self) -> Option<Timestamp> {
@@ -210,6 +216,11 @@ impl Incidents {
             outage.closes = Some(at.after(SETTLE));
             return Vec::new();
         }
+        if outage.connects_failed + outage.connections_cut > 0 {
+            outage.recovered = Some(at);
+            outage.closes = Some(at.after(TRAIL));
+            return Vec::new();
+        }
         self.close(key, at, world).into_iter().collect()
     }
 
@@ -226,12 +237,18 @@ impl Incidents {
             .collect()
     }
 
-    /// The incidents that are still open when the tracer stops.
+    /// The incidents that are not closed yet when the tracer stops.
     pub(super) fn at_end(&self, world: &World) -> Vec<Body> {
         let mut open: Vec<&Outage> = self.open.values().collect();
         open.sort_by_key(|outage| outage.id);
         open.into_iter()
-            .map(|outage| outage.finding(IncidentState::Open, None, world))
+            .map(|outage| {
+                let state = match outage.recovered {
+                    Some(_) => IncidentState::Closed,
+                    None => IncidentState::Open,
+                };
+                outage.finding(state, outage.recovered, world)
+            })
             .collect()
     }
 
@@ -306,6 +323,7 @@ impl Incidents {
                 down: Duration::ZERO,
                 outages,
                 closes: None,
+                recovered: None,
             },
         );
         true
@@ -313,6 +331,7 @@ impl Incidents {
 
     fn close(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Option<Body> {
         let outage = self.open.remove(key)?;
+        let at = outage.recovered.unwrap_or(at);
         if outage.outages > 0 {
             self.back.insert(key.clone(), (at, outage.outages));
             if self.back.len() > MAX_OPEN
@@ -336,6 +355,7 @@ impl Outage {
 
     fn went_down(&mut self, at: Timestamp) {
         self.closes = None;
+        self.recovered = None;
         if self.down_since.is_none() {
             self.down_since = Some(at);
             self.outages = self.outages.saturating_add(1);

@@ -435,6 +435,7 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
         at(1010, refused(1)),
         at(1020, refused(4)),
         at(1500, up(SocketId::Kernel(10), 61)),
+        at(1700, What::Tick),
     ]);
     let findings = run(&all);
     let counts: Vec<_> = findings

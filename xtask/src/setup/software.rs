@@ -65,6 +65,7 @@ const PROGRAMS: [Program; 12] = [
     },
     Program {
         name: "tmux",
+        elsewhere: "",
         debian: "tmux",
     },
     Program {

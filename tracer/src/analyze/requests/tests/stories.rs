@@ -101,7 +101,7 @@ fn a_request_waits_for_its_line_no_longer_than_a_tenth_of_a_second() {
     let ripe = [all.clone(), vec![at(1202, What::Tick)]].concat();
     assert_eq!(one(&run(&ripe)).evidence, [Witness::Http]);
     // What failed before a service was back is told before that.
-    let findings = run(&[all, vec![back(1150)]].concat());
+    let findings = run(&[all, vec![back(1150), at(1400, What::Tick)]].concat());
     let kinds = kinds(&findings);
     let place = |kind| kinds.iter().position(|other| *other == kind);
     assert!(

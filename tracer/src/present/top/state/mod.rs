@@ -131,11 +131,12 @@ impl State {
             let service = self.service(&view.service, at);
             service.seen(view, *memory_bytes, at);
         }
-        for service in self.services.values_mut() {
+        self.services.retain(|_, service| {
             if service.processes == 0 {
                 service.vanished();
             }
-        }
+            !service.is_forgotten(at)
+        });
     }
 
     /// Something was found.

@@ -11,6 +11,9 @@ const MAX_LISTENS: usize = 64;
 /// Requests that failed this lately make a service one that fails.
 const LATELY_SECONDS: usize = 3;
 
+/// A program that died of something stays on the screen for so long.
+const FORGET_NS: i64 = 60_000_000_000;
+
 /// How a service is, worst first: the order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Health {
@@ -136,6 +139,13 @@ impl Service {
         if self.incident.is_none() {
             self.listens.clear();
         }
+    }
+
+    /// Whether nobody asks for it any more: a program that ran and ended, as most do.
+    pub(super) fn is_forgotten(&self, now: WallTime) -> bool {
+        let told = self.deaths_pending > 0 || self.restarts > 0 || self.failures() > 0;
+        let long_ago = now.0.saturating_sub(self.touched.0) > FORGET_NS;
+        self.processes == 0 && self.incident.is_none() && self.is_plain() && (long_ago || !told)
     }
 
     pub(super) fn listens_at(&mut self, address: &Endpoint) {
