@@ -92,7 +92,8 @@ impl Incidents {
             .is_some_and(|outage| outage.awaits_process)
     }
 
-    /// The incident that a death belongs to; a new one is returned as a finding too.
+    /// The incident that a death belongs to; a new one is returned as a finding too, and before it
+    /// the one that was over.
     pub(super) fn death(
         &mut self,
         service: &Service,
@@ -100,14 +101,15 @@ impl Incidents {
         loss: Loss,
         opens: bool,
         world: &World,
-    ) -> (Option<u64>, Option<Body>) {
+    ) -> (Option<u64>, Vec<Body>) {
         let key = key_of(service);
-        let new = !self.open.contains_key(&key);
-        if new && !(opens && self.start(service, at, loss.cause, &loss.summary)) {
-            return (None, None);
-        }
-        let Some(outage) = self.open.get_mut(&key) else {
-            return (None, None);
+        let (new, mut bodies) = self.begin(service, at, loss.cause, &loss.summary, opens, world);
+        let Some(outage) = self
+            .open
+            .get_mut(&key)
+            .filter(|one| one.recovered.is_none())
+        else {
+            return (None, bodies);
         };
         outage.deaths += 1;
         outage.death = Some((loss.process.pid, loss.cause, at));
@@ -131,11 +133,11 @@ impl Incidents {
             outage.closes = outage.closes.max(Some(at.after(grace)));
         }
         self.history.died(loss.process, at, &outage.origin());
-        let opened = new.then(|| outage.finding(IncidentState::Open, None, world));
-        (Some(outage.id), opened)
+        bodies.extend(new.then(|| outage.finding(IncidentState::Open, None, world)));
+        (Some(outage.id), bodies)
     }
 
-    /// Nothing listens at a service's address any more.
+    /// Nothing listens at a service's address any more. Returns as [`Self::death`] does.
     pub(super) fn listener_down(
         &mut self,
         service: &Service,
@@ -144,16 +146,17 @@ impl Incidents {
         death: Option<(ProcessKey, &End)>,
         opens: bool,
         world: &World,
-    ) -> (Option<u64>, Option<Body>) {
+    ) -> (Option<u64>, Vec<Body>) {
         let key = key_of(service);
-        let new = !self.open.contains_key(&key);
-        let cause = death.map(|(_, end)| end.cause);
+        let cause = death.map_or(Cause::Unknown, |(_, end)| end.cause);
         let summary = death.map_or("stopped listening", |(_, end)| &*end.summary);
-        if new && !(opens && self.start(service, at, cause.unwrap_or(Cause::Unknown), summary)) {
-            return (None, None);
-        }
-        let Some(outage) = self.open.get_mut(&key) else {
-            return (None, None);
+        let (new, mut bodies) = self.begin(service, at, cause, summary, opens, world);
+        let Some(outage) = self
+            .open
+            .get_mut(&key)
+            .filter(|one| one.recovered.is_none())
+        else {
+            return (None, bodies);
         };
         if new {
             outage.death = death.map(|(process, end)| (process.pid, end.cause, end.at));
@@ -168,8 +171,8 @@ impl Incidents {
         // From here on it is the listeners that tell whether the service is back.
         outage.awaits_process = false;
         outage.went_down(at);
-        let opened = new.then(|| outage.finding(IncidentState::Open, None, world));
-        (Some(outage.id), opened)
+        bodies.extend(new.then(|| outage.finding(IncidentState::Open, None, world)));
+        (Some(outage.id), bodies)
     }
 
     /// An address is served again, by whomever.
@@ -295,6 +298,32 @@ impl Incidents {
         Some(outage.id)
     }
 
+    /// Makes sure that a service has an incident, if this loss is to open one. One that is over and
+    /// only waits for what failed before has no part in what comes after it. Returns whether there
+    /// is a new one, and that which was over.
+    fn begin(
+        &mut self,
+        service: &Service,
+        at: Timestamp,
+        cause: Cause,
+        summary: &str,
+        opens: bool,
+        world: &World,
+    ) -> (bool, Vec<Body>) {
+        let key = key_of(service);
+        let mut bodies = Vec::new();
+        if opens
+            && self
+                .open
+                .get(&key)
+                .is_some_and(|one| one.recovered.is_some())
+        {
+            bodies.extend(self.close(&key, at, world));
+        }
+        let new = opens && !self.open.contains_key(&key) && self.start(service, at, cause, summary);
+        (new, bodies)
+    }
+
     fn start(&mut self, service: &Service, at: Timestamp, cause: Cause, summary: &str) -> bool {
         if self.open.len() >= MAX_OPEN {
             return false;
@@ -359,7 +388,6 @@ impl Outage {
 
     fn went_down(&mut self, at: Timestamp) {
         self.closes = None;
-        self.recovered = None;
         if self.down_since.is_none() {
             self.down_since = Some(at);
             self.outages = self.outages.saturating_add(1);

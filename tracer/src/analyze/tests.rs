@@ -453,6 +453,27 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
 }
 
 #[test]
+fn what_fails_right_after_the_recovery_is_not_blamed_on_what_was_over() {
+    let mut all = scan();
+    all.extend([
+        at(1000, exit(60, "node", KILLED, false)),
+        at(1001, down(SocketId::Kernel(9))),
+        at(1010, refused(1)),
+        at(1400, process(61, 1, "node", "api.service")),
+        at(1500, up(SocketId::Kernel(10), 61)),
+        at(1550, down(SocketId::Kernel(10))),
+        at(1560, refused(2)),
+        at(4000, What::End),
+    ]);
+    let blamed = |finding: Finding| match finding.body {
+        Body::ConnectFailed(failure) => failure.because.map(|why| (why.incident, why.death)),
+        _ => None,
+    };
+    let blamed: Vec<_> = run(&all).into_iter().filter_map(blamed).collect();
+    assert_eq!(blamed, [(1, Some(60)), (2, None)]);
+}
+
+#[test]
 fn a_listener_whose_port_was_given_back_is_known_by_its_socket() {
     let down_without_port = |socket| What::ListenerDown {
         socket,
