@@ -24,7 +24,7 @@ const MAX_ERROR_LOGS: usize = 64;
 /// The rules; none by default.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    rules: Arc<[Rule]>,
+    each: Arc<[Rule]>,
     error_logs: Arc<[PathBuf]>,
     /// The file's name and text.
     source: Option<Arc<(String, String)>>,
@@ -110,7 +110,7 @@ impl Rules {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.iter()
+        self.each.iter()
     }
 
     fn read(text: &str, file: &str) -> Result<Self, Mistake> {
@@ -143,7 +143,7 @@ impl Rules {
             }
         }
         Ok(Self {
-            rules: rules.into(),
+            each: rules.into(),
             error_logs: error_logs.into(),
             source: None,
         })

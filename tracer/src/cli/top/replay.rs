@@ -52,12 +52,11 @@ pub(super) fn run(files: &[Source], globs: &[ServiceGlob], screen: Screen) -> an
             shown = &mut screen_ended => return shown.context("the screen ended unexpectedly")?,
         }
         stop.store(true, Ordering::Relaxed);
-        match tokio::time::timeout(PATIENCE, screen_ended).await {
-            Ok(shown) => shown.context("the screen ended unexpectedly")?,
-            Err(_) => {
-                give_back();
-                Ok(Vec::new())
-            }
+        if let Ok(shown) = tokio::time::timeout(PATIENCE, screen_ended).await {
+            shown.context("the screen ended unexpectedly")?
+        } else {
+            give_back();
+            Ok(Vec::new())
         }
     })?;
     for (name, note) in notes {
@@ -266,17 +265,15 @@ impl Player {
     /// Shows all that happened up to then.
     fn go_on(&mut self, to: WallTime, sample_ns: i64, screen: &mut Screen) -> anyhow::Result<()> {
         while !self.ended {
-            let (at, item) = match self.waiting.take() {
-                Some((at, item)) => (Some(at), item),
-                None => match self.sources.next_item()? {
-                    Some(item) => (wall(&self.replay, &item), item),
-                    None => {
-                        self.ended = true;
-                        let note = self.replay.finish(&mut self.findings);
-                        self.tell(note, screen);
-                        break;
-                    }
-                },
+            let (at, item) = if let Some((at, item)) = self.waiting.take() {
+                (Some(at), item)
+            } else if let Some(item) = self.sources.next_item()? {
+                (wall(&self.replay, &item), item)
+            } else {
+                self.ended = true;
+                let note = self.replay.finish(&mut self.findings);
+                self.tell(note, screen);
+                break;
             };
             if let Some(at) = at.filter(|at| *at > to) {
                 self.waiting = Some((at, item));
