@@ -408,6 +408,7 @@ fn rename(body: &mut Body, name: &str) {
                 loss.service.name = Arc::clone(&shared);
             }
         }
+        Body::Mark(mark) => mark.label = name.to_owned(),
         Body::Lost(_) => {}
     }
 }
