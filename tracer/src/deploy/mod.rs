@@ -8,6 +8,7 @@ mod tree;
 pub mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use verdict::{CommandEnd, FAIL_ON, Verdict};
 
@@ -37,6 +38,8 @@ const LOOP: u64 = 3;
 /// ... of processes that lived no longer than this, ms.
 const SHORT_LIVED_MS: u64 = 30_000;
 
+/// Name and manager.
+type ServiceKey = (Arc<str>, Manager);
 type RequestsKey = (String, Option<String>, Option<u16>, Failure);
 
 /// See the module.
@@ -49,10 +52,14 @@ pub struct Deployment {
     ended: Option<(Timestamp, CommandEnd)>,
     /// What the newest exit was asked by; its death is the next finding, if it is one.
     asked: Option<Asked>,
-    touched: BTreeMap<(std::sync::Arc<str>, Manager), Touched>,
-    left_out: BTreeSet<std::sync::Arc<str>>,
+    touched: BTreeMap<ServiceKey, Touched>,
+    left_out: BTreeSet<Arc<str>>,
     /// Who ran before the command.
     before: BTreeSet<Pid>,
+    /// Which services did.
+    known: BTreeSet<ServiceKey>,
+    /// The service that the command belongs to: a CI runner, a session.
+    own: Option<ServiceKey>,
     requests: BTreeMap<RequestsKey, (u64, Option<String>)>,
     requests_failed: u64,
     events_lost: u64,
@@ -124,10 +131,11 @@ impl Deployment {
                 .iter()
                 .flat_map(|view| view.pids.iter().copied())
                 .collect();
+            self.known = views.iter().map(|view| key_of(&view.service)).collect();
             return;
         }
         for view in views {
-            let key = (view.service.name.clone(), view.service.manager);
+            let key = key_of(&view.service);
             if let Some(touched) = self.touched.get_mut(&key) {
                 for pid in &view.pids {
                     if !self.before.contains(pid) && touched.new.len() < MAX_NEW {
@@ -138,9 +146,14 @@ impl Deployment {
         }
     }
 
+    /// The command belongs to this service, as the tracer does.
+    pub fn belongs_to(&mut self, service: &Service) {
+        self.own = Some(key_of(service));
+    }
+
     /// The processes of a view whose memory is of interest: new ones of a service that was touched.
     pub fn new_processes<'a>(&'a self, view: &'a ServiceView) -> impl Iterator<Item = Pid> + 'a {
-        let key = (view.service.name.clone(), view.service.manager);
+        let key = key_of(&view.service);
         let touched = self.touched.get(&key);
         view.pids
             .iter()
@@ -150,7 +163,7 @@ impl Deployment {
 
     /// The most memory that a new process has had so far.
     pub fn memory(&mut self, service: &Service, memory: Memory) {
-        let key = (service.name.clone(), service.manager);
+        let key = key_of(service);
         if let Some(touched) = self.touched.get_mut(&key) {
             touched.used(memory);
         }
@@ -223,8 +236,15 @@ impl Deployment {
         *self.seen.entry(kind).or_default() += 1;
     }
 
+    /// Whether what happens to a service is nothing to a deployment: programs that come and go
+    /// without a manager, which did not run before.
+    fn is_passing(&self, service: &Service) -> bool {
+        matches!(service.manager, Manager::Process | Manager::Script)
+            && !self.known.contains(&key_of(service))
+    }
+
     fn touch(&mut self, service: &Service) -> Option<&mut Touched> {
-        let key = (service.name.clone(), service.manager);
+        let key = key_of(service);
         if self.touched.len() >= MAX_SERVICES && !self.touched.contains_key(&key) {
             if self.left_out.len() < MAX_SERVICES {
                 self.left_out.insert(key.0);
@@ -245,14 +265,10 @@ impl Deployment {
             death.cause,
             Cause::OomCgroup | Cause::OomGlobal | Cause::OomDaemon
         );
-        // The command's own processes: how it ended tells what came of them. What a manager that
-        // it started runs is a service as any other.
+        // Of the command's own processes its end tells.
         let own = asked.as_ref().is_some_and(|asked| asked.member)
-            && !matches!(
-                death.service.manager,
-                Manager::Supervisor | Manager::Pm2 | Manager::Container
-            );
-        if own && !oom {
+            && self.own.as_ref() == Some(&key_of(&death.service));
+        if (own || self.is_passing(&death.service)) && !oom {
             return;
         }
         let clean = death.cause == Cause::Clean;
@@ -295,6 +311,9 @@ impl Deployment {
     }
 
     fn listener_down(&mut self, at: WallTime, change: &ListenerChange) {
+        if self.is_passing(&change.service) {
+            return;
+        }
         let Some(touched) = self.touch(&change.service) else {
             return;
         };
@@ -321,7 +340,7 @@ impl Deployment {
                 known = true;
             }
         }
-        let key = (change.service.name.clone(), change.service.manager);
+        let key = key_of(&change.service);
         let before = &self.before;
         if let Some(touched) = self.touched.get_mut(&key) {
             touched.moved |= !known;
@@ -367,7 +386,7 @@ impl Deployment {
         if incident.cause != Cause::Clean && incident.state == IncidentState::Open {
             self.count(Kind::Incident);
         }
-        let key = (incident.service.name.clone(), incident.service.manager);
+        let key = key_of(&incident.service);
         if incident.crash_loop
             && let Some(touched) = self.touched.get_mut(&key)
             // Several restarts that were asked for are no loop.
@@ -449,6 +468,10 @@ impl Touched {
             memory: self.memory,
         }
     }
+}
+
+fn key_of(service: &Service) -> ServiceKey {
+    (Arc::clone(&service.name), service.manager)
 }
 
 fn between(from: WallTime, to: WallTime) -> f64 {

@@ -366,7 +366,10 @@ impl ServiceStory {
             };
             say(tone, format!("{} {what}{times}", listener.address));
         }
-        if let Some(memory) = self.memory {
+        if let Some(memory) = self
+            .memory
+            .filter(|it| it.limit_bytes.is_some() || !self.new.is_empty())
+        {
             let peak = bytes(memory.peak_bytes);
             let what = match (memory.limit_bytes, memory.percent()) {
                 (Some(limit), Some(percent)) => format!(

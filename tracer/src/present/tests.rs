@@ -105,6 +105,12 @@ fn samples() -> Vec<Finding> {
         ),
         finding(4812, Body::Incident(Box::new(incident()))),
         finding(
+            4900,
+            Body::Mark(crate::model::Mark {
+                label: "deploy 42".to_owned(),
+            }),
+        ),
+        finding(
             5000,
             Body::Lost(LostEvents {
                 ring: Ring::Traffic,

@@ -277,6 +277,10 @@ fn look(deployment: Shared<Deployment>) -> impl FnMut(&Analysis, Timestamp) + 's
     move |analysis, _| {
         let mut deployment = deployment.borrow_mut();
         let views = analysis.world().services(std::process::id());
+        let world = analysis.world();
+        if let Some(own) = world.processes.by_pid(std::process::id()) {
+            deployment.belongs_to(&own.attribution.service);
+        }
         deployment.running(&views);
         for view in &views {
             let pids: Vec<_> = deployment.new_processes(view).collect();
