@@ -21,7 +21,7 @@ fn name(under: Under, story: &str) -> String {
 fn a_good_restart(under: Under) {
     let site = Site::start(&name(under, "good"), under, true);
     let before = site.worker();
-    let deployed = site.deploy("worker.js", "4s", &[]);
+    let deployed = site.deploy("worker.js", "10s", &[]);
     assert_eq!(deployed.status.code(), Some(0), "{deployed:#?}");
     assert!(deployed.stdout.ends_with("deployed\n"), "{deployed:#?}");
     assert!(!deployed.stdout.contains("deployment"), "{deployed:#?}");
@@ -54,7 +54,7 @@ fn a_good_restart(under: Under) {
 #[track_caller]
 fn a_release_that_dies_on_start(under: Under) {
     let site = Site::start(&name(under, "dies"), under, false);
-    let deployed = site.deploy("release_dies.js", "4s", &[]);
+    let deployed = site.deploy("release_dies.js", "12s", &[]);
     assert_eq!(deployed.status.code(), Some(3), "{deployed:#?}");
     assert!(deployed.stderr.contains("crash loop"), "{deployed:#?}");
     let service = deployed.service();
@@ -79,7 +79,7 @@ fn a_release_that_dies_on_start(under: Under) {
 fn a_release_that_is_oom_killed_under_load(under: Under) {
     let site = Site::start(&name(under, "leaks"), under, true);
     let _load = site.load();
-    let deployed = site.deploy("release_leaks.js", "10s", &[]);
+    let deployed = site.deploy("release_leaks.js", "15s", &[]);
     assert_eq!(deployed.status.code(), Some(3), "{deployed:#?}");
     let service = deployed.service();
     let ended = service["ended"].as_array().unwrap();
@@ -170,17 +170,17 @@ fn a_release_that_never_listens_under_pm2_fails() {
 fn a_kill_by_the_script_is_asked_for_and_one_by_somebody_else_is_not() {
     let site = Site::start("deploy-kill", Under::Supervisor, false);
     let kill = format!("kill -KILL {}", site.worker());
-    let by_script = site.run("3s", &[], &["sh", "-c", &kill]);
+    let by_script = site.run("12s", &[], &["sh", "-c", &kill]);
     assert_eq!(by_script.status.code(), Some(0), "{by_script:#?}");
     assert_eq!(by_script.service()["asked_for"], 1, "{by_script:#?}");
     assert_eq!(by_script.service()["listeners"][0]["state"], "back");
 
     let worker = site.worker();
     let killer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(2500));
+        std::thread::sleep(Duration::from_millis(3500));
         tracer_tests::stack::kill_by_script(std::env::temp_dir().as_path(), worker);
     });
-    let by_other = site.run("4s", &[], &["sleep", "2"]);
+    let by_other = site.run("12s", &[], &["sleep", "3"]);
     killer.join().unwrap();
     assert_eq!(by_other.status.code(), Some(3), "{by_other:#?}");
     assert_eq!(by_other.service()["unexpected"], 1, "{by_other:#?}");
@@ -225,11 +225,11 @@ fn ctrl_c_in_a_terminal_ends_the_command_and_leaves_nothing_behind() {
     tmux.type_text("set -m; clear\n");
     let nap = format!("sleep {}", 7000 + std::process::id() % 1000);
     let command = format!(
-        "{} deploy --service none --grace 60s -- sh -c 'test -t 0 && echo a terminal; {nap} & {nap}'",
+        "{} deploy --service none --grace 60s -- sh -c 'test -t 0 && echo a terminal; {nap} | {nap}'",
         binary().display()
     );
     tmux.type_text(&format!("{command}; echo code $?\n"));
-    tmux.wait_for("the command", |shown| shown.contains("\na terminal"));
+    tmux.wait_for("the command", |shown| shown.contains("a terminal\n"));
     let napping = || {
         let output = Command::new("pgrep")
             .args(["-f", "-x", &nap])

@@ -117,6 +117,11 @@ impl Deployment {
         self.ended = Some((at, end));
     }
 
+    /// Whether that process is one of the command's.
+    pub fn runs(&self, pid: Pid) -> bool {
+        self.tree.has(pid)
+    }
+
     /// Takes in what was observed, before what was concluded from it.
     pub fn observe(&mut self, observation: &Observation) {
         if self.began.is_some() {
@@ -478,3 +483,6 @@ fn between(from: WallTime, to: WallTime) -> f64 {
     let ns = u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0);
     millis(std::time::Duration::from_nanos(ns))
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,6 +119,16 @@ impl Tree {
             .is_some_and(|client| client.stops)
     }
 
+    /// Whether a process of the command has, or had, that pid.
+    pub(super) fn has(&self, pid: Pid) -> bool {
+        let first = ProcessKey {
+            pid,
+            start_ticks: 0,
+        };
+        let mut from = self.members.range(first..);
+        self.root == Some(pid) || from.next().is_some_and(|key| key.pid == pid)
+    }
+
     fn join(&mut self, key: ProcessKey) {
         if !self.members.insert(key) {
             return;

@@ -200,9 +200,13 @@ impl Running {
         self.interrupted
     }
 
-    /// Waits for its end. What is sent to the tracer alone is handed on; what comes from the
-    /// terminal has reached the command already.
-    pub(super) async fn wait(&mut self, signals: &mut Signals) -> io::Result<CommandEnd> {
+    /// Waits for its end. What is sent to the tracer is handed on, unless it comes from the terminal
+    /// or one of the command's processes: such signals have reached those that they are for.
+    pub(super) async fn wait(
+        &mut self,
+        signals: &mut Signals,
+        is_own: impl Fn(u32) -> bool,
+    ) -> io::Result<CommandEnd> {
         let descriptor = pidfd_open(Pid::from_child(&self.child), PidfdFlags::NONBLOCK)?;
         // SAFETY: the descriptor is owned by what waits for it.
         let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
@@ -217,7 +221,7 @@ impl Running {
                 }
                 caught = signals.next() => {
                     self.interrupted = true;
-                    if caught.code != SI_KERNEL && !is_of_own_group(caught.sender) {
+                    if caught.code != SI_KERNEL && !is_own(caught.sender) {
                         tokio::select! {
                             _ = descriptor.readable() => {}
                             () = tokio::time::sleep(SENT_TO_ALL) => self.hand_on(caught),
@@ -236,15 +240,6 @@ impl Running {
             let _ = rustix::process::kill_process(Pid::from_child(&self.child), signal);
         }
     }
-}
-
-/// Whether a sender is of the tracer's process group, as the command is: it has sent it to all.
-fn is_of_own_group(sender: u32) -> bool {
-    let sender = i32::try_from(sender).ok().and_then(Pid::from_raw);
-    sender.is_some_and(|sender| {
-        rustix::process::getpgid(Some(sender))
-            .is_ok_and(|group| group == rustix::process::getpgrp())
-    })
 }
 
 fn end(status: std::process::ExitStatus) -> CommandEnd {

@@ -243,7 +243,7 @@ async fn guard(
         .borrow_mut()
         .command_started(running.pid(), clock::now());
     let end = running
-        .wait(signals)
+        .wait(signals, |pid| deployment.borrow().runs(pid))
         .await
         .context("cannot wait for the command")?;
     deployment.borrow_mut().command_ended(end, clock::now());
