@@ -272,14 +272,7 @@ impl Verdict {
 
 impl ServiceStory {
     fn tell(&self, lines: &mut Vec<Line>) {
-        let about = self.service.name.to_string();
-        let mut say = |tone, what: String| {
-            lines.push(Line {
-                tone,
-                about: about.clone(),
-                what,
-            });
-        };
+        let mut say = |tone, what: String| lines.push(self.line(tone, what));
         let wanted: Vec<&Ended> = self.ended.iter().filter(|it| it.asked_for).collect();
         if !wanted.is_empty() || (self.unexpected == 0 && !self.new.is_empty()) {
             let what = match (wanted.is_empty(), self.new.is_empty()) {
@@ -305,9 +298,10 @@ impl ServiceStory {
                 };
                 format!(" · {how}")
             });
-            let tone = match wanted.iter().any(|it| it.ignored.is_some()) {
-                true => Tone::Plain,
-                false => Tone::Good,
+            let tone = if wanted.iter().any(|it| it.ignored.is_some()) {
+                Tone::Plain
+            } else {
+                Tone::Good
             };
             say(tone, format!("{what}{which}{how}"));
         }
@@ -342,6 +336,12 @@ impl ServiceStory {
                 ),
             );
         }
+        self.tell_state(lines);
+    }
+
+    /// How its listeners and its memory are.
+    fn tell_state(&self, lines: &mut Vec<Line>) {
+        let mut say = |tone, what: String| lines.push(self.line(tone, what));
         for listener in &self.listeners {
             let down = duration(std::time::Duration::from_secs_f64(
                 (listener.down_ms / 1000.0).max(0.0),
@@ -373,14 +373,22 @@ impl ServiceStory {
             let peak = bytes(memory.peak_bytes);
             let what = match (memory.limit_bytes, memory.percent()) {
                 (Some(limit), Some(percent)) => format!(
-                    "memory of [{}]: at most {peak} of {} ({percent} %)",
+                    "memory of [{}]: at most {peak} resident, limit {} ({percent} %)",
                     memory.pid,
                     bytes(limit)
                 ),
-                _ => format!("memory of [{}]: at most {peak}, no limit", memory.pid),
+                _ => format!(
+                    "memory of [{}]: at most {peak} resident, no limit",
+                    memory.pid
+                ),
             };
             say(Tone::Plain, what);
         }
+    }
+
+    fn line(&self, tone: Tone, what: String) -> Line {
+        let about = self.service.name.to_string();
+        Line { tone, about, what }
     }
 }
 

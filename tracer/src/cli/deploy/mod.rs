@@ -8,6 +8,7 @@ mod say;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -85,16 +86,22 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
+impl Args {
+    fn settings(&self) -> Settings {
+        Settings {
+            all: false,
+            http: self.http,
+            show_query: self.show_query,
+        }
+    }
+}
+
 /// What the stages of a deployment share; one thread has all of it.
 type Shared<T> = Rc<RefCell<T>>;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let rules = args.config.load()?;
-    let settings = Settings {
-        all: false,
-        http: args.http,
-        show_query: args.show_query,
-    };
+    let settings = args.settings();
     // Before any other thread is there: they are not to take signals either.
     let signals = Signals::take().context("cannot catch signals")?;
     let words: Vec<_> = args
@@ -172,24 +179,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             }
             recording::tell_summary(&path.display(), summary);
         }
-        match (traced, ran) {
-            (Ok(()), ran) => ran,
-            (Err(error), Ok(Some(Ran::Ended(end)))) if end.code() != 0 => {
-                eprintln!("tracer: the trace ended early: {error}");
-                Ok(Some(Ran::Unseen(end.code())))
-            }
-            (Err(error), _) => Err(error).context("the trace ended early: there is no verdict"),
-        }
+        outcome(traced, ran)
     })?;
     match ran {
         None => anyhow::bail!("the trace did not begin; the command was not run"),
         Some(Ran::NotStarted(code) | Ran::Unseen(code)) => Ok(Outcome::Deployment(code)),
-        Some(Ran::Ended(_)) => {
+        Some(Ran::Ended(_, until)) => {
             let fail_on = match &args.fail_on[..] {
                 [] => &FAIL_ON[..],
                 chosen => chosen,
             };
-            let verdict = deployment.borrow().verdict(fail_on, clock::now());
+            let verdict = deployment.borrow().verdict(fail_on, until);
             let code = verdict.exit_code();
             let report = std::mem::take(&mut *builder.borrow_mut());
             say::tell(args, verdict, report)?;
@@ -198,11 +198,26 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
 }
 
+/// What the command came to, when the trace came to this.
+fn outcome(
+    traced: io::Result<()>,
+    ran: anyhow::Result<Option<Ran>>,
+) -> anyhow::Result<Option<Ran>> {
+    match (traced, ran) {
+        (Ok(()), ran) => ran,
+        (Err(error), Ok(Some(Ran::Ended(end, _)))) if end.code() != 0 => {
+            eprintln!("tracer: the trace ended early: {error}");
+            Ok(Some(Ran::Unseen(end.code())))
+        }
+        (Err(error), _) => Err(error).context("the trace ended early: there is no verdict"),
+    }
+}
+
 /// What came of the command.
 #[derive(Debug)]
 enum Ran {
-    /// It ended.
-    Ended(CommandEnd),
+    /// It ended, and was watched until then.
+    Ended(CommandEnd, Timestamp),
     /// It could not be started; the exit code that tells so.
     NotStarted(u8),
     /// It failed with this code, and the trace too.
@@ -258,7 +273,7 @@ async fn guard(
             _ = signals.next() => {}
         }
     }
-    Ok(Ran::Ended(end))
+    Ok(Ran::Ended(end, clock::now()))
 }
 
 /// What the recorder says is kept until the command has ended.
