@@ -63,8 +63,8 @@ pub(super) fn tell(args: &Args, verdict: Verdict, builder: Builder) -> anyhow::R
     summary
 }
 
-fn to_terminal(color: ColorChoice, verdict: &Verdict) {
-    let colour = match color {
+fn to_terminal(choice: ColorChoice, verdict: &Verdict) {
+    let colour = match choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto => {
