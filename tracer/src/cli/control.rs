@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, bail};
+use tokio::sync::mpsc;
 
 use super::Outcome;
 use crate::control::{Answer, Request, Server, Status, client, protocol, run_dir};
@@ -52,6 +53,9 @@ pub(super) fn listen(
             eprintln!(
                 "tracer: {error}; `tracer mark` and `tracer status` will not find this tracer"
             );
+            // The command itself may have marks to put.
+            let (sender, asked) = mpsc::channel(1);
+            live.listen(about, sender, asked);
             None
         }
     }

@@ -53,6 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_section_of_gitlabs_begins_and_ends_by_one_name() {
+        let (begin, end) = gitlab_section(1_700_000_000);
+        let name = "1700000000:tracer_deploy";
+        assert!(begin.starts_with(&format!("\x1b[0Ksection_start:{name}[collapsed=false]\r")));
+        assert_eq!(end, format!("\x1b[0Ksection_end:{name}\r\x1b[0K"));
+    }
+
+    #[test]
     fn text_from_outside_is_no_command_of_githubs() {
         let verdict = Verdict {
             command: "x".to_owned(),
