@@ -27,9 +27,20 @@ impl Program {
         name: &str,
         args: impl IntoIterator<Item = S>,
     ) -> Self {
+        Self::start_other(folder, name, crate::binary(), args)
+    }
+
+    /// The same with a program that becomes the tracer.
+    #[track_caller]
+    pub fn start_other<S: AsRef<OsStr>>(
+        folder: &Path,
+        name: &str,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = S>,
+    ) -> Self {
         let file = |ending: &str| folder.join(format!("{name}.{ending}"));
         let (stdout, stderr) = (file("out"), file("err"));
-        let child = Command::new(crate::binary())
+        let child = Command::new(program)
             .args(args)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).unwrap())

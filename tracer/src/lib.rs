@@ -7,7 +7,9 @@
 pub mod analyze;
 pub mod capture;
 pub mod cli;
+pub mod control;
 pub mod demo;
+pub mod deploy;
 pub mod export;
 pub mod kernel;
 pub mod model;

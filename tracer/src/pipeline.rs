@@ -6,9 +6,12 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use crate::analyze::rules::Rules;
 use crate::analyze::{Analysis, Options};
 use crate::capture::{Notice, OutputError, Recorder, Setup, Summary};
+use crate::control::{Answer, Asked, Request, Standing, Status, protocol};
 use crate::kernel::{Followed, Kernel, StartError};
 use crate::model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
 use crate::observe::{self, Observer, clock};
@@ -18,6 +21,25 @@ use crate::settings::{HttpMode, Settings};
 pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 
 type Look = dyn FnMut(&Analysis, Timestamp);
+
+type Witness = dyn FnMut(&Observation);
+
+/// What a tracer says of itself that its findings don't.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// `watch`, `record` …
+    pub command: &'static str,
+    /// Where it records to.
+    pub recording: Option<String>,
+}
+
+/// What is asked of it while it runs.
+struct Desk {
+    about: About,
+    /// Kept, so that the queue never looks closed.
+    sender: mpsc::Sender<Asked>,
+    asked: mpsc::Receiver<Asked>,
+}
 
 /// Somebody who looks at what analysis knows, now and then.
 struct Onlooker {
@@ -47,6 +69,9 @@ pub struct Live {
     /// What follows requests in plaintext and in TLS, as it was told last.
     http_hooks: [Option<Hook>; 2],
     onlooker: Option<Onlooker>,
+    witness: Option<Box<Witness>>,
+    desk: Option<Desk>,
+    standing: Standing,
 }
 
 impl Live {
@@ -79,6 +104,9 @@ impl Live {
             witnesses: BTreeMap::new(),
             http_hooks: [None, None],
             onlooker: None,
+            witness: None,
+            desk: None,
+            standing: Standing::default(),
         })
     }
 
@@ -126,6 +154,11 @@ impl Live {
                 () = &mut stop => break,
                 ready = self.kernel.readable() => ready?,
                 ready = self.observer.readable() => ready?,
+                Some(asked) = next(&mut self.desk) => {
+                    // What had happened before it was asked is told before.
+                    self.round(emit)?;
+                    self.answer(asked, emit)?;
+                }
                 () = tokio::time::sleep(wait) => {}
             }
             self.round(emit)?;
@@ -136,6 +169,57 @@ impl Live {
         self.observer.read_logs(&mut self.enriched);
         self.analyze(emit)?;
         self.feed(What::End, emit)
+    }
+
+    /// Shows `witness` every observation before anything is concluded from it.
+    pub fn witness(&mut self, witness: impl FnMut(&Observation) + 'static) {
+        self.witness = Some(Box::new(witness));
+    }
+
+    /// Answers what comes through `asked`; `sender` is the other end.
+    pub fn listen(
+        &mut self,
+        about: About,
+        sender: mpsc::Sender<Asked>,
+        asked: mpsc::Receiver<Asked>,
+    ) {
+        self.desk = Some(Desk {
+            about,
+            sender,
+            asked,
+        });
+    }
+
+    /// The end of the queue where it can be asked, if it listens.
+    pub fn ask(&self) -> Option<mpsc::Sender<Asked>> {
+        self.desk.as_ref().map(|desk| desk.sender.clone())
+    }
+
+    fn answer(&mut self, asked: Asked, emit: &mut Emit<'_>) -> io::Result<()> {
+        let about = self.desk.as_ref().map(|desk| desk.about.clone());
+        let About { command, recording } = about.unwrap_or_default();
+        let (pid, command) = (std::process::id(), command.to_owned());
+        let answer = match asked.request {
+            Request::Mark { label } => {
+                let label = protocol::clean_label(&label).unwrap_or_default();
+                self.feed(What::Mark(label.into()), emit)?;
+                Answer::Marked { pid, command }
+            }
+            Request::Status => {
+                let services = self.analysis.world().services(pid).len();
+                Answer::Status(Box::new(Status {
+                    pid,
+                    command,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    recording,
+                    services,
+                    ..self.standing.status()
+                }))
+            }
+        };
+        // Who asked may be gone.
+        let _ = asked.answer.send(answer);
+        Ok(())
     }
 
     /// Lets `look` see what analysis knows, once it is live and then at most once in that time; it
@@ -275,8 +359,12 @@ impl Live {
             if let Some(recorder) = &self.recorder {
                 recorder.record(&observation);
             }
+            if let Some(witness) = &mut self.witness {
+                witness(&observation);
+            }
             self.analysis.observe(&observation, &mut self.findings);
             for finding in self.findings.drain(..) {
+                self.standing.finding(&finding);
                 emit(&finding)?;
             }
         }
@@ -298,6 +386,14 @@ impl Live {
             .map(|due: Timestamp| due.since(now))
             .chain(self.kernel.next_due())
             .fold(IDLE, Duration::min)
+    }
+}
+
+/// The next request; never resolves when nobody can ask.
+async fn next(desk: &mut Option<Desk>) -> Option<Asked> {
+    match desk {
+        Some(desk) => desk.asked.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod client;
 mod daemon;
+pub mod deployment;
 mod fpm;
 pub mod http;
 pub mod ledger;
@@ -39,7 +40,11 @@ pub fn asset(name: &str) -> PathBuf {
 
 /// The command line of a node worker, as an administrator writes it: in a cgroup by way of a shell.
 pub fn worker_command(cgroup: Option<&super::MemoryCgroup>) -> String {
-    let script = asset("worker.js");
+    node_command(cgroup, &asset("worker.js"))
+}
+
+/// The same for another script.
+pub fn node_command(cgroup: Option<&super::MemoryCgroup>, script: &Path) -> String {
     let script = script.display();
     match cgroup {
         Some(cgroup) => {

@@ -20,15 +20,27 @@ impl Pm2 {
     /// script that becomes it.
     #[track_caller]
     pub fn start(folder: &Path, name: &str, cgroup: Option<&MemoryCgroup>, port: u16) -> Self {
+        Self::start_script(folder, name, &asset("worker.js"), cgroup, port)
+    }
+
+    /// The same with another script.
+    #[track_caller]
+    pub fn start_script(
+        folder: &Path,
+        name: &str,
+        node: &Path,
+        cgroup: Option<&MemoryCgroup>,
+        port: u16,
+    ) -> Self {
         let mut app = json!({
             "name": name,
-            "script": asset("worker.js"),
+            "script": node,
             "cwd": folder,
             "env": { "PORT": port.to_string(), "WARM_UP_MS": WARM_UP.as_millis().to_string() },
         });
         if let Some(cgroup) = cgroup {
             let script = folder.join("worker.sh");
-            let text = super::worker_command(Some(cgroup));
+            let text = super::node_command(Some(cgroup), node);
             fs::write(&script, format!("exec {text}\n")).unwrap();
             app["script"] = json!(script);
             app["interpreter"] = json!("sh");
@@ -42,6 +54,15 @@ impl Pm2 {
         let output = pm2.command().arg("start").arg(config).output().unwrap();
         assert!(output.status.success(), "pm2 start: {output:?}");
         pm2
+    }
+
+    /// The command line of its client, as a shell script has it.
+    pub fn client(&self) -> String {
+        format!(
+            "PM2_HOME={} {}",
+            self.home.display(),
+            self.program.display()
+        )
     }
 
     fn command(&self) -> Command {

@@ -1,7 +1,7 @@
 //! supervisord with one program.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Daemon, WARM_UP, program};
@@ -9,6 +9,7 @@ use super::{Daemon, WARM_UP, program};
 /// A supervisord that restarts its program whenever it ends.
 pub struct Supervisor {
     _daemon: Daemon,
+    config: PathBuf,
 }
 
 impl Supervisor {
@@ -31,6 +32,9 @@ file={at}/supervisor.sock
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
+[supervisorctl]
+serverurl=unix://{at}/supervisor.sock
+
 [program:{name}]
 command={command}
 environment=PORT=\"{port}\",WARM_UP_MS=\"{}\"
@@ -49,6 +53,14 @@ redirect_stderr=true
                 .arg(&config),
             &folder.join("supervisord.out"),
         );
-        Self { _daemon: daemon }
+        Self {
+            _daemon: daemon,
+            config,
+        }
+    }
+
+    /// The command line of its client, as a shell script has it.
+    pub fn client(&self) -> String {
+        format!("supervisorctl -c {}", self.config.display())
     }
 }

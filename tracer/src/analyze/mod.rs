@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 pub use world::World;
 
 use crate::model::{
-    Body, Cause, End, Finding, Listener, ListenerChange, LostEvents, Manager, NetNs, Observation,
-    Pid, ProcessKey, Ring, SCHEMA_VERSION, Start, Timestamp, What,
+    Body, Cause, End, Finding, Listener, ListenerChange, LostEvents, Manager, Mark, NetNs,
+    Observation, Pid, ProcessKey, Ring, SCHEMA_VERSION, Start, Timestamp, What,
 };
 use connects::Connects;
 use cuts::Cuts;
@@ -185,6 +185,10 @@ impl Analysis {
             }
             What::Witnesses(witnesses) => self.witnessed(*witnesses),
             What::Hook(hook) => self.world.hook(hook),
+            What::Mark(label) => {
+                let label = label.to_string();
+                self.report(at, Body::Mark(Mark { label }), findings);
+            }
             What::Armed => self.arm(at, findings),
             What::Tick => {}
             What::End => self.end(findings),

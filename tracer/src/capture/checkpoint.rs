@@ -91,6 +91,7 @@ impl Checkpoint {
             | What::HttpCounted(_)
             | What::ProxyLog(_)
             | What::LogLinesUnread(_)
+            | What::Mark(_)
             | What::Lost { .. }
             | What::Tick
             | What::End => {}

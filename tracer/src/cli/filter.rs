@@ -31,7 +31,7 @@ pub(super) fn concerns(globs: &[ServiceGlob], finding: &Finding) -> bool {
         return true;
     }
     let names: [Option<&str>; 2] = match &finding.body {
-        Body::Start(_) | Body::Lost(_) | Body::End(_) => return true,
+        Body::Start(_) | Body::Mark(_) | Body::Lost(_) | Body::End(_) => return true,
         Body::Oom(death) | Body::Death(death) => [Some(&death.service.name), None],
         Body::ListenerDown(change) | Body::ListenerUp(change) => [Some(&change.service.name), None],
         Body::ConnectFailed(failure) => [

@@ -8,7 +8,9 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod config;
+mod control;
 mod demo;
+mod deploy;
 mod doctor;
 mod export;
 mod filter;
@@ -33,6 +35,8 @@ pub enum Outcome {
     Negative,
     /// 3: a finding of a `--fail-on` kind happened.
     FailOn,
+    /// The exit code of the command that `deploy` ran, or the verdict on it.
+    Deployment(u8),
 }
 
 impl From<Outcome> for ExitCode {
@@ -41,6 +45,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Success => 0,
             Outcome::Negative => 1,
             Outcome::FailOn => 3,
+            Outcome::Deployment(code) => code,
         })
     }
 }
@@ -62,6 +67,12 @@ enum Command {
     Watch(watch::Args),
     /// Watch on a screen: services, incidents and their stories, events
     Top(top::Args),
+    /// Run a deployment's command, watch what it does to the services, and judge it
+    Deploy(deploy::Args),
+    /// Put a mark into what the running tracers watch and record
+    Mark(control::MarkArgs),
+    /// Tell what the running tracers are and have seen
+    Status(control::StatusArgs),
     /// Record what happens to a file, for `tracer replay`: a flight recorder
     Record(record::Args),
     /// Print the findings of a capture, as they were printed or would have been
@@ -135,6 +146,9 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Watch(args) => watch::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Deploy(args) => deploy::run(&args),
+        Command::Mark(args) => control::mark(&args),
+        Command::Status(args) => control::status(&args),
         Command::Record(args) => record::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Report(args) => report::run(&args),

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::config::ConfigArgs;
 use super::recording::{self, RotationArgs};
 use super::watch::{duration, reader_gone, stop_request};
-use super::{Outcome, runtime};
+use super::{Outcome, control, runtime};
 use crate::capture::{Setup, Target};
 use crate::model::Body;
 use crate::pipeline::Live;
@@ -73,6 +73,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         let mut live = Live::start(rules, &settings)?;
         let setup = Setup::new(to.clone(), args.rotation.rotation());
         live.record(&setup, recording::tell)?;
+        let _control = control::listen(&mut live, "record", Some(to.to_string()));
         let mut emit = |finding: &crate::model::Finding| {
             match &finding.body {
                 Body::Start(_) => eprintln!("tracer: recording to {to}"),

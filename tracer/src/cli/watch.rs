@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::ConfigArgs;
+use super::control;
 use super::filter::{self, ServiceGlob};
 use super::recording::{self, RotationArgs};
 use super::{ColorChoice, Outcome, runtime};
@@ -97,6 +98,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             let setup = Setup::new(Target::File(path.clone()), args.rotation.rotation());
             live.record(&setup, recording::tell)?;
         }
+        let recording = args.record.as_ref().map(|path| path.display().to_string());
+        let _control = control::listen(&mut live, "watch", recording);
         let result = live.run(stop, &mut emit).await;
         if let Some(path) = &args.record {
             recording::tell_summary(&path.display(), live.finish_recording());

@@ -184,6 +184,7 @@ impl<'a> Row<'a> {
             Body::ConnectionCut(cut) => row.cut(cut),
             Body::RequestFailed(request) => row.request(request),
             Body::Incident(incident) => row.incident(incident),
+            Body::Mark(mark) => row.sentence = Some(text(&mark.label)),
             Body::Lost(lost) => {
                 row.count = Some(int(lost.count));
                 row.lost_in = named(&lost.ring);

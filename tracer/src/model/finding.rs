@@ -48,6 +48,8 @@ pub enum Body {
     RequestFailed(Box<FailedRequest>),
     /// An incident opened or closed.
     Incident(Box<Incident>),
+    /// Somebody marked this instant.
+    Mark(Mark),
     /// Events were lost.
     Lost(LostEvents),
     /// The tracer stops.
@@ -67,6 +69,7 @@ impl Body {
             Self::ConnectionCut(_) => Kind::ConnectionCut,
             Self::RequestFailed(_) => Kind::RequestFailed,
             Self::Incident(_) => Kind::Incident,
+            Self::Mark(_) => Kind::Mark,
             Self::Lost(_) => Kind::Lost,
             Self::End(_) => Kind::End,
         }
@@ -87,6 +90,7 @@ pub enum Kind {
     ConnectionCut,
     RequestFailed,
     Incident,
+    Mark,
     Lost,
     End,
 }
@@ -385,6 +389,13 @@ pub struct Incident {
     pub crash_loop: bool,
     /// What to do about it, most useful first.
     pub advice: Vec<String>,
+}
+
+/// See [`Body::Mark`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Mark {
+    /// What it says; at most 200 characters, control characters escaped.
+    pub label: String,
 }
 
 /// See [`Body::Lost`].

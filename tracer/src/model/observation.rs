@@ -108,6 +108,8 @@ pub enum What {
     Witnesses(Witnesses),
     /// A hook that depends on the proxies there are was got, or lost, or got in another way.
     Hook(Box<super::Hook>),
+    /// Somebody put a mark here: `tracer mark`, or a deployment that begins or ends.
+    Mark(Box<str>),
     /// Events were lost.
     Lost {
         /// Where.

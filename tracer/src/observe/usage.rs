@@ -15,6 +15,13 @@ pub fn resident_bytes(pid: Pid) -> Option<u64> {
     Some(pages.saturating_mul(procfs::page_size()))
 }
 
+/// The most memory of a process that was ever resident at once, in bytes (VmHWM in
+/// /proc/PID/status); `None` when it is gone.
+pub fn peak_bytes(pid: Pid) -> Option<u64> {
+    let kib = open(pid)?.status().ok()?.vmhwm?;
+    Some(kib.saturating_mul(1024))
+}
+
 /// Remote addresses of a process's established TCP connections (/proc/PID/net/tcp and tcp6, its
 /// own network namespace), leaving out those that came in through one of its `listeners`.
 pub fn connected_to(pid: Pid, listeners: &[Endpoint]) -> BTreeSet<Endpoint> {

@@ -105,6 +105,12 @@ fn samples() -> Vec<Finding> {
         ),
         finding(4812, Body::Incident(Box::new(incident()))),
         finding(
+            4900,
+            Body::Mark(crate::model::Mark {
+                label: "deploy 42".to_owned(),
+            }),
+        ),
+        finding(
             5000,
             Body::Lost(LostEvents {
                 ring: Ring::Traffic,
@@ -290,6 +296,7 @@ const GOLDEN: &str = "\
 14:30:04.812  UP    api.service    127.0.0.1:3000 listening again, node[12399], after 3.32 s
 ── incident 1 closed · api.service · OOM (cgroup limit 2.0 GiB) · down 3.33 s · 3 cut, 211 refused, 211 requests failed
    → raise MemoryMax= of api.service above 2.0 GiB
+14:30:04.900  MARK  tracer         deploy 42
 14:30:05.000  LOST  tracer         12 events lost since 14:30:00.000 (connections)
 ── end · watched 1m03s · 1 death, 1 of them by OOM · 3 cut, 211 refused · 1 incident · 212 requests failed · 12 events lost · 2 lines of proxies' logs not understood
    api.service lost 211 requests, 211 because of deaths
@@ -408,6 +415,7 @@ fn rename(body: &mut Body, name: &str) {
                 loss.service.name = Arc::clone(&shared);
             }
         }
+        Body::Mark(mark) => mark.label = name.to_owned(),
         Body::Lost(_) => {}
     }
 }

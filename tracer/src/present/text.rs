@@ -103,6 +103,10 @@ impl<W: Write> Text<W> {
             Body::ConnectionCut(cut) => self.cut(at, cut),
             Body::RequestFailed(request) => self.request_failed(at, request),
             Body::Incident(incident) => self.incident(incident),
+            Body::Mark(mark) => {
+                let label = cell(&mark.label, SENTENCE_COLUMNS);
+                self.event(at, "MARK", RULE, "tracer", &label);
+            }
             Body::Lost(lost) => self.lost(at, lost),
             Body::End(end) => self.end(end),
         }

@@ -22,7 +22,9 @@ pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io
         clock: Clock::new(report, zone),
         text: String::with_capacity(8192),
     };
+    page.deployment(report);
     page.head(report);
+    page.marks(report);
     page.services(report);
     for incident in &report.incidents.items {
         page.incident(incident);
@@ -129,6 +131,36 @@ impl Page {
             let totals = words::totals(&report.totals).join(" · ");
             self.line(&format!("**{totals}**"));
         }
+    }
+
+    fn deployment(&mut self, report: &Report) {
+        let Some(verdict) = &report.deployment else {
+            return;
+        };
+        let word = match verdict.exit_code() {
+            0 => "✅",
+            _ => "❌",
+        };
+        self.heading(1, &format!("{word} {}", plain(&verdict.headline().what)));
+        for line in verdict.lines() {
+            let about = match &*line.about {
+                "" => String::new(),
+                about => format!("**{}**: ", plain(about)),
+            };
+            self.line(&format!("- {about}{}", plain(&line.what)));
+        }
+    }
+
+    fn marks(&mut self, report: &Report) {
+        if report.marks.is_empty() {
+            return;
+        }
+        self.heading(2, "Marks");
+        for note in &report.marks.items {
+            let at = self.time(note.at);
+            self.line(&format!("- {at} {}", plain(&note.label)));
+        }
+        self.more(report.marks.left_out, "mark", "marks");
     }
 
     fn services(&mut self, report: &Report) {

@@ -30,6 +30,11 @@ impl<T> Default for Capped<T> {
 }
 
 impl<T> Capped<T> {
+    /// Whether there was nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.left_out == 0
+    }
+
     /// Keeps `item` unless there are `most` already.
     pub(super) fn push(&mut self, item: T, most: usize) {
         if self.items.len() < most {
@@ -60,6 +65,12 @@ pub struct Report {
     pub to: Option<WallTime>,
     /// Runs of the tracer, in order.
     pub sessions: Capped<Session>,
+    /// The verdict on a deployment, when it is one's record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Box<crate::deploy::Verdict>>,
+    /// Instants that somebody marked.
+    #[serde(skip_serializing_if = "Capped::is_empty")]
+    pub marks: Capped<Note>,
     /// Sums over everything.
     pub totals: Totals,
     /// Services that lost something: most requests lost first, then longest down.
@@ -127,6 +138,15 @@ pub struct Totals {
     pub down_ms: f64,
     /// Events lost.
     pub events_lost: u64,
+}
+
+/// A mark in the stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Note {
+    /// When.
+    pub at: WallTime,
+    /// What it says.
+    pub label: String,
 }
 
 /// What a service lost.
@@ -368,6 +388,8 @@ pub struct Lane {
     pub service: String,
     /// Deaths.
     pub deaths: Capped<Mark>,
+    /// Marks that somebody put; in a lane of their own.
+    pub notes: Vec<Mark>,
     /// When it was down.
     pub downs: Capped<Span>,
     /// Requests that failed.

@@ -7,6 +7,8 @@ use jiff::tz::TimeZone;
 
 use super::model::{Capped, DeathAt, IncidentReport, Phase, Report, Step, Unseen};
 use super::words::{self, Clock, counted, ms, number};
+use crate::deploy::Verdict;
+use crate::deploy::verdict::Tone;
 use crate::model::quantity::bytes;
 use crate::model::{IncidentState, printable};
 use crate::present::cell::{NAME_COLUMNS, cell, name, push};
@@ -15,6 +17,10 @@ use crate::present::cell::{NAME_COLUMNS, cell, name, push};
 const REQUESTS: usize = 20;
 /// Widest sentence.
 const SENTENCE: usize = 240;
+/// Widest headline of a deployment: it has the command.
+const HEADLINE: usize = 400;
+/// Columns of a service's name in a deployment.
+const ABOUT: usize = 16;
 /// Indentation of what belongs to an incident.
 const INDENT: usize = 3;
 /// Columns of a label in an incident.
@@ -41,7 +47,9 @@ pub(super) fn write(
         colour,
         text: String::with_capacity(4096),
     };
+    page.deployment(report);
     page.head(report);
+    page.marks(report);
     page.services(report);
     for incident in &report.incidents.items {
         page.incident(incident);
@@ -55,6 +63,39 @@ pub(super) fn write(
     page.deaths(&report.deaths);
     page.unseen(&report.unseen);
     out.write_all(page.text.as_bytes())
+}
+
+/// A deployment's verdict by itself.
+pub(super) fn verdict(verdict: &Verdict, colour: bool) -> String {
+    let mut text = String::with_capacity(1024);
+    let style = |tone| match tone {
+        _ if !colour => None,
+        Tone::Bad => Some(BAD),
+        Tone::Good => Some(GOOD),
+        Tone::Plain => None,
+    };
+    let headline = verdict.headline();
+    push(&mut text, "── ", None, INDENT);
+    push(
+        &mut text,
+        &cell(&headline.what, HEADLINE),
+        style(headline.tone),
+        0,
+    );
+    text.push('\n');
+    let mut about = String::new();
+    for line in verdict.lines() {
+        // A service's name only on the first of its lines.
+        let shown = if line.about == about { "" } else { &line.about };
+        push(&mut text, "", None, INDENT);
+        if !line.about.is_empty() {
+            push(&mut text, &cell(shown, ABOUT - 1), None, ABOUT);
+        }
+        push(&mut text, &cell(&line.what, SENTENCE), style(line.tone), 0);
+        text.push('\n');
+        about = line.about;
+    }
+    text
 }
 
 /// Columns of the services' table after the first, and their widths.
@@ -140,6 +181,28 @@ impl Page {
             self.plain(&words::totals(&report.totals).join(" · "), 0);
         }
         self.end_line();
+    }
+
+    fn deployment(&mut self, report: &Report) {
+        if let Some(deployment) = &report.deployment {
+            self.text.push_str(&verdict(deployment, self.colour));
+            self.text.push('\n');
+        }
+    }
+
+    fn marks(&mut self, report: &Report) {
+        if report.marks.is_empty() {
+            return;
+        }
+        self.title("marks");
+        for note in &report.marks.items {
+            let at = self.clock.time(note.at);
+            self.plain("", INDENT);
+            self.push(&at, QUIET, at.len() + 2);
+            self.plain(&cell(&note.label, SENTENCE), 0);
+            self.end_line();
+        }
+        self.more(report.marks.left_out, "mark", "marks");
     }
 
     fn services(&mut self, report: &Report) {

@@ -517,6 +517,7 @@ pub(super) fn kinds() -> Vec<Boxed<What>> {
             .prop_map(|it| What::ProxyLog(Box::new(it)))
             .boxed(),
         any::<u64>().prop_map(What::LogLinesUnread).boxed(),
+        text().prop_map(What::Mark).boxed(),
         (key(), any::<(bool, bool, bool)>())
             .prop_map(|(proxy, (http, tls, log))| {
                 What::Witnesses(Witnesses {

@@ -341,6 +341,7 @@ fn asides() -> Vec<Observation> {
         What::Http(Box::new(exchange)),
         What::HttpCounted(Box::new(counted)),
         What::LogLinesUnread(2),
+        What::Mark("deploy 42".into()),
         lost,
     ]
     .into_iter()

@@ -26,7 +26,7 @@ pub(in crate::capture) struct Event {
     pub(in crate::capture) after_ns: i64,
     #[prost(
         oneof = "What",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
     )]
     what: Option<What>,
 }
@@ -88,6 +88,8 @@ pub(super) enum What {
     End(Nothing),
     #[prost(message, tag = "26")]
     Hook(Hook),
+    #[prost(string, tag = "27")]
+    Mark(String),
 }
 
 impl Event {
@@ -174,6 +176,7 @@ impl What {
             M::LogLinesUnread(count) => Self::LogLinesUnread(*count),
             M::Witnesses(witnesses) => Self::Witnesses(Wire::of(witnesses)),
             M::Hook(hook) => Self::Hook(Wire::of(&**hook)),
+            M::Mark(label) => Self::Mark(label.to_string()),
             M::Lost { ring, count } => Self::Lost(Lost::of(*ring, *count)),
             M::Armed => Self::Armed(Nothing {}),
             M::Tick => Self::Tick(Nothing {}),
@@ -205,6 +208,7 @@ impl What {
             Self::LogLinesUnread(count) => M::LogLinesUnread(count),
             Self::Witnesses(witnesses) => M::Witnesses(witnesses.model()?),
             Self::Hook(hook) => M::Hook(Box::new(hook.model()?)),
+            Self::Mark(label) => M::Mark(label.into()),
             Self::Lost(lost) => lost.model()?,
             Self::Armed(Nothing {}) => M::Armed,
             Self::Tick(Nothing {}) => M::Tick,

@@ -67,6 +67,7 @@ impl<W: Write> Perfetto<W> {
                 self.instant("tracer", "runs", "start", finding, None)
             }
             Body::End(_) => self.instant("tracer", "runs", "end", finding, None),
+            Body::Mark(mark) => self.instant("tracer", "marks", &mark.label, finding, None),
             Body::Lost(_) => self.instant("tracer", "runs", "events lost", finding, None),
             Body::Oom(death) => {
                 self.instant(&death.service.name, "deaths", "OOM kill", finding, None)

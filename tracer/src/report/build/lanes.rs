@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::model::{Capped, Lane, Mark, Span};
+use super::super::model::{Capped, Lane, Mark, Note, Span};
 use super::super::words;
 use super::text;
 use super::ticks::Ticks;
@@ -164,8 +164,8 @@ impl Lanes {
         Some(self.lanes.entry(name).or_default())
     }
 
-    /// The lanes that show most, most first.
-    pub(super) fn finish(self, to: WallTime) -> Capped<Lane> {
+    /// The lanes that show most, most first, below one of the marks.
+    pub(super) fn finish(self, to: WallTime, notes: &[Note]) -> Capped<Lane> {
         let mut drafts: Vec<(String, Draft)> = self
             .lanes
             .into_iter()
@@ -181,6 +181,7 @@ impl Lanes {
                 Lane {
                     service,
                     deaths: draft.deaths,
+                    notes: Vec::new(),
                     downs: draft.downs,
                     requests: draft.requests.finish(),
                     connections: draft.connections.finish(),
@@ -192,6 +193,18 @@ impl Lanes {
             left_out: self.left_out.len() as u64,
         };
         lanes.truncate(MAX_SHOWN);
+        if !notes.is_empty() {
+            let mark = |note: &Note| Mark {
+                at: note.at,
+                what: note.label.clone(),
+            };
+            let lane = Lane {
+                service: "marks".to_owned(),
+                notes: notes.iter().map(mark).collect(),
+                ..Lane::default()
+            };
+            lanes.items.insert(0, lane);
+        }
         lanes
     }
 }

@@ -20,7 +20,7 @@ use self::lanes::Lanes;
 use self::services::Services;
 use self::story::Story;
 use super::model::{
-    Capped, DeathAt, FailureGroup, IncidentReport, REPORT_VERSION, Report, Session, Totals,
+    Capped, DeathAt, FailureGroup, IncidentReport, Note, REPORT_VERSION, Report, Session, Totals,
 };
 use super::words::ms_between;
 use crate::model::{
@@ -33,6 +33,8 @@ const MAX_SESSIONS: usize = 64;
 const MAX_INCIDENTS: usize = 200;
 /// How many deaths without incident are listed.
 const MAX_DEATHS: usize = 200;
+/// How many marks are listed.
+const MAX_MARKS: usize = 200;
 /// How many kinds of failed requests without incident are told apart.
 const MAX_FAILURES: usize = 64;
 /// How many OOM kills wait for their death.
@@ -64,6 +66,7 @@ pub struct Builder {
     history: History,
     services: Services,
     lanes: Lanes,
+    marks: Capped<Note>,
     gaps: Gaps,
 }
 
@@ -109,6 +112,10 @@ impl Builder {
             Body::ConnectionCut(cut) => self.cut(at, cut),
             Body::RequestFailed(request) => self.request(at, request),
             Body::Incident(incident) => self.incident(at, incident),
+            Body::Mark(mark) => {
+                let label = text(&mark.label);
+                self.marks.push(Note { at, label }, MAX_MARKS);
+            }
             Body::Lost(lost) => {
                 self.totals.events_lost += lost.count;
                 self.gaps.lost(lost, at);
@@ -289,18 +296,21 @@ impl Builder {
             .items
             .sort_by_key(|report| (report.opened, report.session, report.id));
         let cut_short = self.session > 0 && !self.gaps.has_end();
+        let lanes = self.lanes.finish(to, &self.marks.items);
         Report {
             v: REPORT_VERSION,
             from: self.from,
             to: self.to,
             sessions: self.sessions,
+            deployment: None,
+            marks: self.marks,
             totals: self.totals,
             services: self.services.finish(),
             incidents,
             deaths: self.deaths,
             failures: failures(self.failures),
             unseen: self.gaps.finish(cut_short),
-            lanes: self.lanes.finish(to),
+            lanes,
         }
     }
 }

@@ -87,8 +87,10 @@ fn page(report: &Report, clock: &Clock) -> Markup {
                     }
                 }
                 main {
+                    (sections::deployment(report))
                     (sections::lead(report, worst(report), clock))
                     (timeline(report, clock))
+                    (sections::marks(report, clock))
                     (sections::services(report))
                     (sections::incidents(report, worst(report), clock))
                     (sections::failures(report, clock))

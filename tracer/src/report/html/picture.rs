@@ -156,6 +156,11 @@ impl<'a> Picture<'a> {
                 @for tick in self.within(&lane.requests) {
                     (self.tick(tick, base, true, "request", "requests", clock))
                 }
+                @for note in lane.notes.iter().filter(|note| self.shows(note.at, note.at)) {
+                    rect.mark x=(self.x(note.at)) y=(base - 24) height="24" width="3"
+                        fill="currentColor" data-at=(micros(note.at)) tabindex="-1" role="img"
+                        aria-label={ (clock.time(note.at)) " mark: " (shown(&note.what)) } {}
+                }
                 @for mark in lane.deaths.items.iter().filter(|mark| self.shows(mark.at, mark.at)) {
                     svg.mark.death x=(self.x(mark.at)) y=(base - DEATH) overflow="visible"
                         data-at=(micros(mark.at)) tabindex="-1" role="img"
@@ -261,6 +266,8 @@ impl<'a> Picture<'a> {
         let mut rows: Vec<(WallTime, &str, String)> = Vec::new();
         for lane in &self.lanes {
             let name = lane.service.as_str();
+            let notes = lane.notes.iter();
+            rows.extend(notes.map(|it| (it.at, name, it.what.clone())));
             rows.extend(
                 lane.deaths
                     .items
@@ -317,7 +324,9 @@ fn times(lane: &Lane, end: WallTime) -> impl Iterator<Item = WallTime> {
         .iter()
         .flat_map(move |down| [down.from, down.to.unwrap_or(end)]);
     let ticks = lane.requests.iter().chain(&lane.connections);
+    let notes = lane.notes.iter().map(|note| note.at);
     deaths
+        .chain(notes)
         .chain(downs)
         .chain(ticks.flat_map(|tick| [tick.at, tick.until]))
 }
@@ -347,6 +356,9 @@ fn name(service: &str) -> String {
 }
 
 fn sums(lane: &Lane) -> String {
+    if !lane.notes.is_empty() {
+        return counted(lane.notes.len() as u64, "mark", "marks");
+    }
     let failed = |ticks: &[Tick]| ticks.iter().map(|tick| tick.count).sum();
     let deaths = lane.deaths.items.len() as u64 + lane.deaths.left_out;
     [

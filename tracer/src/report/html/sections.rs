@@ -91,6 +91,43 @@ fn time(at: WallTime, shown: &str) -> Markup {
     html! { time datetime=(at.to_string()) { (shown) } }
 }
 
+/// The verdict, when the page is the record of a deployment.
+pub(super) fn deployment(report: &Report) -> Markup {
+    let Some(verdict) = &report.deployment else {
+        return html! {};
+    };
+    html! {
+        section aria-labelledby="deployment" {
+            h2 #deployment { (Outside(&verdict.headline().what)) }
+            ul {
+                @for line in verdict.lines() {
+                    li {
+                        @if !line.about.is_empty() { strong { (Outside(&line.about)) } ": " }
+                        (Outside(&line.what))
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn marks(report: &Report, clock: &Clock) -> Markup {
+    if report.marks.is_empty() {
+        return html! {};
+    }
+    html! {
+        section aria-labelledby="marks" {
+            h2 #marks { "Marks" }
+            ul {
+                @for note in &report.marks.items {
+                    li { (time(note.at, &clock.time(note.at))) " " (Outside(&note.label)) }
+                }
+            }
+            (more(report.marks.left_out, "more mark", "more marks"))
+        }
+    }
+}
+
 pub(super) fn services(report: &Report) -> Markup {
     if report.services.items.is_empty() {
         return html! {};

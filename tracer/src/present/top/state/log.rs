@@ -135,6 +135,6 @@ fn tone(body: &Body) -> Tone {
         | Body::RequestFailed(_)
         | Body::Lost(_) => Tone::Effect,
         Body::ListenerUp(_) => Tone::Good,
-        Body::Start(_) | Body::Incident(_) | Body::End(_) => Tone::Frame,
+        Body::Start(_) | Body::Incident(_) | Body::Mark(_) | Body::End(_) => Tone::Frame,
     }
 }

@@ -157,7 +157,7 @@ impl State {
                     }
                 }
             }
-            Body::Oom(_) | Body::End(_) => {}
+            Body::Oom(_) | Body::Mark(_) | Body::End(_) => {}
             Body::Death(death) => self.death(at, death),
             Body::ListenerDown(change) => {
                 let service = self.service(&change.service, at);
@@ -340,7 +340,7 @@ fn incident_of(body: &Body) -> Option<u64> {
         Body::ConnectionCut(cut) => cut.incident,
         Body::RequestFailed(request) => request.because.as_ref().map(|because| because.incident),
         Body::Incident(incident) => Some(incident.id),
-        Body::Start(_) | Body::Lost(_) | Body::End(_) => None,
+        Body::Start(_) | Body::Mark(_) | Body::Lost(_) | Body::End(_) => None,
     }
 }
 

@@ -1,0 +1,205 @@
+//! A stack that is deployed to: nginx before a node worker under a manager, and the script that
+//! brings a new release.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Nginx, Pm2, Supervisor, asset, http, node_command};
+use crate::{MemoryCgroup, free_port};
+
+/// Enough for node, and soon full.
+const LIMIT_BYTES: u64 = 128 << 20;
+
+/// Who runs the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    /// supervisord.
+    Supervisor,
+    /// pm2.
+    Pm2,
+}
+
+enum Manager {
+    Supervisor(Supervisor),
+    Pm2(Pm2),
+}
+
+/// The stack. All of it ends when this is dropped.
+pub struct Site {
+    name: String,
+    manager: Manager,
+    nginx: Nginx,
+    port: u16,
+    folder: tempfile::TempDir,
+    _cgroup: Option<MemoryCgroup>,
+}
+
+/// What came of a `tracer deploy`.
+#[derive(Debug)]
+pub struct Deployed {
+    /// How it exited.
+    pub status: ExitStatus,
+    /// What was on standard output: the command's alone.
+    pub stdout: String,
+    /// What was on standard error.
+    pub stderr: String,
+    /// Its report.
+    pub report: Value,
+}
+
+impl Site {
+    /// Starts it with a good release, and waits until that answers. The name is the service's.
+    #[track_caller]
+    pub fn start(name: &str, under: Under, limited: bool) -> Self {
+        crate::need_root();
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let port = free_port();
+        let cgroup = limited.then(|| MemoryCgroup::new(name, LIMIT_BYTES));
+        let app = at.join("app.js");
+        fs::copy(asset("worker.js"), &app).unwrap();
+        let manager = match under {
+            Under::Supervisor => {
+                let command = node_command(cgroup.as_ref(), &app);
+                Manager::Supervisor(Supervisor::start(at, name, &command, port))
+            }
+            Under::Pm2 => Manager::Pm2(Pm2::start_script(at, name, &app, cgroup.as_ref(), port)),
+        };
+        let nginx = Nginx::before_http(at, port);
+        nginx.wait_for(200);
+        Self {
+            name: name.to_owned(),
+            manager,
+            nginx,
+            port,
+            folder,
+            _cgroup: cgroup,
+        }
+    }
+
+    /// Where the worker listens.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The pid of the worker that answers.
+    #[track_caller]
+    pub fn worker(&self) -> u64 {
+        self.nginx.wait_for(200).number("pid")
+    }
+
+    /// A script that brings a release of `fixtures/` and restarts the service.
+    #[track_caller]
+    pub fn script(&self, release: &str) -> PathBuf {
+        let client = match &self.manager {
+            Manager::Supervisor(supervisor) => supervisor.client(),
+            Manager::Pm2(pm2) => pm2.client(),
+        };
+        let script = self.folder.path().join("deploy.sh");
+        let text = format!(
+            "set -e\ncp {} {}\n{client} restart {}\necho deployed\n",
+            asset(release).display(),
+            self.folder.path().join("app.js").display(),
+            self.name,
+        );
+        fs::write(&script, text).unwrap();
+        script
+    }
+
+    /// Deploys a release under the tracer's eyes.
+    #[track_caller]
+    pub fn deploy(&self, release: &str, grace: &str, args: &[&str]) -> Deployed {
+        let script = self.script(release);
+        self.run(grace, args, &["sh", script.to_str().unwrap()])
+    }
+
+    /// Runs a command under the tracer's eyes.
+    #[track_caller]
+    pub fn run(&self, grace: &str, args: &[&str], command: &[&str]) -> Deployed {
+        let report = self.folder.path().join("report.json");
+        let output = Command::new(crate::binary())
+            .args(["deploy", "--service", &self.name, "--grace", grace])
+            .arg("--report")
+            .arg(&report)
+            .args(args)
+            .arg("--")
+            .args(command)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the tracer could not be started");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let stderr = text(output.stderr);
+        let report = fs::read(&report).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+        Deployed {
+            status: output.status,
+            stdout: text(output.stdout),
+            stderr,
+            report: serde_json::from_slice(&report).unwrap(),
+        }
+    }
+
+    /// Requests by way of nginx, one after the other, until the guard is dropped.
+    pub fn load(&self) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (port, stopped) = (self.nginx.port(), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            let until = Instant::now() + Duration::from_mins(2);
+            while !stopped.load(Ordering::Relaxed) && Instant::now() < until {
+                // What fails is for the tracer to tell.
+                let _ = http::get(port, "/");
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Load {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+/// Requests that are made meanwhile.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Deployed {
+    /// The verdict, of the report.
+    pub fn verdict(&self) -> &Value {
+        &self.report["deployment"]
+    }
+
+    /// The only service of the verdict.
+    #[track_caller]
+    pub fn service(&self) -> &Value {
+        match &self.verdict()["services"].as_array().unwrap()[..] {
+            [one] => one,
+            many => panic!("{} services: {self:#?}", many.len()),
+        }
+    }
+
+    /// The kinds of what failed, in order.
+    pub fn failures(&self) -> Vec<&str> {
+        let failures = self.verdict()["failures"].as_array().unwrap();
+        failures
+            .iter()
+            .filter_map(|failure| failure["kind"].as_str())
+            .collect()
+    }
+}

@@ -1,0 +1,221 @@
+//! `tracer mark`, `tracer status`, and what the commands that watch do to be heard.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, bail};
+use tokio::sync::mpsc;
+
+use super::Outcome;
+use crate::control::{Answer, Request, Server, Status, client, protocol, run_dir};
+use crate::model::Pid;
+use crate::pipeline::{About, Live};
+use crate::present::cell::{cell, name};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MarkArgs {
+    /// What the mark says: `deploy 42`, `config changed`
+    #[arg(value_parser = label)]
+    label: String,
+
+    /// Only in the tracer of this process id [default: every one that runs]
+    #[arg(long, value_name = "PID")]
+    pid: Option<Pid>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// One JSON array
+    #[arg(long)]
+    json: bool,
+
+    /// Only of the tracer of this process id [default: every one that runs]
+    #[arg(long, value_name = "PID")]
+    pid: Option<Pid>,
+}
+
+fn label(text: &str) -> Result<String, String> {
+    protocol::clean_label(text).ok_or_else(|| "a mark needs a label".to_owned())
+}
+
+/// Opens the control socket of a tracer that watches. Without one it watches all the same.
+pub(super) fn listen(
+    live: &mut Live,
+    command: &'static str,
+    recording: Option<String>,
+) -> Option<Server> {
+    let about = About { command, recording };
+    match Server::start(&run_dir()) {
+        Ok((server, sender, asked)) => {
+            live.listen(about, sender, asked);
+            Some(server)
+        }
+        Err(error) => {
+            eprintln!(
+                "tracer: {error}; `tracer mark` and `tracer status` will not find this tracer"
+            );
+            // The command itself may have marks to put.
+            let (sender, asked) = mpsc::channel(1);
+            live.listen(about, sender, asked);
+            None
+        }
+    }
+}
+
+pub(super) fn mark(args: &MarkArgs) -> anyhow::Result<Outcome> {
+    let request = Request::Mark {
+        label: args.label.clone(),
+    };
+    let (mut out, mut failed) = (io::stdout().lock(), false);
+    for (pid, answer) in ask(args.pid, &request)? {
+        match answer {
+            Answer::Marked { command, .. } => {
+                writeln!(out, "marked in tracer[{pid}] ({})", name(&command))?;
+            }
+            other => {
+                failed = true;
+                eprintln!("tracer: tracer[{pid}] {}", refusal(&other));
+            }
+        }
+    }
+    Ok(outcome(failed))
+}
+
+pub(super) fn status(args: &StatusArgs) -> anyhow::Result<Outcome> {
+    let (mut all, mut failed) = (Vec::new(), false);
+    for (pid, answer) in ask(args.pid, &Request::Status)? {
+        match answer {
+            Answer::Status(status) => all.push(*status),
+            other => {
+                failed = true;
+                eprintln!("tracer: tracer[{pid}] {}", refusal(&other));
+            }
+        }
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer(&mut out, &all)?;
+        writeln!(out)?;
+    } else {
+        for status in &all {
+            out.write_all(text(status).as_bytes())?;
+        }
+    }
+    Ok(outcome(failed))
+}
+
+fn outcome(failed: bool) -> Outcome {
+    if failed {
+        Outcome::Negative
+    } else {
+        Outcome::Success
+    }
+}
+
+fn refusal(answer: &Answer) -> String {
+    match answer {
+        Answer::Refused { why } => format!("refuses: {}", cell(why, 200)),
+        Answer::Marked { .. } | Answer::Status(_) => "answers something else".to_owned(),
+    }
+}
+
+/// Asks, and says which did not answer.
+fn ask(pid: Option<Pid>, request: &Request) -> anyhow::Result<Vec<(Pid, Answer)>> {
+    let folder = run_dir();
+    let heard = client::ask(&folder, pid, request)
+        .with_context(|| format!("cannot read {}; run as root", folder.display()))?;
+    let asked = heard.len();
+    let mut answers = Vec::new();
+    let mut problem = None;
+    for one in heard {
+        match one.answer {
+            Ok(answer) => answers.push((one.pid, answer)),
+            Err(error) => {
+                eprintln!("tracer: tracer[{}] does not answer: {error}", one.pid);
+                problem = Some(one.pid);
+            }
+        }
+    }
+    match (asked, pid, problem) {
+        (0, Some(pid), _) => bail!(
+            "no tracer with process id {pid} listens in {}",
+            folder.display()
+        ),
+        (0, None, _) => bail!(
+            "no tracer runs, or none that listens in {}",
+            folder.display()
+        ),
+        (_, _, Some(_)) if answers.is_empty() => bail!("no tracer answers"),
+        _ => Ok(answers),
+    }
+}
+
+/// What a tracer is and has seen; a few lines.
+fn text(status: &Status) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let since = status.since.as_deref().unwrap_or("(not armed yet)");
+    // Writing to a String can't fail.
+    let _ = writeln!(
+        text,
+        "tracer[{}] {} · {} · since {}",
+        status.pid,
+        name(&status.command),
+        name(&status.version),
+        name(since)
+    );
+    let recording = status.recording.as_deref().unwrap_or("nothing");
+    let _ = writeln!(
+        text,
+        "  {} of {} hooks armed · {} services · records to {}",
+        status.hooks_armed,
+        status.hooks,
+        status.services,
+        cell(recording, 200)
+    );
+    let counts: Vec<String> = status
+        .findings
+        .iter()
+        .map(|(kind, count)| format!("{count} {}", name(kind)))
+        .collect();
+    let _ = writeln!(text, "  findings: {}", counts.join(", "));
+    for incident in &status.incidents_open {
+        let _ = writeln!(
+            text,
+            "  open incident {} · {} · {} · since {}",
+            incident.id,
+            name(&incident.service),
+            cell(&incident.summary, 200),
+            name(&incident.opened)
+        );
+    }
+    let _ = writeln!(text, "  events lost: {}", status.events_lost);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_told_in_a_few_lines_whatever_it_holds() {
+        let status = Status {
+            pid: 7,
+            command: "record".into(),
+            version: "0.1.0\u{1b}[2J".into(),
+            since: Some("2026-11-22T14:30:01.000000000Z".into()),
+            recording: Some("/var/log/x.trc".into()),
+            hooks_armed: 14,
+            hooks: 15,
+            services: 3,
+            findings: [("death".to_owned(), 2), ("start".to_owned(), 1)].into(),
+            incidents_open: vec![protocol::OpenIncident {
+                id: 4,
+                service: "web\n".into(),
+                summary: "OOM".into(),
+                opened: "2026-11-22T14:31:01.000000000Z".into(),
+            }],
+            events_lost: 0,
+        };
+        insta::assert_snapshot!(text(&status));
+    }
+}

@@ -1,0 +1,254 @@
+//! The deployment's command: it runs as it would without the tracer, with its streams, terminal,
+//! process group, signals and limits.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::deploy::CommandEnd;
+
+/// What asks a tracer to end.
+const CAUGHT: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+/// `si_code` of a signal from the kernel: a terminal's, which the command gets as well.
+const SI_KERNEL: i32 = 0x80;
+/// A signal that was sent to the whole group has ended the command by then.
+const SENT_TO_ALL: Duration = Duration::from_millis(100);
+
+/// Signals, taken one by one instead of being delivered, and what the command gets back.
+pub(super) struct Signals {
+    descriptor: OwnedFd,
+    before: libc::sigset_t,
+    /// Loading the tracer's programs may raise it.
+    locked_memory: Rlimit,
+    asynchronous: Option<AsyncFd<OwnedFd>>,
+}
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caught {
+    number: u8,
+    code: i32,
+    sender: u32,
+}
+
+impl Signals {
+    /// Takes those of the calling thread and the ones it will start. What is ignored (`nohup`) stays
+    /// ignored.
+    pub(super) fn take() -> io::Result<Self> {
+        let mut wanted = empty_set();
+        let mut before = empty_set();
+        for number in CAUGHT {
+            if !is_ignored(number)? {
+                // SAFETY: `wanted` is a valid set, and the number one of a signal.
+                check(unsafe { libc::sigaddset(&raw mut wanted, number) })?;
+            }
+        }
+        // SAFETY: both sets are valid; the second is written.
+        let result =
+            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const wanted, &raw mut before) };
+        if result != 0 {
+            return Err(io::Error::from_raw_os_error(result));
+        }
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set is valid; -1 asks for a new descriptor.
+        let descriptor = check(unsafe { libc::signalfd(-1, &raw const wanted, flags) })?;
+        // SAFETY: it was just made, and nobody else has it.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        Ok(Self {
+            descriptor,
+            before,
+            locked_memory: getrlimit(Resource::Memlock),
+            asynchronous: None,
+        })
+    }
+
+    /// Lets them be waited for; needs a tokio runtime.
+    pub(super) fn listen(mut self) -> io::Result<Self> {
+        let descriptor = self.descriptor.try_clone()?;
+        // SAFETY: the descriptor is owned by what waits for it.
+        let waiting = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
+            .map_err(io::Error::from)?;
+        self.asynchronous = Some(waiting);
+        Ok(self)
+    }
+
+    /// The number of one that came already.
+    pub(super) fn pending(&self) -> Option<u8> {
+        self.read().ok().map(|caught| caught.number)
+    }
+
+    /// The next.
+    pub(super) async fn next(&mut self) -> Caught {
+        loop {
+            let Some(descriptor) = &self.asynchronous else {
+                return std::future::pending().await;
+            };
+            let Ok(mut ready) = descriptor.readable().await else {
+                return std::future::pending().await;
+            };
+            match self.read() {
+                Ok(caught) => return caught,
+                Err(_) => ready.clear_ready(),
+            }
+        }
+    }
+
+    fn read(&self) -> io::Result<Caught> {
+        let mut info = [0; size_of::<libc::signalfd_siginfo>()];
+        let read = rustix::io::read(self.descriptor.as_fd(), &mut info[..])?;
+        if read != info.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // ssi_signo, ssi_errno, ssi_code, ssi_pid.
+        let word = |index: usize| {
+            let mut bytes = [0; 4];
+            bytes.copy_from_slice(&info[4 * index..4 * index + 4]);
+            u32::from_ne_bytes(bytes)
+        };
+        Ok(Caught {
+            number: u8::try_from(word(0)).unwrap_or_default(),
+            code: word(2).cast_signed(),
+            sender: word(3),
+        })
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+fn empty_set() -> libc::sigset_t {
+    // SAFETY: all zeroes are a valid set, the empty one.
+    unsafe { std::mem::zeroed() }
+}
+
+fn is_ignored(number: libc::c_int) -> io::Result<bool> {
+    // SAFETY: all zeroes are a valid action.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action only the present one is written, to a valid place.
+    check(unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) })?;
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
+/// What came of starting it.
+pub(super) enum Started {
+    Running(Running),
+    /// Why not, and a shell's exit code for that.
+    Not(io::Error, u8),
+}
+
+/// The command, while it runs.
+pub(super) struct Running {
+    child: Child,
+    interrupted: bool,
+}
+
+/// Starts it, with the signals and limits that the tracer was started with.
+pub(super) fn start(args: &[OsString], signals: &Signals) -> Started {
+    let Some((program, rest)) = args.split_first() else {
+        return Started::Not(io::ErrorKind::InvalidInput.into(), 127);
+    };
+    let mut command = Command::new(program);
+    command.args(rest);
+    let (mask, locked_memory) = (signals.before, signals.locked_memory);
+    // SAFETY: between fork and exec there are two system calls and nothing else.
+    unsafe {
+        command.pre_exec(move || {
+            let result =
+                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut());
+            if result != 0 {
+                return Err(io::Error::from_raw_os_error(result));
+            }
+            // Where it can't be lowered again, it can't matter.
+            let _ = rustix::process::setrlimit(Resource::Memlock, locked_memory);
+            Ok(())
+        });
+    }
+    match command.spawn() {
+        Ok(child) => Started::Running(Running {
+            child,
+            interrupted: false,
+        }),
+        Err(error) => {
+            let code = match error.kind() {
+                io::ErrorKind::NotFound => 127,
+                _ => 126,
+            };
+            Started::Not(error, code)
+        }
+    }
+}
+
+impl Running {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether the tracer was asked to end meanwhile.
+    pub(super) fn interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Waits for its end. What is sent to the tracer is handed on, unless it comes from the terminal
+    /// or one of the command's processes: such signals have reached those that they are for.
+    pub(super) async fn wait(
+        &mut self,
+        signals: &mut Signals,
+        is_own: impl Fn(u32) -> bool,
+    ) -> io::Result<CommandEnd> {
+        let descriptor = pidfd_open(Pid::from_child(&self.child), PidfdFlags::NONBLOCK)?;
+        // SAFETY: the descriptor is owned by what waits for it.
+        let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
+            .map_err(io::Error::from)?;
+        loop {
+            tokio::select! {
+                ended = descriptor.readable() => {
+                    ended?.clear_ready();
+                    if let Some(status) = self.child.try_wait()? {
+                        return Ok(end(status));
+                    }
+                }
+                caught = signals.next() => {
+                    self.interrupted = true;
+                    if caught.code != SI_KERNEL && !is_own(caught.sender) {
+                        tokio::select! {
+                            _ = descriptor.readable() => {}
+                            () = tokio::time::sleep(SENT_TO_ALL) => self.hand_on(caught),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn hand_on(&mut self, caught: Caught) {
+        if matches!(self.child.try_wait(), Ok(None))
+            && let Some(signal) = Signal::from_named_raw(i32::from(caught.number))
+        {
+            // Fails when it has ended meanwhile.
+            let _ = rustix::process::kill_process(Pid::from_child(&self.child), signal);
+        }
+    }
+}
+
+fn end(status: std::process::ExitStatus) -> CommandEnd {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => CommandEnd::ExitCode(u8::try_from(code).unwrap_or(u8::MAX)),
+        (None, signal) => CommandEnd::Signal(
+            signal
+                .and_then(|signal| u8::try_from(signal).ok())
+                .unwrap_or(0),
+        ),
+    }
+}

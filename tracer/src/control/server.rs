@@ -1,0 +1,184 @@
+//! The tracer's end of the control socket.
+//!
+//! A peer that is slow, or says too much, is left alone after two seconds or four kilobytes; of
+//! more than eight at a time the rest waits in the socket's backlog. None of them can make the
+//! tracer wait or grow.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, process};
+
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::protocol::{Answer, MAX_REQUEST, Request};
+
+/// How long a peer may take for all of it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many peers are spoken to at once.
+const PEERS: usize = 8;
+/// How many requests wait for the tracer.
+const QUEUE: usize = 16;
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The run directory can't be made.
+    #[error("cannot make the directory {path}: {error}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The socket can't be made.
+    #[error("cannot listen on {path}: {error}")]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A request, and where its answer is waited for.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub request: Request,
+    /// Takes the answer.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// A control socket. It goes away when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens in `folder`, and removes what dead tracers left there. Needs a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When that folder can't be made or written to.
+    pub fn start(
+        folder: &Path,
+    ) -> Result<(Self, mpsc::Sender<Asked>, mpsc::Receiver<Asked>), ServerError> {
+        if !folder.is_dir() {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700);
+            builder
+                .create(folder)
+                .map_err(|error| ServerError::Directory {
+                    path: folder.to_owned(),
+                    error,
+                })?;
+        }
+        for path in super::client::sockets(folder) {
+            remove_if_stale(&path);
+        }
+        let path = folder.join(format!("{}.sock", process::id()));
+        let listener = bind(&path).map_err(|error| ServerError::Socket {
+            path: path.clone(),
+            error,
+        })?;
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(accept(listener, sender.clone()));
+        Ok((Self { path, task }, sender, receiver))
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+        // Nobody answers there any more.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Listens for the user alone from the first instant: the socket's mode is set before it has a
+/// name.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, 16)?;
+    UnixListener::from_std(StdListener::from(socket))
+}
+
+/// Removes a socket that nobody listens on: its tracer was killed.
+pub(super) fn remove_if_stale(path: &Path) {
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if StdStream::connect(path).is_err_and(refused) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+async fn accept(listener: UnixListener, sender: mpsc::Sender<Asked>) {
+    let places = Arc::new(Semaphore::new(PEERS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let Ok((peer, _)) = listener.accept().await else {
+            // Out of descriptors, mostly: it will pass.
+            tokio::time::sleep(PATIENCE).await;
+            continue;
+        };
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            // A peer that takes too long, or goes away, has only itself to blame.
+            let _ = timeout(PATIENCE, converse(peer, sender)).await;
+            drop(place);
+        });
+    }
+}
+
+async fn converse(mut peer: UnixStream, sender: mpsc::Sender<Asked>) -> io::Result<()> {
+    let (read, mut write) = peer.split();
+    let mut line = Vec::new();
+    let most = MAX_REQUEST as u64 + 1;
+    BufReader::new(read.take(most))
+        .read_until(b'\n', &mut line)
+        .await?;
+    let answer = match Request::parse(&line) {
+        Ok(request) => ask(request, &sender).await,
+        Err(error) => Answer::Refused {
+            why: error.to_string(),
+        },
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    write.write_all(&text).await
+}
+
+async fn ask(request: Request, sender: &mpsc::Sender<Asked>) -> Answer {
+    let (answer, answered) = oneshot::channel();
+    let gone = || Answer::Refused {
+        why: "the tracer is about to end".to_owned(),
+    };
+    if sender.send(Asked { request, answer }).await.is_err() {
+        return gone();
+    }
+    answered.await.unwrap_or_else(|_| gone())
+}
+
+#[cfg(test)]
+mod tests;
