@@ -1,0 +1,109 @@
+//! nginx in front of a worker with a memory limit, all of it under systemd: the worker leaks, is
+//! killed by the kernel, and comes back. The tracer must tell one story of it.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use tracer_tests::stack::http::get;
+use tracer_tests::stack::wait_until;
+
+use crate::findings::{TracerService, about};
+use crate::systemd::{PATIENCE, main_pid, property, systemctl, unit};
+
+const MIB: u64 = 1 << 20;
+pub const WORKER: &str = include_str!("worker.py");
+const SITE: &str = "server {
+    listen 127.0.0.1:80 default_server;
+    location / { proxy_pass http://127.0.0.1:3000; }
+}
+";
+
+/// nginx.service before api.service, both answering.
+pub fn stack() {
+    fs::write("/run/worker.py", WORKER).unwrap();
+    unit(
+        "api.service",
+        "[Service]\nExecStart=/usr/bin/python3 /run/worker.py\nMemoryMax=64M\n\
+         MemorySwapMax=0\nRestart=always\nRestartSec=2\n",
+    );
+    let default = "/etc/nginx/sites-enabled/default";
+    if fs::symlink_metadata(default).is_ok() {
+        fs::remove_file(default).unwrap();
+    }
+    fs::write("/etc/nginx/sites-enabled/api", SITE).unwrap();
+    systemctl(&["restart", "nginx.service", "api.service"]);
+    wait_for_answer(200);
+}
+
+/// Asks until the proxy answers with this status.
+#[track_caller]
+pub fn wait_for_answer(status: u16) {
+    wait_until(&format!("an answer of {status}"), PATIENCE, || {
+        std::thread::sleep(Duration::from_millis(200));
+        get(80, "/").ok().filter(|answer| answer.status == status)
+    });
+}
+
+pub fn run() {
+    stack();
+    let pid = main_pid("api.service");
+    let mut tracer = TracerService::start();
+    assert_eq!(get(80, "/leak").unwrap().status, 502);
+    assert_eq!(get(80, "/orders?id=7").unwrap().status, 502);
+    wait_for_answer(200);
+    assert_eq!(property("api.service", "NRestarts"), "1");
+    let closed = tracer.wait_for("the end of the outage", |finding| {
+        finding["kind"] == "incident" && finding["state"] == "closed"
+    });
+    let findings = tracer.stop();
+    death(&findings, pid);
+    outage(&findings, &closed);
+    systemctl(&["stop", "nginx.service", "api.service"]);
+}
+
+fn death(findings: &[Value], pid: u32) {
+    let marks = about(findings, "oom", "api.service");
+    let deaths = about(findings, "death", "api.service");
+    let ([mark], [death]) = (&marks[..], &deaths[..]) else {
+        panic!("one mark and one death: {marks:?} {deaths:?}");
+    };
+    for finding in [mark, death] {
+        assert_eq!(finding["cause"], "oom_cgroup", "{finding}");
+        assert_eq!(finding["process"]["pid"], pid, "{finding}");
+        assert_eq!(finding["service"]["manager"], "systemd", "{finding}");
+        assert_eq!(finding["memory"]["limit_bytes"], 64 * MIB, "{finding}");
+        let cgroup = &finding["memory"]["limit_cgroup"];
+        assert_eq!(cgroup, "/system.slice/api.service", "{finding}");
+        assert_eq!(finding["trigger"]["pid"], pid, "{finding}");
+    }
+    assert_eq!(death["signal"], "SIGKILL", "{death}");
+    let peak = death["memory"]["peak_bytes"].as_u64().unwrap();
+    assert!((32 * MIB..80 * MIB).contains(&peak), "{death}");
+}
+
+fn outage(findings: &[Value], closed: &Value) {
+    let down = about(findings, "listener_down", "api.service");
+    let up = about(findings, "listener_up", "api.service");
+    assert_eq!(down[0]["address"], "127.0.0.1:3000", "{down:?}");
+    assert_eq!(up[0]["address"], "127.0.0.1:3000", "{up:?}");
+    // RestartSec, and the start of an interpreter.
+    let down_ms = up[0]["down_ms"].as_f64().unwrap();
+    assert!((2000.0..60_000.0).contains(&down_ms), "{up:?}");
+    assert_eq!(closed["service"]["name"], "api.service", "{closed}");
+    assert_eq!(closed["cause"], "oom_cgroup", "{closed}");
+    assert_eq!(closed["deaths"], 1, "{closed}");
+    let refused = findings.iter().find(|one| {
+        one["kind"] == "connect_failed" && one["upstream"]["address"] == "127.0.0.1:3000"
+    });
+    let refused = refused.unwrap_or_else(|| panic!("no failed connect: {findings:?}"));
+    assert_eq!(refused["error"], "refused", "{refused}");
+    assert_eq!(refused["proxy"], "nginx.service", "{refused}");
+    assert_eq!(refused["upstream"]["service"], "api.service", "{refused}");
+    let cut = findings
+        .iter()
+        .any(|one| one["kind"] == "connection_cut" && one["service"]["name"] == "api.service");
+    assert!(cut, "the leaking request's connection was cut");
+    let end = findings.last().unwrap();
+    assert_eq!(end["lost"], 0, "{end}");
+}

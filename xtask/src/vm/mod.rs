@@ -1,0 +1,196 @@
+//! `cargo xtask vm`: the tracer on real kernels, in virtual machines with systemd as init.
+//!
+//! Every kernel's guest runs its whole plan before there is a verdict. What is fetched and built
+//! for guests is kept in the user's cache; consoles of the last run are kept in the target folder.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+mod disk;
+mod kernels;
+mod programs;
+mod protocol;
+mod qemu;
+mod report;
+mod rootfs;
+mod scenario;
+
+use kernels::{Kernel, SERIES, Series};
+use qemu::{Acceleration, Guest};
+use report::Outcome;
+use scenario::Plan;
+
+use crate::{run, setup};
+
+/// Which guests to run.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Only this kernel: 5.10, 6.1, 6.12 or newest (may be given several times)
+    #[arg(long, value_name = "SERIES")]
+    kernel: Vec<String>,
+    /// Only this scenario, or kind of scenario (may be given several times)
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// Look for newer kernels in Debian's archive
+    #[arg(long)]
+    refresh: bool,
+    /// Keep the disks of the guests, not just their consoles
+    #[arg(long)]
+    keep: bool,
+    /// Boot into a shell on this terminal instead, with the programs in /run/vm/programs
+    #[arg(long, conflicts_with = "scenario")]
+    shell: bool,
+    /// List kernels and scenarios
+    #[arg(long)]
+    list: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if args.list {
+        list();
+        return Ok(ExitCode::SUCCESS);
+    }
+    let series = wanted(&args.kernel)?;
+    let plan = Plan::new(&args.scenario)?;
+    setup::build()?;
+    let stage = Stage::set(&plan, &series, args)?;
+    if args.shell {
+        for kernel in &stage.kernels {
+            stage.guest(kernel)?.shell()?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let began = Instant::now();
+    let mut outcomes = Vec::new();
+    for kernel in &stage.kernels {
+        outcomes.push(stage.play(kernel, &plan)?);
+    }
+    if !args.keep {
+        stage.clear();
+    }
+    println!();
+    print!("{}", report::table(&outcomes));
+    println!(
+        "vm: {} of {} kernels passed in {:.0} s ({})",
+        outcomes.iter().filter(|it| it.passed()).count(),
+        outcomes.len(),
+        began.elapsed().as_secs_f64(),
+        match stage.acceleration {
+            Acceleration::Kvm => "KVM",
+            Acceleration::Tcg => "emulated",
+        },
+    );
+    Ok(if outcomes.iter().all(Outcome::passed) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn list() {
+    for series in SERIES {
+        println!("kernel    {}", series.name);
+    }
+    for step in scenario::STEPS {
+        println!("scenario  {}", step.name);
+    }
+}
+
+fn wanted(names: &[String]) -> Result<Vec<Series>> {
+    if names.is_empty() {
+        return Ok(SERIES.to_vec());
+    }
+    names.iter().map(|name| kernels::series(name)).collect()
+}
+
+/// Whether guests can be run here; if not, what to do.
+pub(crate) fn possible() -> Result<()> {
+    for program in [qemu::PROGRAM, "mmdebstrap", "mke2fs"] {
+        if run::find(program).is_none() {
+            bail!("{program} is not installed; run `cargo xtask setup --vm`");
+        }
+    }
+    Ok(())
+}
+
+/// All that guests need, ready.
+struct Stage {
+    /// Disks and consoles of this run.
+    work: PathBuf,
+    root: PathBuf,
+    kernels: Vec<Kernel>,
+    acceleration: Acceleration,
+}
+
+/// The disk of programs, in the folder of a run.
+const PROGRAMS: &str = "programs.img";
+/// A guest's disk of data, in the folder of a run.
+const DATA: &str = "data.img";
+
+impl Stage {
+    fn set(plan: &Plan, series: &[Series], args: &Args) -> Result<Self> {
+        possible()?;
+        let cache = run::user_cache()?.join("tracer-vm");
+        let work = run::target_folder()?.join("vm/run");
+        for folder in [&cache, &work] {
+            fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        }
+        let programs = programs::build()?;
+        println!("set-up for virtual machines:");
+        let kernels = series
+            .iter()
+            .map(|&series| kernels::ready(&cache, series, args.refresh))
+            .collect::<Result<Vec<_>>>()?;
+        let first = kernels.first().context("no kernel is asked for")?;
+        let acceleration = qemu::acceleration(&cache, &first.image)?;
+        let root = rootfs::ready(&cache)?;
+        programs.disk(plan, &work, &work.join(PROGRAMS))?;
+        Ok(Self {
+            work,
+            root,
+            kernels,
+            acceleration,
+        })
+    }
+
+    /// A guest of this kernel with an empty disk of data.
+    fn guest(&self, kernel: &Kernel) -> Result<Guest> {
+        let data = self.work.join(DATA);
+        programs::data_disk(&self.work, &data)?;
+        Ok(Guest {
+            kernel: kernel.image.clone(),
+            root: self.root.clone(),
+            programs: self.work.join(PROGRAMS),
+            data,
+            console: self
+                .work
+                .join(format!("console-{}.log", kernel.series.name)),
+            acceleration: self.acceleration,
+        })
+    }
+
+    /// Runs a guest of this kernel through the plan.
+    fn play(&self, kernel: &Kernel, plan: &Plan) -> Result<Outcome> {
+        println!("kernel {} ({}) …", kernel.series.name, kernel.version);
+        let guest = self.guest(kernel)?;
+        let outcome = Outcome {
+            kernel: kernel.clone(),
+            ended: guest.run()?,
+            planned: plan.steps().iter().map(|step| step.name).collect(),
+        };
+        outcome.tell(&guest.console);
+        Ok(outcome)
+    }
+
+    /// Removes the disks.
+    fn clear(&self) {
+        for disk in [PROGRAMS, DATA] {
+            // Not there when no guest was made.
+            let _ = fs::remove_file(self.work.join(disk));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What came of the guests: told as they end, and as one table at the end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::kernels::Kernel;
+use super::protocol::{End, Step};
+use super::qemu::Ended;
+
+/// How much of a failed step's output is shown.
+const LINES: usize = 60;
+
+/// One kernel's guest, ended.
+pub(crate) struct Outcome {
+    /// Which kernel.
+    pub(crate) kernel: Kernel,
+    /// What came of it.
+    pub(crate) ended: Ended,
+    /// Steps that were planned.
+    pub(crate) planned: Vec<&'static str>,
+}
+
+impl Outcome {
+    /// Whether every planned step passed.
+    pub(crate) fn passed(&self) -> bool {
+        self.planned
+            .iter()
+            .all(|name| self.step(name).is_some_and(|step| step.failed.is_none()))
+            && self.ended.end == End::Done
+    }
+
+    fn step(&self, name: &str) -> Option<&Step> {
+        let mut steps = self.ended.transcript.steps.iter();
+        steps.find(|step| step.name == name)
+    }
+
+    /// Tells what failed, with what it printed.
+    pub(crate) fn tell(&self, console: &Path) {
+        let transcript = &self.ended.transcript;
+        let booted = transcript.booted.map_or(0.0, |it| it.as_secs_f64());
+        println!(
+            "kernel {} ({}): {} in {:.0} s, booted in {booted:.0} s",
+            self.kernel.series.name,
+            transcript
+                .release
+                .as_deref()
+                .unwrap_or(&self.kernel.version),
+            if self.passed() { "passed" } else { "FAILED" },
+            self.ended.took.as_secs_f64(),
+        );
+        for step in &transcript.steps {
+            let Some(why) = &step.failed else { continue };
+            println!("---- {} failed: {why}", step.name);
+            let skipped = step.output.len().saturating_sub(LINES);
+            for line in &step.output[skipped..] {
+                println!("     {line}");
+            }
+        }
+        if self.ended.end != End::Done {
+            let during = transcript.interrupted().unwrap_or("no step");
+            println!(
+                "---- the guest ended during {during}: {}",
+                why(&self.ended.end)
+            );
+        }
+        if !self.passed() {
+            println!("---- console: {}", console.display());
+        }
+    }
+}
+
+fn why(end: &End) -> String {
+    match end {
+        End::Done => "it was through".to_owned(),
+        End::Cut => "it asked for its power to be cut".to_owned(),
+        End::Fatal(line) => line.clone(),
+        End::Silent => "it said nothing any more".to_owned(),
+        End::Late => "it took too long".to_owned(),
+        End::Gone => "the emulator ended".to_owned(),
+    }
+}
+
+/// The verdict over all kernels: one row per step, one column per kernel.
+pub(crate) fn table(outcomes: &[Outcome]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for outcome in outcomes {
+        for name in &outcome.planned {
+            if !names.contains(name) {
+                names.push(name);
+            }
+        }
+    }
+    let mut text = format!("{:<20}", "");
+    for outcome in outcomes {
+        text += &format!("{:>12}", outcome.kernel.series.name);
+    }
+    text.push('\n');
+    for name in names {
+        text += &format!("{name:<20}");
+        for outcome in outcomes {
+            let cell = match outcome.step(name) {
+                Some(step) if step.failed.is_none() => seconds(step.took),
+                Some(_) => "FAILED".to_owned(),
+                None if outcome.planned.contains(&name) => "NOT RUN".to_owned(),
+                None => String::new(),
+            };
+            text += &format!("{cell:>12}");
+        }
+        text.push('\n');
+    }
+    text += &format!("{:<20}", "the whole guest");
+    for outcome in outcomes {
+        text += &format!("{:>12}", seconds(outcome.ended.took));
+    }
+    text.push('\n');
+    text
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}

@@ -1,0 +1,167 @@
+//! What happens in guests: which steps there are, and which guest boots for which of them.
+//!
+//! The scenarios themselves, and their assertions, are in `tests/src/bin/guest/`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+/// The tests of the native suite that need nothing but a kernel: names of files in `tests/tests/`.
+pub(super) const NATIVE: [&str; 6] = ["process", "oom", "tcp", "unix", "listeners", "storms"];
+
+/// How much longer tests wait in a guest.
+const PATIENCE: &str = "8";
+
+/// What a step runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runs {
+    /// A file of the native suite.
+    Native(&'static str),
+    /// A scenario of the guests' own.
+    Scenario(&'static str),
+}
+
+/// One thing to do in a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// What `--scenario` calls it.
+    pub(crate) name: &'static str,
+    runs: Runs,
+    /// Kernel features that the tracer is told to do without.
+    without: &'static str,
+    /// It may take this long, emulated.
+    limit_s: u64,
+}
+
+const fn native(name: &'static str, file: &'static str, without: &'static str) -> Step {
+    Step {
+        name,
+        runs: Runs::Native(file),
+        without,
+        limit_s: 400,
+    }
+}
+
+const fn scenario(name: &'static str, limit_s: u64) -> Step {
+    Step {
+        name,
+        runs: Runs::Scenario(name),
+        without: "",
+        limit_s,
+    }
+}
+
+/// The steps, in the order in which a guest takes them: what endangers others comes last.
+pub(crate) const STEPS: [Step; 17] = [
+    scenario("support", 120),
+    scenario("systemd", 240),
+    native("native-process", "process", ""),
+    native("native-oom", "oom", ""),
+    native("native-tcp", "tcp", ""),
+    native("native-unix", "unix", ""),
+    native("native-listeners", "listeners", ""),
+    native("native-storms", "storms", ""),
+    native("kprobe-unix", "unix", "fentry"),
+    native("kprobe-oom", "oom", "fentry"),
+    native("syscall-unix", "unix", "fentry,kprobe"),
+    native("kmsg-oom", "oom", "fentry,kprobe"),
+    native("counters-oom", "oom", "fentry,kprobe,kmsg"),
+    scenario("stops", 240),
+    scenario("container", 180),
+    scenario("oom_daemon", 240),
+    scenario("global_oom", 240),
+];
+
+/// What one guest does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan(Vec<Step>);
+
+impl Plan {
+    /// The steps that `names` ask for (all, when there are none): a name, or its beginning up to a
+    /// dash (`native`).
+    pub(crate) fn new(names: &[String]) -> Result<Self> {
+        let asks = |name: &String, step: &Step| {
+            step.name == name
+                || step
+                    .name
+                    .split_once('-')
+                    .is_some_and(|(kind, _)| kind == name)
+        };
+        for name in names {
+            if !STEPS.iter().any(|step| asks(name, step)) {
+                let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+                bail!("no scenario `{name}`; there are {}", known.join(", "));
+            }
+        }
+        let wanted = |step: &Step| names.is_empty() || names.iter().any(|name| asks(name, step));
+        Ok(Self(STEPS.into_iter().filter(wanted).collect()))
+    }
+
+    /// Its steps.
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// As the agent reads it.
+    pub(super) fn json(&self) -> String {
+        let steps: Vec<_> = self.0.iter().map(Step::json).collect();
+        format!("{}\n", json!(steps))
+    }
+}
+
+impl Step {
+    fn json(&self) -> serde_json::Value {
+        let (program, args) = match self.runs {
+            // One at a time: two processors are emulated by two.
+            Runs::Native(file) => (format!("deps/{file}"), vec!["--test-threads=1"]),
+            Runs::Scenario(name) => ("guest".to_owned(), vec!["run", name]),
+        };
+        let mut env = BTreeMap::from([
+            ("TRACER_BIN", "/run/vm/programs/tracer"),
+            ("TRACER_TEST_PATIENCE", PATIENCE),
+            ("RUST_BACKTRACE", "1"),
+            ("CI", "1"),
+        ]);
+        if !self.without.is_empty() {
+            env.insert("TRACER_WITHOUT", self.without);
+        }
+        json!({
+            "name": self.name,
+            "program": program,
+            "args": args,
+            "env": env,
+            "limit_s": self.limit_s,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(asked: &[&str]) -> Option<Vec<&'static str>> {
+        let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();
+        let plan = Plan::new(&asked).ok()?;
+        Some(plan.steps().iter().map(|step| step.name).collect())
+    }
+
+    #[test]
+    fn scenarios_are_asked_for_by_name_or_kind_and_keep_their_order() {
+        assert_eq!(names(&["stops", "systemd"]), Some(vec!["systemd", "stops"]));
+        assert_eq!(names(&["native"]).map(|it| it.len()), Some(NATIVE.len()));
+        assert_eq!(names(&[]).map(|it| it.len()), Some(STEPS.len()));
+        assert_eq!(names(&["sysv"]), None);
+    }
+
+    #[test]
+    fn a_plan_tells_the_agent_what_to_run() {
+        let plan = Plan::new(&["kprobe-oom".to_owned()]).map(|plan| plan.json());
+        let plan: serde_json::Value = plan
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        assert_eq!(plan[0]["program"], "deps/oom");
+        assert_eq!(plan[0]["env"]["TRACER_WITHOUT"], "fentry");
+    }
+}
