@@ -12,4 +12,5 @@ pub mod model;
 pub mod observe;
 pub mod pipeline;
 pub mod present;
+pub mod self_check;
 pub mod settings;

@@ -120,7 +120,7 @@ impl Step {
         let mut env = BTreeMap::from([
             ("TRACER_BIN", "/run/vm/programs/tracer"),
             ("TRACER_TEST_PATIENCE", PATIENCE),
-            ("RUST_BACKTRACE", "1"),
+            ("RUST_BACKTRACE", "0"),
             ("CI", "1"),
         ]);
         if !self.without.is_empty() {

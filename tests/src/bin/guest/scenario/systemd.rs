@@ -98,7 +98,7 @@ fn outage(findings: &[Value], closed: &Value) {
     });
     let refused = refused.unwrap_or_else(|| panic!("no failed connect: {findings:?}"));
     assert_eq!(refused["error"], "refused", "{refused}");
-    assert_eq!(refused["proxy"], "nginx.service", "{refused}");
+    assert_eq!(refused["proxy"]["name"], "nginx.service", "{refused}");
     assert_eq!(refused["upstream"]["service"], "api.service", "{refused}");
     let cut = findings
         .iter()
