@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod debian;
 mod demo;
@@ -38,6 +39,8 @@ enum Verb {
     Test(test::Args),
     /// Run the tracer on real kernels in virtual machines
     Vm(vm::Args),
+    /// Measure what the tracer costs (as root)
+    Bench(bench::Args),
     /// Check formatting, clippy (host and kernel programs), licences, advisories, house rules
     Lint(lint::Args),
 }
@@ -59,6 +62,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Vm(args) => vm::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Lint(args) => lint::run(args),
     }
 }

@@ -204,7 +204,7 @@ impl Analysis {
         let matters = (part.is_main || part.is_worker || process.listened)
             && (service.manager != Manager::Process || process.listened);
         let loss = Loss {
-            pid: process.task.key.pid,
+            process: process.task.key,
             cause: verdict.cause,
             summary: verdict.summary,
             advice: advice(

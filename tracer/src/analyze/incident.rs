@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::history::{Explained, Fatality, History, Origin};
+use super::requests::losses::Lost;
 use super::world::{End, Place, ServiceKey, World, key_of};
-use crate::model::quantity::{duration, millis};
+use crate::model::quantity::millis;
 use crate::model::{
-    Because, Body, Cause, Incident, IncidentState, Pid, Service, Timestamp, printable,
+    Because, Body, Cause, Incident, IncidentState, LostRequest, ProcessKey, Service, Timestamp,
 };
 
 /// A service that is down again this soon is flapping, and up only when it stays up this long.
@@ -23,7 +25,7 @@ const MAX_OPEN: usize = 1024;
 
 /// A death as incidents see it.
 pub(super) struct Loss {
-    pub pid: Pid,
+    pub process: ProcessKey,
     pub cause: Cause,
     pub summary: String,
     pub advice: Vec<String>,
@@ -43,7 +45,8 @@ struct Outage {
     deaths: u64,
     connects_failed: u64,
     connections_cut: u64,
-    death: Option<(Pid, Cause, Timestamp)>,
+    requests: Lost,
+    death: Option<Fatality>,
     lost: BTreeSet<Place>,
     awaits_process: bool,
     down_since: Option<Timestamp>,
@@ -58,6 +61,7 @@ pub(super) struct Incidents {
     open: BTreeMap<ServiceKey, Outage>,
     /// When a service came back last, and its outages in a row.
     back: BTreeMap<ServiceKey, (Timestamp, u32)>,
+    history: History,
     count: u64,
 }
 
@@ -98,7 +102,7 @@ impl Incidents {
             return (None, None);
         };
         outage.deaths += 1;
-        outage.death = Some((loss.pid, loss.cause, at));
+        outage.death = Some((loss.process.pid, loss.cause, at));
         if outage.cause == Cause::Unknown {
             outage.cause = loss.cause;
             outage.summary = loss.summary;
@@ -117,6 +121,7 @@ impl Incidents {
             };
             outage.closes = outage.closes.max(Some(at.after(grace)));
         }
+        self.history.died(loss.process, at, &outage.origin());
         let opened = new.then(|| outage.finding(IncidentState::Open, None, world));
         (Some(outage.id), opened)
     }
@@ -127,7 +132,7 @@ impl Incidents {
         service: &Service,
         place: Place,
         at: Timestamp,
-        death: Option<(Pid, &End)>,
+        death: Option<(ProcessKey, &End)>,
         opens: bool,
         world: &World,
     ) -> (Option<u64>, Option<Body>) {
@@ -142,9 +147,14 @@ impl Incidents {
             return (None, None);
         };
         if new {
-            outage.death = death.map(|(pid, end)| (pid, end.cause, end.at));
+            outage.death = death.map(|(process, end)| (process.pid, end.cause, end.at));
             outage.deaths = u64::from(death.is_some());
         }
+        let origin = outage.origin();
+        if let Some((process, end)) = death {
+            self.history.died(process, end.at, &origin);
+        }
+        self.history.down(&place, at, origin);
         outage.lost.insert(place);
         // From here on it is the listeners that tell whether the service is back.
         outage.awaits_process = false;
@@ -160,6 +170,7 @@ impl Incidents {
         at: Timestamp,
         world: &World,
     ) -> (Option<u64>, Vec<Body>) {
+        self.history.up(place, at);
         let Some((key, outage)) = self
             .open
             .iter_mut()
@@ -239,22 +250,22 @@ impl Incidents {
             _ => return None,
         };
         outage.connects_failed = outage.connects_failed.saturating_add(count);
-        let (state, since) = outage
-            .death
-            .map_or(("not listening", down), |(_, _, death)| ("dead", death));
-        let after = at.since(since);
-        Some(Because {
-            incident: outage.id,
-            death: outage.death.map(|(pid, _, _)| pid),
-            cause: outage.death.map(|(_, cause, _)| cause),
-            after_ms: millis(after),
-            sentence: format!(
-                "{}, {state} for {}: {}",
-                printable(&service.name),
-                duration(after),
-                outage.summary
-            ),
-        })
+        Some(outage.origin().because(down, at))
+    }
+
+    /// What explained failures lately, incidents that are over too.
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Requests failed because of an incident. One that is closed has been told; they are in the
+    /// totals alone.
+    pub(super) fn requests_failed(&mut self, cause: &Explained, request: LostRequest, count: u64) {
+        if let Some(outage) = self.open.get_mut(&cause.service)
+            && outage.id == cause.because.incident
+        {
+            outage.requests.add(request, count);
+        }
     }
 
     /// Connections of a service were cut.
@@ -287,6 +298,7 @@ impl Incidents {
                 deaths: 0,
                 connects_failed: 0,
                 connections_cut: 0,
+                requests: Lost::default(),
                 death: None,
                 lost: BTreeSet::new(),
                 awaits_process: false,
@@ -330,6 +342,15 @@ impl Outage {
         }
     }
 
+    fn origin(&self) -> Origin {
+        Origin {
+            incident: self.id,
+            service: key_of(&self.service),
+            death: self.death,
+            summary: self.summary.clone(),
+        }
+    }
+
     fn finding(&self, state: IncidentState, closed: Option<Timestamp>, world: &World) -> Body {
         Body::Incident(Box::new(Incident {
             id: self.id,
@@ -343,9 +364,9 @@ impl Outage {
             deaths: self.deaths,
             connects_failed: self.connects_failed,
             connections_cut: self.connections_cut,
-            requests_failed: 0,
-            requests: Vec::new(),
-            requests_by_template: Vec::new(),
+            requests_failed: self.requests.count(),
+            requests: self.requests.first(),
+            requests_by_template: self.requests.by_template(),
             crash_loop: self.outages >= LOOP,
             advice: self.advice.clone(),
         }))

@@ -9,7 +9,9 @@ pub mod attribution;
 mod connects;
 mod cuts;
 mod death;
+mod history;
 mod incident;
+mod requests;
 pub mod rules;
 pub mod verdict;
 pub mod world;
@@ -26,6 +28,7 @@ use connects::Connects;
 use cuts::Cuts;
 use death::OomMarks;
 use incident::Incidents;
+use requests::Requests;
 use rules::Rules;
 use world::{Change, key_of};
 
@@ -52,6 +55,7 @@ pub struct Analysis {
     connects: Connects,
     cuts: Cuts,
     incidents: Incidents,
+    requests: Requests,
     totals: End,
 }
 
@@ -69,6 +73,7 @@ impl Analysis {
             connects: Connects::default(),
             cuts: Cuts::default(),
             incidents: Incidents::default(),
+            requests: Requests::default(),
             totals: End::default(),
         }
     }
@@ -80,10 +85,15 @@ impl Analysis {
 
     /// When a [`What::Tick`] is wanted at the latest; None while nothing waits for time to pass.
     pub fn due(&self) -> Option<Timestamp> {
-        [self.connects.due(), self.cuts.due(), self.incidents.due()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.connects.due(),
+            self.cuts.due(),
+            self.incidents.due(),
+            self.requests.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Takes one observation in; conclusions are appended to `findings`.
@@ -133,13 +143,19 @@ impl Analysis {
                     self.listener_up(listener, at, findings);
                 }
             }
-            What::ConnectFailed(failed) => self.connect_failed(failed, at, findings),
+            What::ConnectFailed(failed) => {
+                self.note_connect(failed, at);
+                self.connect_failed(failed, at, findings);
+            }
             What::ConnectionCut {
                 owner,
                 netns,
                 local,
                 remote,
-            } => self.connection_cut(owner, *netns, local, remote),
+            } => {
+                self.note_cut(owner, local, remote, at);
+                self.connection_cut(owner, *netns, local, remote);
+            }
             What::Cgroup {
                 id,
                 path,
@@ -160,11 +176,14 @@ impl Analysis {
                     findings,
                 );
             }
-            What::Http(_)
-            | What::HttpCounted(_)
-            | What::ProxyLog(_)
-            | What::LogLinesUnread(_)
-            | What::Witnesses(_) => {}
+            What::Http(exchange) => self.http(exchange, at, findings),
+            What::HttpCounted(counted) => self.http_counted(counted, at, findings),
+            What::ProxyLog(entry) => self.proxy_log(entry, at, findings),
+            What::LogLinesUnread(count) => {
+                let unread = &mut self.totals.log_lines_unread;
+                *unread = unread.saturating_add(*count);
+            }
+            What::Witnesses(witnesses) => self.witnessed(*witnesses),
             What::Hook(hook) => self.world.hook(hook),
             What::Armed => self.arm(at, findings),
             What::Tick => {}
@@ -200,6 +219,7 @@ impl Analysis {
             self.report(now, body, findings);
         }
         self.flush_cuts(None, findings);
+        self.flush_requests(true, findings);
         for body in self.incidents.at_end(&self.world) {
             self.report(now, body, findings);
         }
@@ -211,6 +231,7 @@ impl Analysis {
         self.totals.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         self.totals.incidents = self.incidents.total();
         self.totals.incidents_open = self.incidents.open_count();
+        self.totals.losses = self.requests.ranking();
         let body = Body::End(self.totals.clone());
         self.report(now, body, findings);
     }
@@ -225,6 +246,7 @@ impl Analysis {
             self.report(now, body, findings);
         }
         self.flush_cuts(Some(now), findings);
+        self.advance_requests(findings);
         for body in self.incidents.advance(now, &self.world) {
             self.report(now, body, findings);
         }
@@ -297,6 +319,9 @@ impl Analysis {
                 for body in self.connects.flush(None) {
                     self.report(at, body, findings);
                 }
+                if down.is_some() {
+                    self.flush_requests(false, findings);
+                }
                 let (incident, closed) = self.incidents.listener_up(&place, at, &self.world);
                 finding.incident = incident;
                 self.report(at, Body::ListenerUp(finding), findings);
@@ -307,7 +332,7 @@ impl Analysis {
             Change::Down(place) => {
                 let death = owner.and_then(|owner| {
                     let end = owner.dead.as_ref()?;
-                    Some((owner.task.key.pid, end))
+                    Some((owner.task.key, end))
                 });
                 let worthy = service.manager != Manager::Process
                     || death.is_some_and(|(_, end)| end.cause != Cause::Clean);

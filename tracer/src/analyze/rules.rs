@@ -354,8 +354,8 @@ mod tests {
             let want: Vec<_> = want.iter().map(|path| Some(*path)).collect();
             assert_eq!(paths, want, "{text}");
         }
-        let many: String = (0..65).map(|n| format!("\"/{n}\", ")).collect();
-        let error = error(&format!("[proxy]\nerror_log = [{many}]\n"));
+        let many: Vec<String> = (0..65).map(|n| format!("\"/{n}\"")).collect();
+        let error = error(&format!("[proxy]\nerror_log = [{}]\n", many.join(", ")));
         assert!(error.contains("at most 64 paths"), "{error}");
     }
 

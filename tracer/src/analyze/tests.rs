@@ -13,14 +13,14 @@ use crate::model::{
 
 const MS: u64 = 1_000_000;
 
-fn key(pid: Pid) -> ProcessKey {
+pub(super) fn key(pid: Pid) -> ProcessKey {
     ProcessKey {
         pid,
         start_ticks: u64::from(pid),
     }
 }
 
-fn task(pid: Pid, parent: Pid, comm: &str) -> TaskFacts {
+pub(super) fn task(pid: Pid, parent: Pid, comm: &str) -> TaskFacts {
     TaskFacts {
         key: key(pid),
         ppid: parent,
@@ -30,7 +30,7 @@ fn task(pid: Pid, parent: Pid, comm: &str) -> TaskFacts {
     }
 }
 
-fn process(pid: Pid, parent: Pid, comm: &str, unit: &str) -> What {
+pub(super) fn process(pid: Pid, parent: Pid, comm: &str, unit: &str) -> What {
     What::Process(Box::new(ProcessFacts {
         task: task(pid, parent, comm),
         cgroup_path: Some(format!("/system.slice/{unit}").into()),
@@ -39,18 +39,18 @@ fn process(pid: Pid, parent: Pid, comm: &str, unit: &str) -> What {
     }))
 }
 
-fn at(ms: u64, what: What) -> Observation {
+pub(super) fn at(ms: u64, what: What) -> Observation {
     Observation {
         at: Timestamp(100_000 * MS + ms * MS),
         what,
     }
 }
 
-fn tcp(port: u16) -> Endpoint {
+pub(super) fn tcp(port: u16) -> Endpoint {
     Endpoint::tcp([127, 0, 0, 1].into(), port)
 }
 
-fn up(socket: SocketId, pid: Pid) -> What {
+pub(super) fn up(socket: SocketId, pid: Pid) -> What {
     What::ListenerUp(Listener {
         socket,
         netns: 1,
@@ -59,7 +59,7 @@ fn up(socket: SocketId, pid: Pid) -> What {
     })
 }
 
-fn down(socket: SocketId) -> What {
+pub(super) fn down(socket: SocketId) -> What {
     What::ListenerDown {
         socket,
         netns: 1,
@@ -69,7 +69,7 @@ fn down(socket: SocketId) -> What {
     }
 }
 
-fn actor(pid: Pid, comm: &str) -> Actor {
+pub(super) fn actor(pid: Pid, comm: &str) -> Actor {
     Actor {
         key: key(pid),
         tid: pid,
@@ -78,7 +78,7 @@ fn actor(pid: Pid, comm: &str) -> Actor {
     }
 }
 
-fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -> What {
+pub(super) fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -> What {
     What::Exited(Box::new(Exit {
         task: task(pid, 1, comm),
         parent: key(1),
@@ -91,12 +91,12 @@ fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -> What {
     }))
 }
 
-const KILLED: ExitStatus = ExitStatus::Signal {
+pub(super) const KILLED: ExitStatus = ExitStatus::Signal {
     signal: 9,
     core_dumped: false,
 };
 
-fn refused(count: u64) -> What {
+pub(super) fn refused(count: u64) -> What {
     What::ConnectFailed(Box::new(ConnectFailed {
         owner: actor(50, "nginx"),
         netns: 1,
@@ -108,7 +108,7 @@ fn refused(count: u64) -> What {
     }))
 }
 
-fn cut() -> What {
+pub(super) fn cut() -> What {
     What::ConnectionCut {
         owner: actor(60, "node"),
         netns: 1,
@@ -117,7 +117,7 @@ fn cut() -> What {
     }
 }
 
-fn scan() -> Vec<Observation> {
+pub(super) fn scan() -> Vec<Observation> {
     vec![
         at(
             0,
@@ -148,7 +148,7 @@ fn scan() -> Vec<Observation> {
     ]
 }
 
-fn run(observations: &[Observation]) -> Vec<Finding> {
+pub(super) fn run(observations: &[Observation]) -> Vec<Finding> {
     let options = Options {
         own_netns: 1,
         ..Options::default()
@@ -161,7 +161,7 @@ fn run(observations: &[Observation]) -> Vec<Finding> {
     findings
 }
 
-fn kinds(findings: &[Finding]) -> Vec<Kind> {
+pub(super) fn kinds(findings: &[Finding]) -> Vec<Kind> {
     findings.iter().map(|finding| finding.body.kind()).collect()
 }
 

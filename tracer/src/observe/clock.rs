@@ -9,6 +9,11 @@ pub fn now() -> Timestamp {
     Timestamp(u64::try_from(read(ClockId::Boottime)).unwrap_or(0))
 }
 
+/// CLOCK_REALTIME_COARSE: the time that a file which is created now is given.
+pub fn file_time() -> WallTime {
+    WallTime(read(ClockId::RealtimeCoarse))
+}
+
 /// Both clocks at one instant: of a few readings, the one with the least time in between.
 pub fn anchor() -> ClockAnchor {
     let reading = || {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{World, same};
-use crate::model::{Endpoint, ProxyProcess, Service};
+use crate::model::{Endpoint, ProcessKey, ProxyProcess, Service};
 
 impl World {
     /// The processes that are proxies and live, by key.
@@ -26,17 +26,22 @@ impl World {
     pub fn proxy_ports(&self) -> BTreeSet<u16> {
         self.processes
             .proxies()
-            .flat_map(|(key, _)| self.listeners.held_by(key))
-            .filter_map(|(_, address)| match address {
-                Endpoint::Tcp(address) => Some(address.port()),
-                Endpoint::Unix(_) => None,
-            })
+            .flat_map(|(key, _)| self.tcp_ports_held_by(key))
             .collect()
     }
 
-    /// Whether a live process of the service is a proxy.
-    pub fn is_proxy(&self, service: &Service) -> bool {
-        self.proxy_services().any(|proxy| same(proxy, service))
+    /// The TCP ports that the processes of one proxy listen on.
+    pub fn ports_of(&self, proxy: &Service) -> BTreeSet<u16> {
+        let of_proxy = |key: &ProcessKey| {
+            let process = self.processes.get(*key);
+            process.is_some_and(|process| same(&process.attribution.service, proxy))
+        };
+        self.processes
+            .proxies()
+            .map(|(key, _)| key)
+            .filter(of_proxy)
+            .flat_map(|key| self.tcp_ports_held_by(key))
+            .collect()
     }
 
     /// The proxy of the machine, when all its proxy processes are one service.
@@ -44,6 +49,15 @@ impl World {
         let mut proxies = self.proxy_services();
         let first = proxies.next()?;
         proxies.all(|other| same(first, other)).then_some(first)
+    }
+
+    fn tcp_ports_held_by(&self, key: ProcessKey) -> impl Iterator<Item = u16> {
+        self.listeners
+            .held_by(key)
+            .filter_map(|(_, address)| match address {
+                Endpoint::Tcp(address) => Some(address.port()),
+                Endpoint::Unix(_) => None,
+            })
     }
 
     fn proxy_services(&self) -> impl Iterator<Item = &Service> {
@@ -58,9 +72,7 @@ impl World {
 mod tests {
     use super::*;
     use crate::analyze::rules::Rules;
-    use crate::model::{
-        Comm, Listener, ProcessFacts, ProcessKey, ProxyKind, SocketId, TaskFacts, Timestamp,
-    };
+    use crate::model::{Comm, Listener, ProcessFacts, ProxyKind, SocketId, TaskFacts, Timestamp};
 
     fn facts(pid: u32, exe: &str) -> ProcessFacts {
         ProcessFacts {

@@ -23,6 +23,9 @@ const MARK: usize = 32;
 /// Read of a file's end to see whose format it has.
 const MAX_PEEK: u64 = 64 << 10;
 
+/// File systems of the kernel's own: proc, sysfs, debugfs, tracefs.
+const KERNELS: [rustix::fs::FsWord; 4] = [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163];
+
 /// Which file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId {
@@ -50,6 +53,10 @@ impl Found {
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         let stat = rustix::fs::statx(&handle, "", AtFlags::EMPTY_PATH, wanted).ok()?;
         if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::RegularFile {
+            return None;
+        }
+        // Reading some of the kernel's own files does something, too.
+        if KERNELS.contains(&rustix::fs::fstatfs(&handle).ok()?.f_type) {
             return None;
         }
         let told = stat.stx_mask & StatxFlags::BTIME.bits() != 0;

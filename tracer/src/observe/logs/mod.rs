@@ -4,9 +4,14 @@
 //! A file is believed to be an error log when its lines read as one. It is found because a process
 //! of a proxy has it open, or by configuration.
 
+mod apache;
+mod caddy;
 mod discover;
 mod fields;
 mod follow;
+mod format;
+mod haproxy;
+mod log;
 mod nginx;
 mod notify;
 
@@ -17,12 +22,12 @@ use std::time::Duration;
 
 use discover::Candidate;
 use follow::{Follower, Found, Place};
+use format::{KINDS, Line};
+use log::Log;
 use notify::{Event, Notify};
 
 use super::clock;
-use crate::model::{
-    LogEntry, Observation, ProcessKey, ProxyKind, ProxyProcess, Ring, Timestamp, WallTime, What,
-};
+use crate::model::{Observation, ProcessKey, ProxyProcess, Ring, Timestamp, WallTime, What};
 
 /// Files followed at once, rotated ones included.
 const MAX_FILES: usize = 64;
@@ -39,60 +44,13 @@ const LINGER: Duration = Duration::from_secs(30);
 /// Lines after which a file is no error log, when none could be read.
 const MAX_TRIAL: u32 = 100;
 
-/// What a line is.
-#[derive(Debug, PartialEq)]
-enum Line {
-    /// An error about a request. Its proxy is not filled in.
-    Entry(Box<LogEntry>),
-    /// A line of the format that tells of no such error.
-    Ignored,
-    /// Not a line of the format.
-    Unreadable,
-}
-
-/// Reads a line of `kind`'s log.
-fn parse(kind: ProxyKind, line: &str, show_query: bool) -> Line {
-    match kind {
-        ProxyKind::Nginx => nginx::parse(line, show_query),
-        _ => Line::Unreadable,
-    }
-}
-
-/// The kinds of which there is a parser.
-const KINDS: [ProxyKind; 4] = [
-    ProxyKind::Nginx,
-    ProxyKind::Apache,
-    ProxyKind::Haproxy,
-    ProxyKind::Caddy,
-];
-
-/// A followed file, and whose it is.
-#[derive(Debug)]
-struct Log {
-    follower: Follower,
-    watch: Option<i32>,
-    /// Not known yet of a configured file that is empty and that no proxy has open.
-    kind: Option<ProxyKind>,
-    /// Who has it open, the oldest first.
-    holders: Vec<ProcessKey>,
-    configured: bool,
-    /// Whether a line of it could be read.
-    proven: bool,
-    /// Lines that could not, while that is so.
-    trial: u32,
-    /// There may be something to read.
-    dirty: bool,
-    /// To be let go then.
-    until: Option<Timestamp>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Logs {
     show_query: bool,
     configured: Vec<PathBuf>,
     proxies: Vec<ProxyProcess>,
-    logs: Vec<Log>,
+    files: Vec<Log>,
     notify: Option<Notify>,
     /// When following began: files that were born later are read from their beginning.
     began: WallTime,
@@ -113,9 +71,9 @@ impl Logs {
             show_query,
             configured,
             proxies: Vec::new(),
-            logs: Vec::new(),
+            files: Vec::new(),
             notify: Notify::new().ok(),
-            began: clock::anchor().wall,
+            began: clock::file_time(),
             room: Vec::new(),
             round: None,
             last_round: now,
@@ -186,7 +144,7 @@ impl Logs {
         self.last_round = at;
         let (mut unread, mut lost) = (0, 0);
         let mut room = std::mem::take(&mut self.room);
-        for log in self.logs.iter_mut().filter(|log| log.dirty) {
+        for log in self.files.iter_mut().filter(|log| log.dirty) {
             let round = log.read(&mut room, &self.proxies, self.show_query, &mut |what| {
                 out.push(Observation { at, what });
             });
@@ -219,19 +177,21 @@ impl Logs {
         let Some(notify) = &self.notify else {
             return;
         };
-        let (logs, check) = (&mut self.logs, &mut self.check);
+        let (files, check) = (&mut self.files, &mut self.check);
         let mut any = false;
         notify.drain(&mut |event| {
             any = true;
             match event {
                 Event::Changed(watch) => {
-                    for log in logs.iter_mut().filter(|log| log.watch == Some(watch)) {
+                    for log in files.iter_mut().filter(|log| log.watch == Some(watch)) {
                         log.dirty = true;
                     }
                 }
                 Event::Moved(_) => *check = Timestamp(0),
                 Event::Overflow => {
-                    logs.iter_mut().for_each(|log| log.dirty = true);
+                    for log in files.iter_mut() {
+                        log.dirty = true;
+                    }
                     *check = Timestamp(0);
                 }
             }
@@ -250,28 +210,14 @@ impl Logs {
     /// Looks for files that were replaced, and for changes that nothing notified of.
     fn check(&mut self, now: Timestamp) {
         self.check = now.after(CHECK_EVERY);
-        for index in 0..self.logs.len() {
-            let log = &mut self.logs[index];
+        for index in 0..self.files.len() {
+            let log = &mut self.files[index];
             log.dirty |= log.follower.changed();
-            let Some(follower) = log.follower.successor() else {
-                continue;
-            };
-            let successor = Log {
-                follower,
-                watch: None,
-                kind: log.kind,
-                holders: log.holders.clone(),
-                configured: log.configured,
-                proven: log.proven,
-                trial: 0,
-                dirty: true,
-                until: None,
-            };
-            log.configured = false;
-            log.until = Some(now.after(LINGER));
-            self.add(successor);
+            if let Some(successor) = log.successor(now.after(LINGER)) {
+                self.add(successor);
+            }
         }
-        if self.logs.iter().any(|log| log.dirty) {
+        if self.files.iter().any(|log| log.dirty) {
             self.plan_round();
         }
     }
@@ -282,7 +228,7 @@ impl Logs {
         // A file that was only renamed keeps its place in the list, and a new one gets its own.
         self.check(now);
         let candidates = discover::candidates(&self.proxies);
-        for log in &mut self.logs {
+        for log in &mut self.files {
             let holders = discover::holders(&candidates, log.follower.id);
             log.holders = holders.map_or(Vec::new(), |one| one.holders.clone());
             let wanted = log.configured || !log.holders.is_empty();
@@ -315,21 +261,15 @@ impl Logs {
             Some(holders) => Some(holders.kind),
             None => KINDS.into_iter().find(|&kind| {
                 let mut fits = false;
-                follower.peek(&mut |line| fits |= parse(kind, line, false) != Line::Unreadable);
+                follower
+                    .peek(&mut |line| fits |= format::parse(kind, line, false) != Line::Unreadable);
                 fits
             }),
         };
-        self.add(Log {
-            follower,
-            watch: None,
-            kind,
-            holders: holders.map_or(Vec::new(), |one| one.holders.clone()),
-            configured: true,
-            proven: false,
-            trial: 0,
-            dirty: beginning,
-            until: None,
-        });
+        let mut log = Log::new(follower, kind);
+        log.configured = true;
+        log.holders = holders.map_or(Vec::new(), |one| one.holders.clone());
+        self.add(log);
     }
 
     fn follow_candidate(&mut self, candidate: &Candidate) {
@@ -346,25 +286,20 @@ impl Logs {
         let (mut empty, mut fits) = (true, false);
         follower.peek(&mut |line| {
             empty = false;
-            fits |= parse(candidate.kind, line, false) != Line::Unreadable;
+            fits |= format::tells_of_errors(candidate.kind, line);
         });
         if fits || (empty && candidate.named_log) {
-            self.add(Log {
-                follower,
-                watch: None,
-                kind: Some(candidate.kind),
-                holders: candidate.holders.clone(),
-                configured: false,
-                proven: fits,
-                trial: 0,
-                dirty: beginning,
-                until: None,
-            });
+            let mut log = Log::new(follower, Some(candidate.kind));
+            log.holders.clone_from(&candidate.holders);
+            log.proven = fits;
+            self.add(log);
         }
     }
 
     fn log(&mut self, found: &Found) -> Option<&mut Log> {
-        self.logs.iter_mut().find(|log| log.follower.id == found.id)
+        self.files
+            .iter_mut()
+            .find(|log| log.follower.id == found.id)
     }
 
     fn born_meanwhile(&self, found: &Found) -> bool {
@@ -372,24 +307,22 @@ impl Logs {
     }
 
     fn add(&mut self, mut log: Log) {
-        if self.logs.len() >= MAX_FILES {
+        if self.files.len() >= MAX_FILES {
             // A rotated file makes room; a log that is in use does not.
-            let Some(rotated) = self.logs.iter().position(|log| log.until.is_some()) else {
+            let Some(rotated) = self.files.iter().position(|log| log.until.is_some()) else {
                 return;
             };
-            let rotated = self.logs.remove(rotated);
+            let rotated = self.files.remove(rotated);
             self.forget(&rotated);
         }
         let path = log.follower.watch_path();
         log.watch = self.notify.as_ref().and_then(|notify| notify.watch(&path));
-        // Lines may have been written before the watch was set.
-        log.dirty = true;
-        self.logs.push(log);
+        self.files.push(log);
         self.plan_round();
     }
 
     fn forget(&self, log: &Log) {
-        let others = self.logs.iter().any(|other| other.watch == log.watch);
+        let others = self.files.iter().any(|other| other.watch == log.watch);
         if let (Some(notify), Some(watch), false) = (&self.notify, log.watch, others) {
             notify.forget(watch);
         }
@@ -402,8 +335,8 @@ impl Logs {
             foreign || log.until.is_some_and(|until| until <= now && !log.dirty)
         };
         let mut any = false;
-        while let Some(index) = self.logs.iter().position(over) {
-            let log = self.logs.remove(index);
+        while let Some(index) = self.files.iter().position(over) {
+            let log = self.files.remove(index);
             self.forget(&log);
             any = true;
         }
@@ -414,7 +347,7 @@ impl Logs {
 
     fn update_logged(&mut self) {
         let mut logged = BTreeSet::new();
-        for log in &self.logs {
+        for log in &self.files {
             logged.extend(&log.holders);
             if log.holders.is_empty() && log.configured {
                 let same = self.proxies.iter().filter(|one| Some(one.kind) == log.kind);
@@ -424,71 +357,6 @@ impl Logs {
         self.changed |= logged != self.logged;
         self.logged = logged;
     }
-}
-
-/// What a round of one log gave.
-struct LogRound {
-    read: bool,
-    unread: u64,
-    lost: u64,
-    more: bool,
-}
-
-impl Log {
-    fn read(
-        &mut self,
-        room: &mut Vec<u8>,
-        proxies: &[ProxyProcess],
-        show_query: bool,
-        each: &mut dyn FnMut(What),
-    ) -> LogRound {
-        let Self {
-            follower,
-            kind,
-            holders,
-            configured,
-            proven,
-            trial,
-            ..
-        } = self;
-        let mut unread = 0;
-        let round = follower.read(room, &mut |line| {
-            let read = match *kind {
-                Some(kind) => parse(kind, line, show_query),
-                None => try_all(kind, line, show_query),
-            };
-            if read == Line::Unreadable {
-                *trial = trial.saturating_add(1);
-                unread += u64::from(*proven || *configured);
-                return;
-            }
-            *proven = true;
-            let owner = proxies.iter().find(|one| Some(one.kind) == *kind);
-            let owner = holders.first().copied().or(owner.map(|one| one.key));
-            if let (Line::Entry(mut entry), Some(owner)) = (read, owner) {
-                entry.proxy = owner;
-                each(What::ProxyLog(entry));
-            }
-        });
-        LogRound {
-            read: round.bytes > 0,
-            unread: unread + round.too_long,
-            lost: round.lost,
-            more: round.more,
-        }
-    }
-}
-
-/// A line of a file whose format is not known yet.
-fn try_all(found: &mut Option<ProxyKind>, line: &str, show_query: bool) -> Line {
-    for kind in KINDS {
-        let read = parse(kind, line, show_query);
-        if read != Line::Unreadable {
-            *found = Some(kind);
-            return read;
-        }
-    }
-    Line::Unreadable
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 //! are not errors about an upstream and are ignored, as is what happens on upgraded connections:
 //! those requests were answered.
 
-use super::Line;
 use super::fields;
+use super::format::Line;
 use crate::model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
 
 /// Length of `2026/11/22 23:52:35 `.

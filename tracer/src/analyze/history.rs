@@ -1,0 +1,186 @@
+//! What explains a failure at an instant: when nothing listened at a place and because of which
+//! incident, and which processes died of which. Kept for a minute after it is over, because what
+//! tells of a failed request may come after the service is back.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::world::{Place, ServiceKey};
+use crate::model::quantity::{duration, millis};
+use crate::model::{Because, Cause, Pid, ProcessKey, Timestamp, printable};
+
+/// How long what is over is remembered.
+const KEEP: Duration = Duration::from_secs(60);
+/// Outages of places, and deaths, that are remembered; the oldest go first.
+const MAX: usize = 1024;
+/// The kernel frees a dead process's memory before it closes its sockets.
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
+
+/// The death behind an incident.
+pub(super) type Fatality = (Pid, Cause, Timestamp);
+
+/// An incident that explains something.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Explained {
+    /// Whose incident it is.
+    pub service: ServiceKey,
+    /// What a finding says of it.
+    pub because: Because,
+}
+
+/// An incident, and what it is about.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub incident: u64,
+    pub service: ServiceKey,
+    pub death: Option<Fatality>,
+    pub summary: String,
+}
+
+impl Origin {
+    /// Why something failed at `at`, when nothing listened since `down`.
+    pub(super) fn because(&self, down: Timestamp, at: Timestamp) -> Because {
+        let (state, since) = self
+            .death
+            .map_or(("not listening", down), |(_, _, death)| ("dead", death));
+        let after = at.since(since);
+        Because {
+            incident: self.incident,
+            death: self.death.map(|(pid, _, _)| pid),
+            cause: self.death.map(|(_, cause, _)| cause),
+            after_ms: millis(after),
+            sentence: format!(
+                "{}, {state} for {}: {}",
+                printable(&self.service.1),
+                duration(after),
+                self.summary
+            ),
+        }
+    }
+
+    fn explained(&self, down: Timestamp, at: Timestamp) -> Explained {
+        Explained {
+            service: self.service.clone(),
+            because: self.because(down, at),
+        }
+    }
+}
+
+struct Outage {
+    place: Place,
+    from: Timestamp,
+    to: Option<Timestamp>,
+    origin: Origin,
+}
+
+struct Death {
+    process: ProcessKey,
+    at: Timestamp,
+    origin: Origin,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct History {
+    outages: VecDeque<Outage>,
+    deaths: VecDeque<Death>,
+}
+
+impl History {
+    /// Nothing listens at a place any more.
+    pub(super) fn down(&mut self, place: &Place, from: Timestamp, origin: Origin) {
+        self.forget(from);
+        self.outages.push_back(Outage {
+            place: place.clone(),
+            from,
+            to: None,
+            origin,
+        });
+    }
+
+    /// Something listens there again.
+    pub(super) fn up(&mut self, place: &Place, to: Timestamp) {
+        for outage in &mut self.outages {
+            if outage.to.is_none() && outage.place == *place {
+                outage.to = Some(to);
+            }
+        }
+    }
+
+    /// A process died, as part of an incident.
+    pub(super) fn died(&mut self, process: ProcessKey, at: Timestamp, origin: &Origin) {
+        self.forget(at);
+        // What the incident is about now explains what is still down because of it.
+        for outage in &mut self.outages {
+            if outage.to.is_none() && outage.origin.incident == origin.incident {
+                outage.origin = origin.clone();
+            }
+        }
+        if self.deaths.iter().all(|death| death.process != process) {
+            let origin = origin.clone();
+            self.deaths.push_back(Death {
+                process,
+                at,
+                origin,
+            });
+        }
+    }
+
+    /// Why nothing answered at a place at some instant of a span, the latest of them if several.
+    pub(super) fn absence(
+        &self,
+        place: &Place,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Option<Explained> {
+        self.outages
+            .iter()
+            .rev()
+            .filter(|outage| outage.place == *place)
+            .find(|outage| outage.from <= to && outage.to.is_none_or(|up| from <= up))
+            .map(|outage| {
+                let at = outage.to.map_or(to, |up| up.min(to));
+                outage.origin.explained(outage.from, at)
+            })
+    }
+
+    /// What the death of a process explains at `at`.
+    pub(super) fn death_of(&self, process: ProcessKey, at: Timestamp) -> Option<Explained> {
+        self.deaths
+            .iter()
+            .rev()
+            .find(|death| death.process == process && death.at <= at)
+            .map(|death| death.origin.explained(death.at, at))
+    }
+
+    /// What the last death in a service explains that was cut at `at`, and may have been since
+    /// `from`.
+    pub(super) fn death_in(
+        &self,
+        service: &ServiceKey,
+        from: Timestamp,
+        at: Timestamp,
+    ) -> Option<Explained> {
+        self.deaths
+            .iter()
+            .rev()
+            .find(|death| {
+                death.origin.service == *service
+                    && (from..=at).contains(&death.at)
+                    && at.since(death.at) <= CLOSES_WITHIN
+            })
+            .map(|death| death.origin.explained(death.at, at))
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        let over = |at: Timestamp| at.after(KEEP) < now;
+        self.outages.retain(|outage| !outage.to.is_some_and(over));
+        self.deaths.retain(|death| !over(death.at));
+        while self.outages.len() >= MAX {
+            self.outages.pop_front();
+        }
+        while self.deaths.len() >= MAX {
+            self.deaths.pop_front();
+        }
+    }
+}

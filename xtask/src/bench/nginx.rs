@@ -1,0 +1,92 @@
+//! The proxy under load: an nginx of our own, in a folder of its own.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::run;
+
+pub(super) struct Nginx {
+    child: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Nginx {
+    /// Hands on to an upstream where nobody listens, or answers by itself.
+    pub(super) fn start(refused: bool) -> Result<Self> {
+        let program = run::find("nginx")
+            .context("nginx is not installed; `cargo xtask setup --tests` does it")?;
+        let folder = std::env::temp_dir().join(format!("tracer-bench-{}", std::process::id()));
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let (port, nobody) = (free_port()?, free_port()?);
+        let answer = if refused {
+            format!("proxy_pass http://127.0.0.1:{nobody};")
+        } else {
+            "return 200 \"ok\\n\";".to_owned()
+        };
+        let config = folder.join("nginx.conf");
+        fs::write(
+            &config,
+            format!(
+                "daemon off; user root; worker_processes 1; pid nginx.pid; error_log error.log;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; keepalive_requests 100000000;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    server {{ listen 127.0.0.1:{port}; location / {{ {answer} }} }}
+}}
+"
+            ),
+        )
+        .with_context(|| format!("writing {}", config.display()))?;
+        let child = Command::new(program)
+            .arg("-p")
+            .arg(&folder)
+            .arg("-c")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting nginx")?;
+        let nginx = Self {
+            child,
+            folder,
+            port,
+        };
+        for _ in 0..100 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Ok(nginx);
+            }
+            sleep(Duration::from_millis(50));
+        }
+        bail!("nginx does not listen on port {port}")
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers end with it.
+        let _ = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
+    Ok(listener.local_addr().context("asking for the port")?.port())
+}
