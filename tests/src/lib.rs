@@ -2,6 +2,8 @@
 //! cleaned up, memory cgroups, network namespaces, stacks of real software. The programs that
 //! misbehave are in `bin/` and `../fixtures/`.
 
+use std::time::Duration;
+
 pub mod cgroup;
 pub mod netns;
 pub mod process;
@@ -13,6 +15,13 @@ pub use cgroup::MemoryCgroup;
 pub use netns::NetNamespace;
 pub use process::{Guard, fixture, free_port};
 pub use tracer::{Tracer, binary, ended};
+
+/// How long to wait for what should take `limit` at most: `TRACER_TEST_PATIENCE` times as long,
+/// where it is set. Emulated machines are slow.
+pub fn patient(limit: Duration) -> Duration {
+    let times = std::env::var("TRACER_TEST_PATIENCE").ok();
+    limit * times.and_then(|times| times.parse().ok()).unwrap_or(1)
+}
 
 /// Fails the test when it does not run as root: a test that can't run never passes.
 #[track_caller]

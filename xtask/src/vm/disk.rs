@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -91,13 +91,6 @@ fn partition_table(image: &Path, sectors: u64) -> Result<()> {
     file.seek(SeekFrom::Start(440))?;
     file.write_all(&table)?;
     Ok(())
-}
-
-/// Whether the programs for disks are there.
-pub(super) fn missing_program() -> Option<&'static str> {
-    ["mke2fs", "du"]
-        .into_iter()
-        .find(|program| run::find(program).is_none())
 }
 
 #[cfg(test)]

@@ -188,9 +188,9 @@ impl Apt {
             if output.status.success() {
                 return Ok(apt);
             }
-            last = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            last = String::from_utf8_lossy(&output.stderr).into_owned();
         }
-        bail!("`apt-get update` for {suite} failed: {last}")
+        bail!("`apt-get update` for {suite} failed: {}", last.trim())
     }
 
     fn command(&self, program: &str) -> Command {

@@ -28,6 +28,10 @@ use crate::{run, setup};
 
 /// Which guests to run.
 #[derive(clap::Args, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(crate) struct Args {
     /// Only this kernel: 5.10, 6.1, 6.12 or newest (may be given several times)
     #[arg(long, value_name = "SERIES")]

@@ -22,7 +22,7 @@ const PROCESSORS: &str = "2";
 /// Memory of a guest.
 const MEMORY: &str = "640";
 /// No guest's plan takes this long, emulated on two busy cores.
-const LONGEST: Duration = Duration::from_secs(25 * 60);
+const LONGEST: Duration = Duration::from_mins(25);
 /// How long an emulator may take to end after its guest is through.
 const GRACE: Duration = Duration::from_secs(20);
 /// A kernel that says nothing by now will not start.
@@ -129,7 +129,7 @@ impl Guest {
         let mut log = File::create(&self.console)
             .with_context(|| format!("creating {}", self.console.display()))?;
         let began = Instant::now();
-        let mut emulator = Emulator::start(&mut self.command())?;
+        let emulator = Emulator::start(&mut self.command())?;
         let mut transcript = Transcript::default();
         let end = loop {
             if began.elapsed() > LONGEST {

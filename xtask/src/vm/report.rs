@@ -34,6 +34,16 @@ impl Outcome {
         steps.find(|step| step.name == name)
     }
 
+    /// What came of one step, for the table.
+    fn cell(&self, name: &str) -> String {
+        match self.step(name) {
+            Some(step) if step.failed.is_none() => seconds(step.took),
+            Some(_) => "FAILED".to_owned(),
+            None if self.planned.contains(&name) => "NOT RUN".to_owned(),
+            None => String::new(),
+        }
+    }
+
     /// Tells what failed, with what it printed.
     pub(crate) fn tell(&self, console: &Path) {
         let transcript = &self.ended.transcript;
@@ -90,29 +100,20 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
             }
         }
     }
-    let mut text = format!("{:<20}", "");
-    for outcome in outcomes {
-        text += &format!("{:>12}", outcome.kernel.series.name);
-    }
-    text.push('\n');
+    let row = |name: &str, cells: Vec<String>| {
+        let begun = format!("{name:<20}");
+        let line = cells
+            .iter()
+            .fold(begun, |line, cell| format!("{line}{cell:>12}"));
+        format!("{line}\n")
+    };
+    let cells = |cell: &dyn Fn(&Outcome) -> String| outcomes.iter().map(cell).collect();
+    let mut text = row("", cells(&|it| it.kernel.series.name.to_owned()));
     for name in names {
-        text += &format!("{name:<20}");
-        for outcome in outcomes {
-            let cell = match outcome.step(name) {
-                Some(step) if step.failed.is_none() => seconds(step.took),
-                Some(_) => "FAILED".to_owned(),
-                None if outcome.planned.contains(&name) => "NOT RUN".to_owned(),
-                None => String::new(),
-            };
-            text += &format!("{cell:>12}");
-        }
-        text.push('\n');
+        text.push_str(&row(name, cells(&|it| it.cell(name))));
     }
-    text += &format!("{:<20}", "the whole guest");
-    for outcome in outcomes {
-        text += &format!("{:>12}", seconds(outcome.ended.took));
-    }
-    text.push('\n');
+    let whole = cells(&|it| seconds(it.ended.took));
+    text.push_str(&row("the whole guest", whole));
     text
 }
 

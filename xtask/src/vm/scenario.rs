@@ -10,7 +10,7 @@ use serde_json::json;
 /// The tests of the native suite that need nothing but a kernel: names of files in `tests/tests/`.
 pub(super) const NATIVE: [&str; 6] = ["process", "oom", "tcp", "unix", "listeners", "storms"];
 
-/// How much longer tests wait in a guest.
+/// How much longer native tests wait in a guest.
 const PATIENCE: &str = "8";
 
 /// What a step runs.
@@ -119,10 +119,12 @@ impl Step {
         };
         let mut env = BTreeMap::from([
             ("TRACER_BIN", "/run/vm/programs/tracer"),
-            ("TRACER_TEST_PATIENCE", PATIENCE),
             ("RUST_BACKTRACE", "0"),
             ("CI", "1"),
         ]);
+        if matches!(self.runs, Runs::Native(_)) {
+            env.insert("TRACER_TEST_PATIENCE", PATIENCE);
+        }
         if !self.without.is_empty() {
             env.insert("TRACER_WITHOUT", self.without);
         }

@@ -59,8 +59,8 @@ fn follow(step: &Value) -> Option<String> {
         Err(error) => return Some(format!("{command:?}: {error}")),
     };
     let readers = [
-        child.stdout.take().map(|it| pass_on(it)),
-        child.stderr.take().map(|it| pass_on(it)),
+        child.stdout.take().map(pass_on),
+        child.stderr.take().map(pass_on),
     ];
     let limit = Duration::from_secs(step["limit_s"].as_u64()?);
     let status = wait(&mut child, limit);

@@ -2,13 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tracer_tests::binary;
 
-use crate::systemd::{PATIENCE, main_pid, property, systemctl, unit};
+use crate::systemd::{PATIENCE, property, systemctl, unit};
 
 const UNIT: &str = "tracer.service";
 const FILE: &str = "/run/tracer.jsonl";
@@ -18,7 +19,29 @@ pub struct TracerService {
     lines: BufReader<File>,
     /// The beginning of a line that is not written to its end yet.
     begun: String,
-    seen: Vec<Value>,
+    seen: Findings,
+}
+
+/// What a tracer found; printed when the scenario fails.
+#[derive(Default)]
+pub struct Findings(Vec<Value>);
+
+impl Deref for Findings {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.0
+    }
+}
+
+impl Drop for Findings {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for finding in &self.0 {
+                eprintln!("  {finding}");
+            }
+        }
+    }
 }
 
 impl TracerService {
@@ -40,57 +63,31 @@ impl TracerService {
         let mut tracer = Self {
             lines: BufReader::new(File::open(FILE).unwrap()),
             begun: String::new(),
-            seen: Vec::new(),
+            seen: Findings::default(),
         };
         tracer.wait_for("start", |finding| finding["kind"] == "start");
         tracer
     }
 
-    /// Its process.
-    #[track_caller]
-    pub fn pid(&self) -> u32 {
-        main_pid(UNIT)
-    }
-
-    /// The first finding, seen already or to come, that fits. Prints all others when there is
-    /// none.
+    /// The first finding, seen already or to come, that fits.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        self.wait_after(0, what, fits).1
-    }
-
-    /// The same, looking from the finding at `from` on; gives its place too.
-    #[track_caller]
-    pub fn wait_after(
-        &mut self,
-        from: usize,
-        what: &str,
-        fits: impl Fn(&Value) -> bool,
-    ) -> (usize, Value) {
         let until = Instant::now() + PATIENCE;
-        let mut at = from;
+        let mut at = 0;
         loop {
             self.read();
             while let Some(finding) = self.seen.get(at) {
                 if fits(finding) {
-                    return (at, finding.clone());
+                    return finding.clone();
                 }
                 at += 1;
             }
-            if Instant::now() > until {
-                for finding in &self.seen {
-                    eprintln!("  {finding}");
-                }
-                panic!("not seen within {PATIENCE:?}: {what}");
-            }
+            assert!(
+                Instant::now() < until,
+                "not seen within {PATIENCE:?}: {what}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// How many findings there are so far.
-    pub fn mark(&mut self) -> usize {
-        self.read();
-        self.seen.len()
     }
 
     /// The death of a process.
@@ -103,7 +100,7 @@ impl TracerService {
 
     /// Stops the service, which must have worked until then; all findings.
     #[track_caller]
-    pub fn stop(mut self) -> Vec<Value> {
+    pub fn stop(mut self) -> Findings {
         assert_eq!(property(UNIT, "ActiveState"), "active", "the tracer ended");
         assert_eq!(property(UNIT, "NRestarts"), "0");
         systemctl(&["stop", UNIT]);
@@ -121,7 +118,7 @@ impl TracerService {
             let finding = serde_json::from_str(&self.begun)
                 .unwrap_or_else(|error| panic!("not a line of JSON ({error}): {}", self.begun));
             tracer_tests::schema::check(&finding);
-            self.seen.push(finding);
+            self.seen.0.push(finding);
             self.begun.clear();
         }
     }
@@ -131,4 +128,14 @@ impl TracerService {
 pub fn about<'a>(findings: &'a [Value], kind: &str, service: &str) -> Vec<&'a Value> {
     let fits = |one: &&Value| one["kind"] == kind && one["service"]["name"] == service;
     findings.iter().filter(fits).collect()
+}
+
+/// The only finding of one kind about one service.
+#[track_caller]
+pub fn only<'a>(findings: &'a [Value], kind: &str, service: &str) -> &'a Value {
+    let found = about(findings, kind, service);
+    let [one] = found[..] else {
+        panic!("{} findings `{kind}` about {service}", found.len());
+    };
+    one
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracer_tests::stack::wait_until;
 
 /// How long a guest may take for anything.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Writes a unit, or a drop-in (`nginx.service.d/limit.conf`), until the next boot.
 pub fn unit(name: &str, text: &str) {

@@ -59,6 +59,7 @@ pub fn run() {
     let findings = tracer.stop();
     death(&findings, pid);
     outage(&findings, &closed);
+    requests(&findings, &closed, pid);
     systemctl(&["stop", "nginx.service", "api.service"]);
 }
 
@@ -106,4 +107,36 @@ fn outage(findings: &[Value], closed: &Value) {
     assert!(cut, "the leaking request's connection was cut");
     let end = findings.last().unwrap();
     assert_eq!(end["lost"], 0, "{end}");
+}
+
+/// Both requests: the one that the leaking worker was working on, and the one after.
+fn requests(findings: &[Value], closed: &Value, pid: u32) {
+    let failed = |path: &str| {
+        let fits = |one: &&Value| one["kind"] == "request_failed" && one["path"] == path;
+        let found: Vec<_> = findings.iter().filter(fits).collect();
+        let [one] = found[..] else {
+            panic!("{} failed requests of {path}", found.len());
+        };
+        one
+    };
+    for (path, failure) in [("/leak", "cut"), ("/orders", "refused")] {
+        let request = failed(path);
+        assert_eq!(request["status"], 502, "{request}");
+        assert_eq!(request["method"], "GET", "{request}");
+        assert_eq!(request["host"], "shop.test", "{request}");
+        assert_eq!(request["proxy"]["name"], "nginx.service", "{request}");
+        let upstream = &request["upstream"];
+        assert_eq!(upstream["address"], "127.0.0.1:3000", "{request}");
+        assert_eq!(upstream["service"], "api.service", "{request}");
+        assert_eq!(request["failure"], failure, "{request}");
+        let because = &request["because"];
+        assert_eq!(because["death"], pid, "{request}");
+        assert_eq!(because["cause"], "oom_cgroup", "{request}");
+        assert_eq!(because["incident"], closed["id"], "{request}");
+        let witnesses = request["evidence"].as_array().unwrap();
+        for witness in ["http", "log"] {
+            assert!(witnesses.contains(&witness.into()), "{request}");
+        }
+    }
+    assert!(closed["requests_failed"].as_u64().unwrap() >= 2, "{closed}");
 }
