@@ -9,6 +9,7 @@ use anyhow::Result;
 
 mod deny;
 mod linker;
+mod machines;
 mod software;
 mod toolchain;
 
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// Also what the tests need: nginx, PHP-FPM, supervisor, node, pm2, iproute2, curl
     #[arg(long)]
     tests: bool,
+    /// Also what virtual machines need: QEMU, mmdebstrap
+    #[arg(long)]
+    vm: bool,
     /// Also what the lints need: cargo-deny, rustfmt, clippy
     #[arg(long)]
     lint: bool,
@@ -30,6 +34,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     build()?;
     if args.tests {
         tests()?;
+    }
+    if args.vm {
+        machines()?;
     }
     if args.lint {
         lint_tools()?;
@@ -49,6 +56,12 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn tests() -> Result<()> {
     println!("set-up for the tests:");
     software::ready()
+}
+
+/// What virtual machines need.
+pub(crate) fn machines() -> Result<()> {
+    println!("set-up for virtual machines:");
+    machines::ready()
 }
 
 /// Says that `what` needs nothing more.

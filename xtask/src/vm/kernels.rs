@@ -46,7 +46,7 @@ const MIRRORS: [&str; 2] = [
     "http://archive.debian.org/debian",
 ];
 /// Debian's keys, from the package debian-archive-keyring.
-pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Depends on the suite's current kernel.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 

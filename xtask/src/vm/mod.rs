@@ -18,11 +18,15 @@ mod qemu;
 mod report;
 mod rootfs;
 mod scenario;
+mod support_table;
 
 use kernels::{Kernel, SERIES, Series};
 use qemu::{Acceleration, Guest};
 use report::Outcome;
 use scenario::Plan;
+
+pub(crate) use kernels::KEYRING;
+pub(crate) use qemu::PROGRAM as EMULATOR;
 
 use crate::{run, setup};
 
@@ -48,6 +52,9 @@ pub(crate) struct Args {
     /// Boot into a shell on this terminal instead, with the programs in /run/vm/programs
     #[arg(long, conflicts_with = "scenario")]
     shell: bool,
+    /// Write the table of docs/kernel-support.md, of what the scenario `support` told
+    #[arg(long)]
+    write_table: bool,
     /// List kernels and scenarios
     #[arg(long)]
     list: bool,
@@ -78,6 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     println!();
     print!("{}", report::table(&outcomes));
+    let documented = documented(&outcomes, args.write_table)?;
     println!(
         "vm: {} of {} kernels passed in {:.0} s ({})",
         outcomes.iter().filter(|it| it.passed()).count(),
@@ -88,11 +96,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             Acceleration::Tcg => "emulated",
         },
     );
-    Ok(if outcomes.iter().all(Outcome::passed) {
+    Ok(if documented && outcomes.iter().all(Outcome::passed) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Whether the table of kernels says what the guests told, after writing it if that is asked for.
+fn documented(outcomes: &[Outcome], write: bool) -> Result<bool> {
+    if write {
+        support_table::write(outcomes)?;
+    }
+    let differences = support_table::differences(outcomes)?;
+    for difference in &differences {
+        println!("docs/kernel-support.md is not true: {difference}");
+    }
+    if !differences.is_empty() {
+        println!("write it again: cargo xtask vm --scenario support --write-table");
+    }
+    Ok(differences.is_empty())
 }
 
 fn list() {

@@ -16,7 +16,7 @@ use super::protocol::{End, SILENCE, Transcript};
 use crate::run;
 
 /// The emulator.
-pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 /// Processors of a guest. With one, a guest that thrashes can stall.
 const PROCESSORS: &str = "2";
 /// Memory of a guest.

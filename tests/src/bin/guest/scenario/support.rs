@@ -1,28 +1,45 @@
-//! What `tracer doctor` says of this kernel, for every rung that can be forced: told to the host,
-//! which makes the table of supported kernels of it.
+//! What works on this kernel, with every rung that can be forced: `tracer doctor` must be content
+//! with each (that compares what is read at offsets with /proc), and the hooks are told to the
+//! host, which makes the table of supported kernels of them.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracer_tests::binary;
 
+use crate::systemd::systemctl;
 use crate::tell;
 
 /// What is forbidden to the tracer, best rungs first.
 const WITHOUT: [&str; 4] = ["", "fentry", "fentry,kprobe", "fentry,kprobe,kmsg"];
 
 pub fn run() {
+    // Requests are followed where there is a proxy.
+    systemctl(&["start", "nginx.service"]);
     for without in WITHOUT {
-        let output = Command::new(binary())
-            .args(["doctor", "--json"])
-            .env("TRACER_WITHOUT", without)
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        let checks: Value = serde_json::from_str(&text)
-            .unwrap_or_else(|error| panic!("{error}: {text} {output:?}"));
-        assert!(output.status.success(), "{text}");
-        let topic = if without.is_empty() { "-" } else { without };
-        tell(&format!("tell doctor:{topic} {checks}"));
+        let doctor = tracer(&["doctor"], without);
+        let said = String::from_utf8_lossy(&doctor.stdout);
+        assert!(doctor.status.success(), "without {without:?}:\n{said}");
+        assert!(said.contains("self-check"), "{said}");
+        let watch = tracer(&["watch", "--json", "--for", "1s"], without);
+        let said = String::from_utf8_lossy(&watch.stdout);
+        let start = said.lines().next().unwrap_or_default();
+        let start: Value = serde_json::from_str(start)
+            .unwrap_or_else(|error| panic!("{error}: {start} {watch:?}"));
+        let support = json!({
+            "without": without,
+            "hooks": start["hooks"],
+            "blind": start["blind"],
+        });
+        tell(&format!("tell support {support}"));
     }
+    systemctl(&["stop", "nginx.service"]);
+}
+
+fn tracer(args: &[&str], without: &str) -> Output {
+    Command::new(binary())
+        .args(args)
+        .env("TRACER_WITHOUT", without)
+        .output()
+        .unwrap()
 }
