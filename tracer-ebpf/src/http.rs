@@ -4,6 +4,7 @@
 //! struct: the helpers for it are closed to this kind of program before 6.18.
 
 use aya_ebpf::{
+    bindings::bpf_sock,
     helpers::generated,
     macros::{cgroup_skb, map},
     maps::{Array, LruHashMap},
@@ -16,6 +17,7 @@ use crate::{
     kernel_read::Address,
     maps::{DECISIONS, layout},
     task::{current, current_is_exiting, start_of},
+    tcp::AF_INET6,
 };
 
 /// Connections, by socket cookie.
@@ -56,9 +58,30 @@ pub fn http_egress(ctx: SkBuffContext) -> i32 {
 struct Segment<'a> {
     ctx: &'a SkBuffContext,
     local_port: u16,
+    remote_port: u16,
     seq: u32,
     offset: u32,
     len: u32,
+}
+
+impl Segment<'_> {
+    /// See [`peer_key`].
+    #[inline(always)]
+    fn peer(&self, egress: bool) -> Option<u64> {
+        let version: u8 = self.ctx.skb.load(0).ok()?;
+        let remote = if version >> 4 == 6 {
+            self.ctx.skb.load(if egress { 24 } else { 8 }).ok()?
+        } else {
+            [
+                0,
+                0,
+                0,
+                self.ctx.skb.load(if egress { 16 } else { 12 }).ok()?,
+            ]
+        };
+        let ports = u32::from(self.remote_port) << 16 | u32::from(self.local_port);
+        Some(peer_key(remote, ports))
+    }
 }
 
 impl Payload for Segment<'_> {
@@ -103,7 +126,8 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     let cookie = unsafe { generated::bpf_get_socket_cookie(ctx.skb.skb.cast()) };
     let exchange = match EXCHANGES.get_ptr_mut(cookie) {
         Some(known) => known,
-        None if request && (egress || serves) => begin(ctx, cookie, egress)?,
+        None if request && (egress || serves) => begin(&segment, cookie, egress)?,
+        None if egress && serves => begun_with_handshake(&segment)?,
         None => return None,
     };
     // SAFETY: a map value.
@@ -130,14 +154,20 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
 
 /// The state of a connection that is new, if it is one to follow.
 #[inline(always)]
-fn begin(ctx: &SkBuffContext, cookie: u64, egress: bool) -> Option<*mut Exchange> {
+fn begin(segment: &Segment<'_>, cookie: u64, egress: bool) -> Option<*mut Exchange> {
     let task = current();
     let pid: u32 = task.read_at(layout!(task_tgid));
     // What is sent is sent by the running process; what comes in comes in whatever runs.
     if egress && !is_proxy(pid) {
         return None;
     }
-    let new = exchange::entry(&EXCHANGES, &cookie)?;
+    // A request that completes the handshake (TCP_DEFER_ACCEPT) still meets the listening socket.
+    let key = if !egress && is_listening(segment.ctx) {
+        segment.peer(egress)?
+    } else {
+        cookie
+    };
+    let new = exchange::entry(&EXCHANGES, &key)?;
     // SAFETY: a map value.
     unsafe {
         (*new).outbound = u32::from(egress);
@@ -145,12 +175,51 @@ fn begin(ctx: &SkBuffContext, cookie: u64, egress: bool) -> Option<*mut Exchange
             (*new).owner = u64::from(pid) << 32 | u64::from(task.read_at::<u32>(layout!(task_pid)));
             (*new).owner_start_ns = start_of(task);
         }
-        // As a number: the verifier tracks the pointer only until it is in the map.
-        (&raw mut (*new).socket)
-            .cast::<*mut aya_ebpf::bindings::bpf_sock>()
+    }
+    remember_socket(new, segment.ctx);
+    Some(new)
+}
+
+/// The state of a connection whose first request came before it had a socket.
+#[inline(always)]
+fn begun_with_handshake(segment: &Segment<'_>) -> Option<*mut Exchange> {
+    let known = EXCHANGES.get_ptr_mut(segment.peer(true)?)?;
+    remember_socket(known, segment.ctx);
+    Some(known)
+}
+
+#[inline(always)]
+fn remember_socket(exchange: *mut Exchange, ctx: &SkBuffContext) {
+    // SAFETY: a map value, and the kernel's context. As a number: the verifier tracks the pointer
+    // only until it is in the map.
+    unsafe {
+        (&raw mut (*exchange).socket)
+            .cast::<*mut bpf_sock>()
             .write_volatile((*ctx.skb.skb).__bindgen_anon_2.sk);
     }
-    Some(new)
+}
+
+#[inline(always)]
+fn is_listening(ctx: &SkBuffContext) -> bool {
+    const LISTEN: u32 = 10;
+    // SAFETY: the kernel's context; the helper takes what is not null, and gives null for a socket
+    // that is none yet.
+    unsafe {
+        let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return false;
+        }
+        let socket = generated::bpf_sk_fullsock(socket);
+        !socket.is_null() && (*socket).state == LISTEN
+    }
+}
+
+/// A connection by its remote end and its local port, instead of a socket's cookie: cookies are
+/// counted up from 1, and never get this large.
+#[inline(always)]
+fn peer_key(remote: [u32; 4], ports: u32) -> u64 {
+    let mixed = remote[0].rotate_left(7) ^ remote[1].rotate_left(13) ^ remote[2].rotate_left(23);
+    u64::from(mixed ^ remote[3]) << 32 | 1 << 63 | u64::from(ports)
 }
 
 /// The segment in a packet, if it is one of TCP and has payload. The headers are in the packet's
@@ -199,6 +268,7 @@ fn segment(ctx: &SkBuffContext, egress: bool) -> Option<Segment<'_>> {
     Some(Segment {
         ctx,
         local_port: u16::from_be(if egress { source } else { destination }),
+        remote_port: u16::from_be(if egress { destination } else { source }),
         seq: u32::from_be(seq),
         offset,
         len,
@@ -250,8 +320,12 @@ pub fn connection_ends(socket: Address, peer_was_first: bool, reset: bool) {
     if cookie == 0 {
         return;
     }
-    let Some(exchange) = EXCHANGES.get_ptr_mut(cookie) else {
-        return;
+    let (key, exchange) = match EXCHANGES.get_ptr_mut(cookie) {
+        Some(exchange) => (cookie, exchange),
+        None => match ended_with_handshake(socket) {
+            Some(found) => found,
+            None => return,
+        },
     };
     if exchange::is_open(exchange) {
         let end = if reset {
@@ -269,5 +343,40 @@ pub fn connection_ends(socket: Address, peer_was_first: bool, reset: bool) {
     if unsafe { (*exchange).outbound } != 0 {
         outbound_connection(socket.read_at(layout!(sock_num)), false);
     }
-    let _ = EXCHANGES.remove(cookie);
+    let _ = EXCHANGES.remove(key);
+}
+
+/// As [`begun_with_handshake`], by the socket.
+#[inline(always)]
+fn ended_with_handshake(socket: Address) -> Option<(u64, *mut Exchange)> {
+    let local: u16 = socket.read_at(layout!(sock_num));
+    if !is_proxy_port(local) {
+        return None;
+    }
+    let remote: [u8; 16] = if socket.read_at::<u16>(layout!(sock_family)) == AF_INET6 {
+        socket.read_at(layout!(sock_v6_daddr))
+    } else {
+        [0; 16]
+    };
+    let word = |at: usize| {
+        u32::from_ne_bytes([remote[at], remote[at + 1], remote[at + 2], remote[at + 3]])
+    };
+    let mut remote = [word(0), word(4), word(8), word(12)];
+    if is_mapped(&remote) {
+        remote = [0, 0, 0, socket.read_at(layout!(sock_daddr))];
+    }
+    let peer: u16 = socket.read_at(layout!(sock_dport));
+    let ports = u32::from(u16::from_be(peer)) << 16 | u32::from(local);
+    let key = peer_key(remote, ports);
+    Some((key, EXCHANGES.get_ptr_mut(key)?))
+}
+
+/// Whether an IPv6 socket's remote address is an IPv4 one, or there is none: then the packets are of
+/// IPv4.
+#[inline(always)]
+fn is_mapped(remote: &[u32; 4]) -> bool {
+    remote[0] == 0
+        && remote[1] == 0
+        && (remote[2] == 0 || remote[2] == 0xffff_u32.to_be())
+        && (remote[2] != 0 || remote[3] == 0)
 }

@@ -10,7 +10,7 @@ use crate::model::quantity::{duration, millis};
 use crate::model::{Because, Cause, Pid, ProcessKey, Timestamp, printable};
 
 /// How long what is over is remembered.
-const KEEP: Duration = Duration::from_secs(60);
+const KEEP: Duration = Duration::from_mins(1);
 /// Outages of places, and deaths, that are remembered; the oldest go first.
 const MAX: usize = 1024;
 /// The kernel frees a dead process's memory before it closes its sockets.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{ClientLog, StackFacts};
+use super::{ClientLog, PROXY_COMMAND, StackFacts};
 use crate::model::{
-    Body, Cause, ConnectError, ConnectFailure, Death, Finding, Incident, IncidentState,
+    Body, Cause, ConnectError, ConnectFailure, Death, FailedRequest, Finding, Incident,
+    IncidentState,
 };
 
 /// Something that must have been seen.
@@ -133,6 +134,10 @@ pub fn check(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Vec<S
         ),
         clients_view(log),
     ]
+    .into_iter()
+    // Only a program that is known as a proxy has its requests followed.
+    .chain((facts.proxy_program != PROXY_COMMAND).then(|| requests(findings, log, facts)))
+    .collect()
 }
 
 fn step(name: &'static str, seen: Option<String>, missing: &str) -> Step {
@@ -162,6 +167,41 @@ fn ended(incident: &Incident, facts: &StackFacts) -> bool {
         && incident.down_ms.is_some()
         && incident.connections_cut > 0
         && incident.connects_failed > 0
+}
+
+/// Every request that the client saw fail, once, with the worker's OOM kill as its reason.
+fn requests(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Step {
+    let mut told: Vec<(&str, &str, Option<u16>)> = findings
+        .iter()
+        .filter_map(|finding| match &finding.body {
+            Body::RequestFailed(request) if is_explained(request, facts) => Some((
+                request.method.as_deref()?,
+                request.path.as_deref()?,
+                request.status,
+            )),
+            _ => None,
+        })
+        .collect();
+    let failed = log.exchanges.iter().filter(|one| one.status != Some(200));
+    let mut seen: Vec<_> = failed
+        .map(|one| (one.method, one.path, one.status))
+        .collect();
+    told.sort_unstable();
+    seen.sort_unstable();
+    Step {
+        name: "the failed requests, and why",
+        seen: told == seen && !seen.is_empty(),
+        detail: format!("{} of {} requests that failed", told.len(), seen.len()),
+    }
+}
+
+/// A request that the worker's OOM kill failed.
+fn is_explained(request: &FailedRequest, facts: &StackFacts) -> bool {
+    let to_worker = request.upstream.as_ref().is_some_and(|upstream| {
+        upstream.address == facts.worker && upstream.service.as_deref() == Some(facts.service)
+    });
+    let because = request.because.as_ref();
+    to_worker && because.is_some_and(|because| because.cause == Some(Cause::OomCgroup))
 }
 
 /// 200 at first, 502 for what was in flight and while it was down, 200 at last.

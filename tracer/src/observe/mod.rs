@@ -256,9 +256,10 @@ impl Observer {
                 return;
             }
             What::Http(exchange) if exchange.side == Side::Inbound => {
-                // nginx and Apache write their line before the answer.
+                // nginx and Apache write their line before the answer. It keeps the time of reading:
+                // when the rings are read late, it may be of a request that began after this.
                 if let Some(logs) = &mut self.logs {
-                    logs.read(at, out);
+                    logs.read(clock::now(), out);
                 }
             }
             What::Cgroup { id, path, .. } => {

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::{json::Json, schema::schema, text::Text};
 use crate::model::{
-    Because, Body, Cause, ConnectError, ConnectFailure, Cut, Death, End, Endpoint, Finding, Hook,
-    Incident, IncidentState, ListenerChange, LostEvents, Manager, MemoryInfo, Party, ProcessInfo,
-    Ring, RunningService, SCHEMA_VERSION, Service, Start, Upstream, WallTime,
+    Because, Body, Cause, Confidence, ConnectError, ConnectFailure, Cut, Death, End, Endpoint,
+    FailedRequest, Failure, Finding, Hook, Incident, IncidentState, ListenerChange, LostEvents,
+    LostRequest, LostRequests, Manager, MemoryInfo, Party, ProcessInfo, Ring, RunningService,
+    SCHEMA_VERSION, Service, ServiceLoss, Start, Upstream, WallTime, Witness,
 };
 
 /// 2026-11-22 14:30:00 UTC.
@@ -97,6 +98,7 @@ fn samples() -> Vec<Finding> {
         finding(1489, Body::ListenerDown(listener(None, None))),
         finding(1489, Body::ConnectionCut(Box::new(cut()))),
         finding(1633, Body::ConnectFailed(Box::new(failure()))),
+        finding(1634, Body::RequestFailed(Box::new(request()))),
         finding(
             4812,
             Body::ListenerUp(listener(Some(node(12_399)), Some(3323.0))),
@@ -119,9 +121,20 @@ fn samples() -> Vec<Finding> {
                 oom_kills: 1,
                 connects_failed: 211,
                 connections_cut: 3,
-                requests_failed: 0,
-                losses: Vec::new(),
-                log_lines_unread: 0,
+                requests_failed: 212,
+                losses: vec![
+                    ServiceLoss {
+                        service: api(),
+                        requests_failed: 211,
+                        because_of_deaths: 211,
+                    },
+                    ServiceLoss {
+                        service: service("nginx.service"),
+                        requests_failed: 1,
+                        because_of_deaths: 0,
+                    },
+                ],
+                log_lines_unread: 2,
                 incidents: 1,
                 incidents_open: 0,
                 lost: 12,
@@ -196,6 +209,34 @@ fn failure() -> ConnectFailure {
     }
 }
 
+fn request() -> FailedRequest {
+    FailedRequest {
+        proxy: service("nginx.service"),
+        client: Some("203.0.113.9".to_owned()),
+        forwarded_for: None,
+        method: Some("GET".to_owned()),
+        host: Some("shop.example".to_owned()),
+        path: Some("/api/orders/17".to_owned()),
+        status: Some(502),
+        latency_ms: Some(0.71),
+        count: 1,
+        upstream: Some(Upstream {
+            address: address(),
+            service: Some("api.service".into()),
+        }),
+        confidence: Some(Confidence::Certain),
+        failure: Failure::Refused,
+        because: Some(Because {
+            incident: 1,
+            death: Some(12_345),
+            cause: Some(Cause::OomCgroup),
+            after_ms: 145.0,
+            sentence: "api.service, dead for 145 ms: OOM (cgroup limit 2.0 GiB)".to_owned(),
+        }),
+        evidence: vec![Witness::Http, Witness::Log],
+    }
+}
+
 fn incident() -> Incident {
     Incident {
         id: 1,
@@ -209,9 +250,21 @@ fn incident() -> Incident {
         deaths: 1,
         connects_failed: 211,
         connections_cut: 3,
-        requests_failed: 0,
-        requests: Vec::new(),
-        requests_by_template: Vec::new(),
+        requests_failed: 211,
+        requests: vec![LostRequest {
+            at: WallTime(START + 1_634_000_000),
+            client: Some("203.0.113.9".to_owned()),
+            method: Some("GET".to_owned()),
+            path: Some("/api/orders/17".to_owned()),
+            status: Some(502),
+            failure: Failure::Refused,
+        }],
+        requests_by_template: vec![LostRequests {
+            method: Some("GET".to_owned()),
+            template: Some("/api/orders/{n}".to_owned()),
+            status: Some(502),
+            count: 211,
+        }],
         crash_loop: false,
         advice: vec!["raise MemoryMax= of api.service above 2.0 GiB".to_owned()],
     }
@@ -233,11 +286,14 @@ const GOLDEN: &str = "\
 14:30:01.489  DOWN  api.service    127.0.0.1:3000 stopped listening
 14:30:01.489  CUT   nginx.service  3 connections to api.service 127.0.0.1:3000 cut
 14:30:01.633  REFUSED nginx.service → 127.0.0.1:3000 (api.service, dead for 151 ms: OOM, cgroup limit)
+14:30:01.634  502   nginx.service  GET /api/orders/17 ← 203.0.113.9 → api.service 127.0.0.1:3000: refused (dead for 145 ms: OOM, cgroup limit)
 14:30:04.812  UP    api.service    127.0.0.1:3000 listening again, node[12399], after 3.32 s
-── incident 1 closed · api.service · OOM (cgroup limit 2.0 GiB) · down 3.33 s · 3 cut, 211 refused
+── incident 1 closed · api.service · OOM (cgroup limit 2.0 GiB) · down 3.33 s · 3 cut, 211 refused, 211 requests failed
    → raise MemoryMax= of api.service above 2.0 GiB
 14:30:05.000  LOST  tracer         12 events lost since 14:30:00.000 (connections)
-── end · watched 1m03s · 1 death, 1 of them by OOM · 3 cut, 211 refused · 1 incident · 12 events lost
+── end · watched 1m03s · 1 death, 1 of them by OOM · 3 cut, 211 refused · 1 incident · 212 requests failed · 12 events lost · 2 lines of proxies' logs not understood
+   api.service lost 211 requests, 211 because of deaths
+   nginx.service lost 1 request
 ";
 
 #[test]
@@ -333,16 +389,97 @@ fn rename(body: &mut Body, name: &str) {
             cut.peer_address = socket;
         }
         Body::RequestFailed(request) => {
-            request.proxy.name = shared;
+            request.proxy.name = Arc::clone(&shared);
             request.path = Some(name.to_owned());
+            request.method = Some(name.to_owned());
+            request.client = Some(name.to_owned());
+            request.upstream = Some(Upstream {
+                address: socket,
+                service: Some(shared),
+            });
         }
         Body::Incident(incident) => {
             incident.service.name = shared;
             incident.summary = name.to_owned();
             incident.advice = vec![name.to_owned()];
         }
-        Body::Lost(_) | Body::End(_) => {}
+        Body::End(end) => {
+            for loss in &mut end.losses {
+                loss.service.name = Arc::clone(&shared);
+            }
+        }
+        Body::Lost(_) => {}
     }
+}
+
+#[test]
+fn requests_without_an_answer_or_detail_have_their_own_words() {
+    let with = |change: fn(&mut FailedRequest)| {
+        let mut request = request();
+        change(&mut request);
+        let line = text(&[finding(0, Body::RequestFailed(Box::new(request)))], false);
+        line.trim_end().split_at(14).1.to_owned()
+    };
+    let gone = with(|request| {
+        request.status = None;
+        request.failure = Failure::ClientGone;
+        (request.because, request.upstream) = (None, None);
+    });
+    assert_eq!(
+        gone,
+        "499   nginx.service  GET /api/orders/17 ← 203.0.113.9: the client went away"
+    );
+    let unanswered = with(|request| {
+        request.status = None;
+        request.confidence = Some(Confidence::Guess);
+        request.failure = Failure::Cut;
+    });
+    assert!(
+        unanswered.starts_with("NOANS nginx.service  GET"),
+        "{unanswered}"
+    );
+    assert!(
+        unanswered.contains("→ probably api.service"),
+        "{unanswered}"
+    );
+    let counted = with(|request| {
+        (request.client, request.method, request.path) = (None, None, None);
+        request.count = 700;
+        request.because = None;
+    });
+    assert_eq!(
+        counted,
+        "502   nginx.service  700 requests → api.service 127.0.0.1:3000: refused"
+    );
+}
+
+#[test]
+fn a_storm_of_requests_is_twenty_lines_a_second_and_the_rest_by_template() {
+    let storm = |second: i64| {
+        (0..70).map(move |number| {
+            let request = FailedRequest {
+                path: Some(format!("/api/orders/{number}")),
+                client: Some(format!("203.0.113.{number}")),
+                ..request()
+            };
+            finding(
+                second * 1000 + number,
+                Body::RequestFailed(Box::new(request)),
+            )
+        })
+    };
+    let mut all: Vec<Finding> = storm(1).chain(storm(2)).collect();
+    all.push(finding(2900, Body::Incident(Box::new(incident()))));
+    let shown = text(&all, false);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 21 + 21 + 2, "{shown}");
+    for sum in [lines[20], lines[41]] {
+        assert!(
+            sum.contains("GET /api/orders/{n} ×50 → api.service"),
+            "{sum}"
+        );
+    }
+    assert!(lines[42].starts_with("── incident 1"), "{shown}");
 }
 
 #[test]

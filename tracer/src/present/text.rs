@@ -3,6 +3,8 @@
 //! A death that only confirms an OOM line already shown has no line of its own, and an incident is
 //! shown when it ends.
 
+mod requests;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -14,7 +16,7 @@ use jiff::tz::TimeZone;
 use super::cell::{SENTENCE_COLUMNS, cell, name, push};
 use crate::model::quantity::{bytes, duration};
 use crate::model::{
-    Body, Cause, ConnectError, ConnectFailure, Cut, Death, End, FailedRequest, Finding, Incident,
+    Because, Body, Cause, ConnectError, ConnectFailure, Cut, Death, End, Finding, Incident,
     IncidentState, ListenerChange, LostEvents, Party, Pid, Ring, Start, WallTime,
 };
 
@@ -32,6 +34,7 @@ pub struct Text<W> {
     zone: TimeZone,
     line: String,
     announced: VecDeque<Announced>,
+    storm: requests::Storm,
 }
 
 /// An OOM line that was shown.
@@ -67,12 +70,16 @@ impl<W: Write> Text<W> {
             zone,
             line: String::with_capacity(256),
             announced: VecDeque::new(),
+            storm: requests::Storm::default(),
         }
     }
 
     /// Writes the lines of one finding, if it has any, at once.
     pub fn finding(&mut self, finding: &Finding) -> io::Result<()> {
         self.line.clear();
+        if self.storm.is_over(finding) {
+            self.storm_is_over();
+        }
         let at = finding.at;
         match &finding.body {
             Body::Start(start) => self.start(start),
@@ -225,13 +232,7 @@ impl<W: Write> Text<W> {
     fn connect_failed(&mut self, at: WallTime, failure: &ConnectFailure) {
         let mut rest = format!("→ {}", address(&failure.upstream.address));
         let service = failure.upstream.service.as_deref().map(name);
-        let because = failure.because.as_ref().map(|because| {
-            let after = duration(ms(because.after_ms));
-            match because.cause {
-                Some(cause) => format!("dead for {after}: {}", in_words(cause)),
-                None => format!("not listening for {after}"),
-            }
-        });
+        let because = failure.because.as_ref().map(why);
         let _ = match (service, because) {
             (Some(service), Some(because)) => write!(rest, " ({service}, {because})"),
             (Some(only), None) => write!(rest, " ({only})"),
@@ -270,14 +271,6 @@ impl<W: Write> Text<W> {
         self.event(at, "CUT", EFFECT, who, &rest);
     }
 
-    fn request_failed(&mut self, at: WallTime, request: &FailedRequest) {
-        let status = request
-            .status
-            .map_or_else(String::new, |status| status.to_string());
-        let path = request.path.as_deref().unwrap_or_default();
-        self.event(at, &status, EFFECT, &request.proxy.name, &cell(path, 120));
-    }
-
     fn incident(&mut self, incident: &Incident) {
         let state = match (incident.state, incident.closed) {
             (IncidentState::Open, _) => return,
@@ -303,6 +296,9 @@ impl<W: Write> Text<W> {
             " · {} cut, {} refused",
             incident.connections_cut, incident.connects_failed
         );
+        if incident.requests_failed > 0 {
+            let _ = write!(what, ", {}", requests_failed(incident.requests_failed));
+        }
         self.rule(&what);
         for advice in &incident.advice {
             self.indented(&format!("→ {advice}"));
@@ -339,10 +335,25 @@ impl<W: Write> Text<W> {
         if end.incidents_open > 0 {
             let _ = write!(what, ", {} still open", end.incidents_open);
         }
+        if end.requests_failed > 0 {
+            let _ = write!(what, " · {}", requests_failed(end.requests_failed));
+        }
         if end.lost > 0 {
             let _ = write!(what, " · {} lost", counted(end.lost, "event", "events"));
         }
+        if end.log_lines_unread > 0 {
+            let lines = counted(end.log_lines_unread, "line", "lines");
+            let _ = write!(what, " · {lines} of proxies' logs not understood");
+        }
         self.rule(&what);
+        for loss in &end.losses {
+            let lost = counted(loss.requests_failed, "request", "requests");
+            let mut what = format!("{} lost {lost}", name(&loss.service.name));
+            if loss.because_of_deaths > 0 {
+                let _ = write!(what, ", {} because of deaths", loss.because_of_deaths);
+            }
+            self.indented(&what);
+        }
     }
 }
 
@@ -368,6 +379,19 @@ fn uptime(death: &Death) -> String {
 
 fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn requests_failed(count: u64) -> String {
+    format!("{} failed", counted(count, "request", "requests"))
+}
+
+/// `dead for 340 ms: OOM, cgroup limit`
+fn why(because: &Because) -> String {
+    let after = duration(ms(because.after_ms));
+    match because.cause {
+        Some(cause) => format!("dead for {after}: {}", in_words(cause)),
+        None => format!("not listening for {after}"),
+    }
 }
 
 fn ms(ms: f64) -> Duration {

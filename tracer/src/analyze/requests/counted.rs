@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Analysis;
+use super::tell::absence;
 use super::upstream::{Case, Clue, before};
-use super::{Analysis, absence};
 use crate::analyze::history::Explained;
 use crate::analyze::world::{ServiceKey, key_of};
 use crate::model::{Confidence, Endpoint, Failure, Finding, NetNs, Service, Timestamp, Witness};
@@ -131,7 +132,7 @@ impl Counts {
 }
 
 impl Analysis {
-    pub(super) fn tell_counted(&mut self, sum: Sum, findings: &mut Vec<Finding>) {
+    pub(super) fn tell_counted(&mut self, sum: &Sum, findings: &mut Vec<Finding>) {
         let key = key_of(&sum.proxy);
         let case = Case {
             proxy: &key,
@@ -147,36 +148,36 @@ impl Analysis {
         };
         // The application's own answers have no death behind them.
         let may_have = matches!(sum.status, None | Some(502..=504));
-        let found = self.only_cause(&case).filter(|_| may_have);
+        let found = self.only_reason(&case).filter(|_| may_have);
         let clue = match &found {
             Some((address, failure, _)) => Clue::guess(address.clone(), *failure),
             None if sum.status == Some(504) => Clue::nothing(Failure::Timeout),
             None => Clue::nothing(Failure::Unknown),
         };
-        let cause = found.map(|(_, _, cause)| cause);
+        let reason = found.map(|(_, _, reason)| reason);
         let evidence = vec![Witness::Http];
-        let mut finding = self.finding(&case, &clue, cause.as_ref(), &sum.proxy, evidence);
+        let mut finding = self.finding(&case, &clue, reason.as_ref(), &sum.proxy, evidence);
         finding.status = sum.status;
         finding.count = sum.count;
-        self.tell_request(finding, &case, cause, &sum.proxy, findings);
+        self.tell_request(finding, &case, reason, &sum.proxy, findings);
     }
 
     /// The incident that explains why connects of the proxy failed meanwhile, when it is the only
     /// one.
-    fn only_cause(&self, case: &Case<'_>) -> Option<(Endpoint, Failure, Explained)> {
+    fn only_reason(&self, case: &Case<'_>) -> Option<(Endpoint, Failure, Explained)> {
         let history = self.incidents.history();
         let mut only: Option<(Endpoint, Failure, Explained)> = None;
         for (netns, address, failure) in self.requests.clues.tried_by(case.proxy, case.from()) {
-            let Some(cause) = absence(&self.world, history, netns, address, case.from(), case.at)
+            let Some(reason) = absence(&self.world, history, netns, address, case.from(), case.at)
             else {
                 continue;
             };
             if let Some((.., known)) = &only
-                && known.because.incident != cause.because.incident
+                && known.because.incident != reason.because.incident
             {
                 return None;
             }
-            only.get_or_insert((address.clone(), failure, cause));
+            only.get_or_insert((address.clone(), failure, reason));
         }
         only
     }

@@ -1,9 +1,9 @@
 //! Failed requests: one finding per request of a client that failed, with everything that told of
 //! it, its upstream and the death behind it.
 //!
-//! This file takes in what witnesses tell and writes the findings; `pair` joins exchanges and log
-//! lines, `upstream` finds the upstream and what went wrong, `counted` takes in storms, `losses`
-//! counts.
+//! This file takes in what witnesses tell; `pair` joins exchanges and log lines, `upstream` finds
+//! the upstream and what went wrong, `tell` finds the death behind it and writes the finding,
+//! `counted` takes in storms, `losses` counts.
 //!
 //! 1. An inbound exchange is a request that failed: each gives exactly one finding, at once, or,
 //!    when a followed log may still tell of it, within 100 ms. Lines and the proxy's own
@@ -29,25 +29,24 @@
 mod counted;
 pub(super) mod losses;
 mod pair;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod upstream;
 
 use std::collections::BTreeMap;
 
-use super::history::{Explained, History};
-use super::world::{Place, World, key_of, same};
+use super::world::{World, key_of, same};
 use super::{Analysis, Options};
-use crate::model::quantity::millis;
 use crate::model::{
-    Actor, Body, ConnectFailed, Endpoint, FailedRequest, Failure, Finding, HttpCounted, HttpEnd,
-    HttpExchange, LogEntry, LostRequest, NetNs, Phase, ProcessKey, ProxyKind, Request, Service,
-    Side, Timestamp, Upstream, Witness, Witnesses,
+    Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpExchange, LogEntry, NetNs, Phase,
+    ProcessKey, ProxyKind, Service, Side, Timestamp, Witnesses,
 };
 use counted::Counts;
 use losses::Ranking;
-use pair::{Attempts, Decided, Inbound, Waiting};
-use upstream::{Case, Clue, Clues};
+use pair::{Attempts, Inbound, Lines, Waiting};
+use tell::case_of;
+use upstream::Clues;
 
 /// Processes of proxies whose witnesses are known; those that are dead go first.
 const MAX_WITNESSED: usize = 4096;
@@ -144,18 +143,19 @@ impl Analysis {
         let Some(inbound) = inbound(&self.world, &self.options, exchange, netns, at) else {
             return;
         };
-        let hold = match self.coverage(&inbound.proxy).log {
-            None => false,
-            // They write nothing about what an upstream answered.
-            Some(ProxyKind::Nginx | ProxyKind::Apache) => {
-                !self.requests.clues.was_answered(&case_of(&inbound))
+        let lines = match self.coverage(&inbound.proxy).log {
+            None => Lines::WereRead,
+            Some(ProxyKind::Nginx | ProxyKind::Apache)
+                if self.requests.clues.was_answered(&case_of(&inbound)) =>
+            {
+                Lines::None
             }
-            Some(_) => true,
+            Some(_) => Lines::MayFollow,
         };
         let mut decided = Vec::new();
         self.requests
             .waiting
-            .exchange(inbound, hold, self.now, &mut decided);
+            .exchange(inbound, lines, self.now, &mut decided);
         self.tell(decided, findings);
     }
 
@@ -178,7 +178,7 @@ impl Analysis {
         let is_proof = entry.phase == Phase::Answering
             || entry.http1 == Some(false)
             || entry.status.is_some_and(|status| status >= 500)
-            || !self.is_covered(&proxy);
+            || !self.is_covered(&proxy, entry.proxy);
         let key = key_of(&proxy);
         let line = Attempts::new(proxy, key, at, entry.clone(), is_proof);
         let mut decided = Vec::new();
@@ -210,7 +210,7 @@ impl Analysis {
             .counts
             .add(proxy, netns, status, counted.count, at, now)
         {
-            self.tell_counted(sum, findings);
+            self.tell_counted(&sum, findings);
         }
     }
 
@@ -220,7 +220,7 @@ impl Analysis {
         self.requests.waiting.advance(self.now, &mut decided);
         self.tell(decided, findings);
         for sum in self.requests.counts.flush(Some(self.now)) {
-            self.tell_counted(sum, findings);
+            self.tell_counted(&sum, findings);
         }
     }
 
@@ -230,170 +230,8 @@ impl Analysis {
         self.requests.waiting.flush(self.now, last, &mut decided);
         self.tell(decided, findings);
         for sum in self.requests.counts.flush(None) {
-            self.tell_counted(sum, findings);
+            self.tell_counted(&sum, findings);
         }
-    }
-
-    fn tell(&mut self, decided: Vec<Decided>, findings: &mut Vec<Finding>) {
-        for one in decided {
-            match one {
-                Decided::Seen(inbound) => self.tell_seen(&inbound, findings),
-                Decided::Logged(attempts) => self.tell_logged(&attempts, findings),
-            }
-        }
-    }
-
-    fn tell_seen(&mut self, inbound: &Inbound, findings: &mut Vec<Finding>) {
-        let case = case_of(inbound);
-        let (clue, cause) = self.judge(&case);
-        let exchange = &inbound.exchange;
-        let log = inbound.attempts.as_ref();
-        let request = exchange
-            .request
-            .as_ref()
-            .or_else(|| log?.tell(|entry| entry.request.as_ref()));
-        let client = match &exchange.remote {
-            Some(Endpoint::Tcp(address)) => Some(address.ip()),
-            _ => log.and_then(|log| log.tell(|entry| entry.client)),
-        };
-        let mut evidence = vec![exchange.witness];
-        evidence.extend(clue.witness);
-        evidence.extend(log.map(|_| Witness::Log));
-        let mut finding = self.finding(&case, &clue, cause.as_ref(), &inbound.proxy, evidence);
-        describe(&mut finding, request);
-        finding.client = client.map(|ip| ip.to_canonical().to_string());
-        finding.status = case.status;
-        finding.latency_ms = Some(millis(inbound.at.since(exchange.began)));
-        self.tell_request(finding, &case, cause, &inbound.proxy, findings);
-    }
-
-    fn tell_logged(&mut self, attempts: &Attempts, findings: &mut Vec<Finding>) {
-        let (entry, at) = (attempts.decisive(), attempts.at());
-        let status = entry
-            .status
-            .filter(|_| attempts.last().phase != Phase::Answering);
-        if status.is_some() && self.requests.counts.knows(&attempts.key, status, self.now) {
-            return;
-        }
-        let process = self.world.processes.find(entry.proxy);
-        let netns = self.known(process.map_or(0, |process| process.facts.netns));
-        let worker = entry
-            .pid
-            .and_then(|pid| self.world.processes.by_pid(pid))
-            .filter(|process| same(&process.attribution.service, &attempts.proxy))
-            .map(|process| Actor {
-                key: process.task.key,
-                tid: entry.tid.unwrap_or(process.task.key.pid),
-                ..Actor::default()
-            });
-        let elapsed = attempts.tell(|entry| entry.elapsed);
-        let request = attempts.tell(|entry| entry.request.as_ref());
-        let case = Case {
-            proxy: &attempts.key,
-            netns,
-            worker,
-            request,
-            began: elapsed.map(|elapsed| upstream::before(at, elapsed)),
-            at,
-            end: None,
-            status,
-            connected: None,
-            logged: Some((entry.upstream.as_ref(), attempts.failure())),
-        };
-        let (clue, cause) = self.judge(&case);
-        let mut evidence = vec![Witness::Log];
-        evidence.extend(clue.witness);
-        let mut finding = self.finding(&case, &clue, cause.as_ref(), &attempts.proxy, evidence);
-        describe(&mut finding, request);
-        finding.client = attempts
-            .tell(|entry| entry.client)
-            .map(|ip| ip.to_canonical().to_string());
-        finding.status = status;
-        finding.latency_ms = elapsed.map(millis);
-        self.tell_request(finding, &case, cause, &attempts.proxy, findings);
-    }
-
-    fn judge(&mut self, case: &Case<'_>) -> (Clue, Option<Explained>) {
-        let (world, history) = (&self.world, self.incidents.history());
-        let is_down = |to: &Endpoint, from, at| absence(world, history, case.netns, to, from, at);
-        let clue = self.requests.clues.judge(case, &|to, from, at| {
-            is_down(to, from, at).is_some()
-                || world
-                    .upstream(case.netns, to)
-                    .is_some_and(|(_, one)| one.down.is_some_and(|down| down <= at))
-        });
-        let cause = cause(world, history, case, &clue);
-        (clue, cause)
-    }
-
-    fn finding(
-        &self,
-        case: &Case<'_>,
-        clue: &Clue,
-        cause: Option<&Explained>,
-        proxy: &Service,
-        mut evidence: Vec<Witness>,
-    ) -> FailedRequest {
-        evidence.sort_unstable();
-        evidence.dedup();
-        let upstream = clue.upstream.as_ref().map(|(address, _)| Upstream {
-            address: address.clone(),
-            service: self.world.service_at(case.netns, address),
-        });
-        FailedRequest {
-            proxy: proxy.clone(),
-            client: None,
-            forwarded_for: None,
-            method: None,
-            host: None,
-            path: None,
-            status: None,
-            latency_ms: None,
-            count: 1,
-            upstream,
-            confidence: clue.upstream.as_ref().map(|(_, confidence)| *confidence),
-            failure: clue.failure,
-            because: cause.map(|cause| cause.because.clone()),
-            evidence,
-        }
-    }
-
-    /// Counts and reports a finding.
-    fn tell_request(
-        &mut self,
-        finding: FailedRequest,
-        case: &Case<'_>,
-        cause: Option<Explained>,
-        proxy: &Service,
-        findings: &mut Vec<Finding>,
-    ) {
-        let count = finding.count;
-        self.totals.requests_failed = self.totals.requests_failed.saturating_add(count);
-        let meant_for = finding
-            .upstream
-            .as_ref()
-            .and_then(|upstream| self.world.upstream(case.netns, &upstream.address))
-            .map_or_else(
-                || proxy.clone(),
-                |(_, listening)| self.world.listener_service(listening),
-            );
-        let explained = finding
-            .because
-            .as_ref()
-            .is_some_and(|because| because.death.is_some());
-        self.requests.ranking.add(&meant_for, count, explained);
-        if let Some(cause) = cause {
-            let lost = LostRequest {
-                at: self.world.wall(case.at),
-                client: finding.client.clone(),
-                method: finding.method.clone(),
-                path: finding.path.clone(),
-                status: finding.status,
-                failure: finding.failure,
-            };
-            self.incidents.requests_failed(&cause, lost, count);
-        }
-        self.report(case.at, Body::RequestFailed(Box::new(finding)), findings);
     }
 
     fn coverage(&self, service: &Service) -> Coverage {
@@ -416,14 +254,12 @@ impl Analysis {
     }
 
     /// Whether an HTTP/1 request at the proxy can't fail without its witnesses telling.
-    fn is_covered(&self, proxy: &Service) -> bool {
+    fn is_covered(&self, proxy: &Service, process: ProcessKey) -> bool {
         let coverage = self.coverage(proxy);
-        let ports = self.world.ports_of(proxy);
+        let ports = self.world.ports_around(process);
         let (tls, plain): (Vec<u16>, Vec<u16>) =
             ports.into_iter().partition(|port| port % 1000 == 443);
-        (coverage.http || coverage.tls)
-            && (coverage.http || plain.is_empty())
-            && (coverage.tls || tls.is_empty())
+        (coverage.http && (coverage.tls || tls.is_empty())) || (coverage.tls && plain.is_empty())
     }
 
     /// A network namespace; the tracer's own where it is not known.
@@ -474,92 +310,6 @@ fn inbound(
         at,
         exchange.clone(),
     ))
-}
-
-fn case_of(inbound: &Inbound) -> Case<'_> {
-    let exchange = &inbound.exchange;
-    let log = inbound.attempts.as_ref();
-    Case {
-        proxy: &inbound.key,
-        netns: inbound.netns,
-        worker: inbound.worker,
-        request: exchange
-            .request
-            .as_ref()
-            .or_else(|| log?.tell(|entry| entry.request.as_ref())),
-        began: Some(exchange.began),
-        at: inbound.at,
-        end: Some(exchange.end),
-        status: match exchange.end {
-            HttpEnd::Status(status) => Some(status),
-            _ => None,
-        },
-        connected: exchange
-            .connected
-            .as_ref()
-            .filter(|(at, _)| *at >= exchange.began)
-            .map(|(_, to)| to),
-        logged: log.map(|log| (log.decisive().upstream.as_ref(), log.failure())),
-    }
-}
-
-fn describe(finding: &mut FailedRequest, request: Option<&Request>) {
-    let Some(request) = request else {
-        return;
-    };
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    finding.method = text(&request.method);
-    finding.path = text(&request.target);
-    finding.host = request.host.as_deref().and_then(text);
-    finding.forwarded_for = request.forwarded_for.as_deref().and_then(text);
-}
-
-/// The incident that explains a failure.
-fn cause(world: &World, history: &History, case: &Case<'_>, clue: &Clue) -> Option<Explained> {
-    let (from, at) = (case.from(), clue.failed.unwrap_or(case.at));
-    let upstream = clue.upstream.as_ref().map(|(address, _)| address);
-    let absent = |from, at| absence(world, history, case.netns, upstream?, from, at);
-    match clue.failure {
-        Failure::Answered
-        | Failure::Timeout
-        | Failure::PermissionDenied
-        | Failure::ProxyClosed
-        | Failure::ClientGone
-        | Failure::Unknown => None,
-        Failure::ProxyDied => case
-            .worker
-            .and_then(|worker| history.death_of(worker.key, at))
-            .or_else(|| history.death_in(case.proxy, from, at)),
-        Failure::Cut | Failure::Reset => {
-            let service = upstream
-                .and_then(|address| world.upstream(case.netns, address))
-                .map(|(_, listening)| key_of(&world.listener_service(listening)));
-            clue.killed
-                .and_then(|killed| history.death_of(killed, at))
-                .or_else(|| history.death_in(service.as_ref()?, from, at))
-                .or_else(|| absent(at, at))
-        }
-        // Nobody refuses a connection where somebody listens: it was refused before that.
-        Failure::Refused | Failure::NoSocketFile => absent(clue.failed.unwrap_or(from), at),
-        Failure::Unreachable | Failure::BacklogFull | Failure::NoLiveUpstreams => absent(at, at),
-    }
-}
-
-/// Why nothing answered at an address at some instant of a span.
-fn absence(
-    world: &World,
-    history: &History,
-    netns: NetNs,
-    address: &Endpoint,
-    from: Timestamp,
-    at: Timestamp,
-) -> Option<Explained> {
-    let serving = world.upstream(netns, address).map(|(place, _)| place);
-    let others = address.candidates().into_iter().map(|other| (netns, other));
-    serving
-        .into_iter()
-        .chain(others)
-        .find_map(|place: Place| history.absence(&place, from, at))
 }
 
 /// The service of a proxy that nothing is known of.

@@ -3,10 +3,11 @@
 //! - Lines and an exchange fit when they are of the same proxy and nothing that both tell differs:
 //!   the client's address (or the X-Forwarded-For that the proxy was told to believe) and port,
 //!   method and target. Where one of them doesn't tell the client (a TLS session without its
-//!   connection, Apache's first line), the worker's pid must be the same. A line from before the
-//!   request began is of another.
-//! - Of several that fit, those of the same worker and thread go first, then the oldest: identical
-//!   concurrent requests are paired one to one in order.
+//!   connection, Apache's first line), the worker's pid must be the same.
+//! - Of several that fit, those that were not read before the request began go first, then those of
+//!   the same worker and thread, then the oldest: identical concurrent requests are paired one to
+//!   one in order.
+//! - nginx and Apache write nothing about a request that an upstream answered.
 //! - nginx writes a line per attempt. Lines of the same worker, connection and request with
 //!   different upstreams are attempts of one request; the same upstream again is the next request.
 //! - HTTP/2 and HTTP/3, and lines about an answer that was under way, never have an exchange.
@@ -182,7 +183,7 @@ impl Attempts {
     /// How well they fit an exchange; None: not at all.
     fn fits(&self, inbound: &Inbound) -> Option<u8> {
         let exchange = &inbound.exchange;
-        if self.key != inbound.key || !self.may_pair() || self.at() < exchange.began {
+        if self.key != inbound.key || !self.may_pair() {
             return None;
         }
         let pid = self.tell(|entry| entry.pid);
@@ -210,7 +211,8 @@ impl Attempts {
             return None;
         }
         let thread = worker.is_some_and(|worker| self.last().tid == Some(worker.tid));
-        Some(u8::from(worker.is_some()) + u8::from(thread))
+        let fresh = self.at() >= exchange.began;
+        Some(4 * u8::from(fresh) + u8::from(worker.is_some()) + u8::from(thread))
     }
 }
 
@@ -225,10 +227,21 @@ pub(super) fn is_same_request(a: &Request, b: &Request) -> bool {
         && (a.target == b.target || cut(&a.target, &b.target) || cut(&b.target, &a.target))
 }
 
+/// Which lines there can be about an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// None.
+    None,
+    /// Those that were read: no log is known to be followed.
+    WereRead,
+    /// Those, or some that are still to be read.
+    MayFollow,
+}
+
 /// What is decided.
 pub(super) enum Decided {
     /// A request that a witness saw, with its lines if there are any.
-    Seen(Inbound),
+    Seen(Box<Inbound>),
     /// A request that only the log tells of.
     Logged(Attempts),
 }
@@ -249,21 +262,23 @@ impl Waiting {
         exchanges.chain(attempts).min()
     }
 
-    /// An exchange ended; `hold`: a line about it may follow.
+    /// An exchange ended.
     pub(super) fn exchange(
         &mut self,
         mut inbound: Inbound,
-        hold: bool,
+        lines: Lines,
         now: Timestamp,
         out: &mut Vec<Decided>,
     ) {
-        if let Some(index) = best(self.attempts.iter().map(|one| one.fits(&inbound))) {
+        if lines != Lines::None
+            && let Some(index) = best(self.attempts.iter().map(|one| one.fits(&inbound)))
+        {
             inbound.attempts = self.attempts.remove(index);
-            out.push(Decided::Seen(inbound));
+            out.push(Decided::Seen(Box::new(inbound)));
             return;
         }
-        if !hold {
-            out.push(Decided::Seen(inbound));
+        if lines != Lines::MayFollow {
+            out.push(Decided::Seen(Box::new(inbound)));
             return;
         }
         inbound.until = now.after(EXCHANGE_HOLD);
@@ -356,7 +371,7 @@ impl Waiting {
                 ..inbound
             });
         }
-        out.push(Decided::Seen(inbound));
+        out.push(Decided::Seen(Box::new(inbound)));
     }
 
     /// No exchange turned up: the request was retried with success, or it is one that only the log

@@ -20,7 +20,7 @@ use crate::model::{
 };
 
 /// How long what was seen of upstreams is remembered.
-const KEEP: Duration = Duration::from_secs(60);
+const KEEP: Duration = Duration::from_mins(1);
 /// The proxy's own requests that are remembered; the oldest go first.
 const MAX_OUTBOUND: usize = 4096;
 /// Processes and addresses of failed connects that are remembered; the oldest go first.
@@ -375,9 +375,10 @@ impl Clues {
             })
             .max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)))
             .map(|((process, ..), remote, tried)| {
-                let confidence = match process {
-                    true => Confidence::Likely,
-                    false => Confidence::Guess,
+                let confidence = if process {
+                    Confidence::Likely
+                } else {
+                    Confidence::Guess
                 };
                 (remote.clone(), tried.clone(), confidence)
             })

@@ -30,16 +30,20 @@ impl World {
             .collect()
     }
 
-    /// The TCP ports that the processes of one proxy listen on.
-    pub fn ports_of(&self, proxy: &Service) -> BTreeSet<u16> {
-        let of_proxy = |key: &ProcessKey| {
+    /// The TCP ports that a proxy's process, its parent or its children listen on: two of the same
+    /// name may run side by side.
+    pub fn ports_around(&self, proxy: ProcessKey) -> BTreeSet<u16> {
+        let parent = self.processes.find(proxy).map(|process| process.parent);
+        let is_near = |key: &ProcessKey| {
             let process = self.processes.get(*key);
-            process.is_some_and(|process| same(&process.attribution.service, proxy))
+            *key == proxy
+                || Some(*key) == parent
+                || process.is_some_and(|process| process.parent == proxy)
         };
         self.processes
             .proxies()
             .map(|(key, _)| key)
-            .filter(of_proxy)
+            .filter(is_near)
             .flat_map(|key| self.tcp_ports_held_by(key))
             .collect()
     }

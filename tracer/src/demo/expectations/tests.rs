@@ -1,8 +1,8 @@
 use super::*;
 use crate::demo::Exchange;
 use crate::model::{
-    Because, Cut, Endpoint, ListenerChange, Manager, MemoryInfo, Party, ProcessInfo, Service,
-    Upstream, WallTime,
+    Because, Confidence, Cut, Endpoint, Failure, ListenerChange, Manager, MemoryInfo, Party,
+    ProcessInfo, Service, Upstream, WallTime, Witness,
 };
 
 fn facts() -> StackFacts {
@@ -213,5 +213,52 @@ fn the_client_must_have_seen_the_outage_and_its_end() {
             missing(&findings(), &log(statuses), &facts()),
             ["the client's view"]
         );
+    }
+}
+
+#[test]
+fn behind_a_known_proxy_each_failed_request_must_be_told_once_with_its_reason() {
+    let facts = StackFacts {
+        proxy_program: "/usr/sbin/nginx".to_owned(),
+        ..facts()
+    };
+    let request = |cause| Finding {
+        v: 1,
+        at: WallTime(0),
+        body: Body::RequestFailed(Box::new(FailedRequest {
+            proxy: service(),
+            client: None,
+            forwarded_for: None,
+            method: Some("GET".to_owned()),
+            host: None,
+            path: Some("/".to_owned()),
+            status: Some(502),
+            latency_ms: None,
+            count: 1,
+            upstream: Some(Upstream {
+                address: facts.worker.clone(),
+                service: Some("demo-api".into()),
+            }),
+            confidence: Some(Confidence::Certain),
+            failure: Failure::Refused,
+            because: Some(Because {
+                incident: 1,
+                death: Some(42),
+                cause,
+                after_ms: 1.0,
+                sentence: String::new(),
+            }),
+            evidence: vec![Witness::Http],
+        })),
+    };
+    let with = |causes: &[Option<Cause>]| {
+        let mut all = findings();
+        all.extend(causes.iter().map(|cause| request(*cause)));
+        missing(&all, &log(&AS_CAUSED), &facts)
+    };
+    let oom = Some(Cause::OomCgroup);
+    assert_eq!(with(&[oom; 3]), [""; 0]);
+    for wrong in [&[oom; 2][..], &[oom; 4], &[oom, oom, None]] {
+        assert_eq!(with(wrong), ["the failed requests, and why"]);
     }
 }

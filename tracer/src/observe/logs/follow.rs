@@ -18,8 +18,8 @@ const MAX_BEHIND: u64 = 16 << 20;
 /// Longest line read.
 pub(super) const MAX_LINE: usize = 8 << 10;
 /// Bytes before the place of reading that are compared, to notice a file that was cut off and
-/// written again.
-const MARK: usize = 32;
+/// written again. Lines about one outage may differ in nothing but their time, at the beginning.
+const MARK: usize = 512;
 /// Read of a file's end to see whose format it has.
 const MAX_PEEK: u64 = 64 << 10;
 

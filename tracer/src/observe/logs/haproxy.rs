@@ -7,6 +7,7 @@
 //! One line per request, written when it is over. What went wrong is told by the first two letters
 //! of the termination state (`sH`): who ended it, and what HAProxy was waiting for.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::fields;
@@ -163,6 +164,29 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Quotes and a few others are written as `#22`. A target can't have a `#` of its own.
+fn unescape(text: &str) -> Cow<'_, str> {
+    let mut pieces = text.split('#');
+    let first = pieces.next().unwrap_or_default();
+    if first.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = first.to_owned();
+    for piece in pieces {
+        let code = piece
+            .get(..2)
+            .and_then(|code| u8::from_str_radix(code, 16).ok());
+        if let Some(byte) = code.filter(|byte| matches!(byte, b' '..=b'~')) {
+            plain.push(char::from(byte));
+            plain.push_str(&piece[2..]);
+        } else {
+            plain.push('#');
+            plain.push_str(piece);
+        }
+    }
+    Cow::Owned(plain)
+}
+
 fn entry(
     prefix: &str,
     client: &str,
@@ -180,7 +204,8 @@ fn entry(
         entry.client_port = port.parse().ok().filter(|_| entry.client.is_some());
     }
     // A line that is too long is cut in the request.
-    if let Some((request, http1)) = fields::request(fields.request, false, show_query) {
+    let request = unescape(fields.request);
+    if let Some((request, http1)) = fields::request(&request, false, show_query) {
         entry.request = Some(request);
         entry.http1 = http1;
     }

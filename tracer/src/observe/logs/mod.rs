@@ -106,7 +106,7 @@ impl Logs {
 
     /// When [`Self::run_due`] wants to be called.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        if self.proxies.is_empty() {
+        if self.proxies.is_empty() && self.files.is_empty() {
             return None;
         }
         let round = self.round.unwrap_or(self.check);
@@ -220,6 +220,7 @@ impl Logs {
         if self.files.iter().any(|log| log.dirty) {
             self.plan_round();
         }
+        self.let_go(now);
     }
 
     /// Looks at what the proxies have open, and at what is configured.
@@ -232,9 +233,11 @@ impl Logs {
             let holders = discover::holders(&candidates, log.follower.id);
             log.holders = holders.map_or(Vec::new(), |one| one.holders.clone());
             let wanted = log.configured || !log.holders.is_empty();
-            if !wanted && log.until.is_none() {
-                log.until = Some(now.after(LINGER));
-            }
+            log.until = match log.until {
+                _ if wanted => None,
+                None => Some(now.after(LINGER)),
+                until => until,
+            };
         }
         for path in self.configured.clone() {
             if let Some(found) = Found::at(&path) {

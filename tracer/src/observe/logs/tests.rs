@@ -10,7 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::follow::MAX_LINE;
 use super::*;
-use crate::model::{Failure, Pid, ProxyKind};
+use crate::model::{
+    Actor, Failure, Hierarchy, HttpEnd, HttpExchange, Pid, ProxyKind, Side, Witness,
+};
+use crate::observe::Observer;
 use crate::observe::process;
 
 fn me() -> ProxyProcess {
@@ -127,6 +130,29 @@ fn a_log_that_is_renamed_and_created_anew_loses_nothing() {
 }
 
 #[test]
+fn a_log_is_followed_while_its_proxy_restarts_and_let_go_when_it_stays_away() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.log");
+    let log = appending(&path);
+    let mut logs = following(me());
+    drop(log);
+    logs.follow(&[]);
+    let mut log = appending(&path);
+    log.write_all(line(1).as_bytes()).unwrap();
+    logs.follow(&[me()]);
+    assert_eq!(numbers(&mut logs), [1]);
+    logs.check(clock::now().after(LINGER * 2));
+    assert_eq!(logs.files.len(), 1);
+    drop(log);
+    logs.follow(&[]);
+    assert!(!logs.logged(me().key) && logs.due().is_some());
+    logs.read(clock::now(), &mut Vec::new());
+    logs.check(clock::now().after(LINGER * 2));
+    assert!(logs.files.is_empty() && logs.due().is_none());
+}
+
+#[test]
 fn a_log_that_is_copied_and_cut_off_is_read_on() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
@@ -141,6 +167,9 @@ fn a_log_that_is_copied_and_cut_off_is_read_on() {
     log.set_len(0).unwrap();
     log.write_all((line(20) + &line(21)).as_bytes()).unwrap();
     assert_eq!(numbers(&mut logs), [20, 21], "longer than before");
+    log.set_len(0).unwrap();
+    log.write_all((line(22) + &line(23)).as_bytes()).unwrap();
+    assert_eq!(numbers(&mut logs), [22, 23], "as long as before");
     log.write_all(b"2026/11/22 half a li").unwrap();
     assert!(told(&mut logs).is_empty());
     log.set_len(0).unwrap();
@@ -414,4 +443,42 @@ fn waiting_ends_when_a_log_is_written_to_and_not_before() {
     let mut out = Vec::new();
     logs.run_due(due, &mut out);
     assert_eq!(out.len(), 1, "{out:?}");
+}
+
+#[test]
+fn lines_go_before_the_exchange_that_has_them_read_and_keep_their_own_time() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = appending(&dir.path().join("error.log"));
+    let mut observer = Observer::new(Hierarchy::MemoryV1, false).with_logs(false, &[]);
+    observer.follow_logs(&[me()]);
+    log.write_all(line(1).as_bytes()).unwrap();
+    let exchange = HttpExchange {
+        witness: Witness::Http,
+        side: Side::Inbound,
+        actor: Actor::default(),
+        netns: 0,
+        local: None,
+        remote: None,
+        request: None,
+        began: Timestamp(1),
+        end: HttpEnd::Status(502),
+        connected: None,
+    };
+    // The rings are read late: the line may be of a request that began after this one's end.
+    let at = Timestamp(2);
+    let before = clock::now();
+    let mut out = Vec::new();
+    let what = What::Http(Box::new(exchange));
+    observer.enrich(Observation { at, what }, &mut out);
+    assert!(
+        matches!(
+            &*out,
+            [
+                Observation { at: read, what: What::ProxyLog(_) },
+                Observation { at: Timestamp(2), what: What::Http(_) },
+            ] if *read >= before
+        ),
+        "{out:?}"
+    );
 }

@@ -63,7 +63,7 @@ fn requests_that_were_only_counted_are_told_once_a_second_with_what_explains_the
 fn a_line_of_a_request_that_was_counted_is_no_second_one() {
     for counted_first in [true, false] {
         let mut all = machine(true, true, true);
-        let seen = vec![line(haproxy("/a", 5000, 503)), counted(2, 503)];
+        let seen = [line(haproxy("/a", 5000, 503)), counted(2, 503)];
         let gap = if counted_first { 0 } else { 1500 };
         all.push(at(1100, seen[0].clone()));
         all.push(at(1100 + gap, seen[1].clone()));
