@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -118,6 +118,40 @@ fn documented(outcomes: &[Outcome], write: bool) -> Result<bool> {
     Ok(differences.is_empty())
 }
 
+/// Which kernels to run as part of all tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Which {
+    /// The oldest and the newest
+    Ends,
+    /// The oldest and the newest on one day, those between on the next
+    Rotating,
+    /// All
+    All,
+}
+
+impl Which {
+    fn series(self, days: u64) -> Vec<Series> {
+        let [oldest, between @ .., newest] = SERIES;
+        match self {
+            Self::All => SERIES.to_vec(),
+            Self::Rotating if days % 2 == 1 => between.to_vec(),
+            Self::Ends | Self::Rotating => vec![oldest, newest],
+        }
+    }
+}
+
+/// Runs all scenarios on these kernels; whether all passed.
+pub(crate) fn kernels(which: Which) -> Result<bool> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let days = now.map_or(0, |since| since.as_secs() / (24 * 60 * 60));
+    let series = which.series(days);
+    let args = Args {
+        kernel: series.iter().map(|series| series.name.to_owned()).collect(),
+        ..Args::default()
+    };
+    Ok(run(&args)? == ExitCode::SUCCESS)
+}
+
 fn list() {
     for series in SERIES {
         println!("kernel    {}", series.name);
@@ -219,5 +253,22 @@ impl Stage {
             // Not there when no guest was made.
             let _ = fs::remove_file(self.work.join(disk));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotating_reaches_every_kernel_in_two_days() {
+        let names = |which: Which, day| {
+            let series = which.series(day);
+            series.iter().map(|it| it.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Which::Ends, 1), ["5.10", "newest"]);
+        assert_eq!(names(Which::Rotating, 20_000), ["5.10", "newest"]);
+        assert_eq!(names(Which::Rotating, 20_001), ["6.1", "6.12"]);
+        assert_eq!(names(Which::All, 1).len(), SERIES.len());
     }
 }
