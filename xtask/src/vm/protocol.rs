@@ -71,8 +71,8 @@ pub(crate) struct Transcript {
     pub(crate) steps: Vec<Step>,
     /// What steps told.
     pub(crate) told: Vec<Told>,
-    /// The step that runs, and what it printed.
-    running: Option<(String, Vec<String>)>,
+    /// The step that runs, since when, and what it printed.
+    running: Option<(String, Duration, Vec<String>)>,
 }
 
 impl Transcript {
@@ -84,7 +84,7 @@ impl Transcript {
         if FATAL.iter().any(|fatal| line.contains(fatal)) {
             return Some(End::Fatal(line.trim().to_owned()));
         }
-        if let Some((_, output)) = &mut self.running {
+        if let Some((_, _, output)) = &mut self.running {
             output.push(line.to_owned());
         }
         None
@@ -97,7 +97,7 @@ impl Transcript {
                 self.release = Some(rest.to_owned());
                 self.booted = Some(at);
             }
-            "begin" => self.running = Some((rest.to_owned(), Vec::new())),
+            "begin" => self.running = Some((rest.to_owned(), at, Vec::new())),
             "pass" | "fail" => self.ended(verb == "pass", rest),
             "tell" => {
                 let (topic, text) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -106,7 +106,18 @@ impl Transcript {
                     text: text.to_owned(),
                 });
             }
-            "cut" => return Some(End::Cut),
+            "cut" => {
+                // Nothing can be said after that: the step that asks for it is through.
+                if let Some((name, since, output)) = self.running.take() {
+                    self.steps.push(Step {
+                        name,
+                        took: at.saturating_sub(since),
+                        failed: None,
+                        output,
+                    });
+                }
+                return Some(End::Cut);
+            }
             "done" => return Some(End::Done),
             _ => {}
         }
@@ -119,7 +130,7 @@ impl Transcript {
         let ms = words.next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
         let name = words.next().unwrap_or_default();
         let why = words.next().unwrap_or("it did not say why");
-        let output = self.running.take().map(|(_, output)| output);
+        let output = self.running.take().map(|(_, _, output)| output);
         self.steps.push(Step {
             name: name.to_owned(),
             took: Duration::from_millis(ms),
@@ -128,9 +139,16 @@ impl Transcript {
         });
     }
 
+    /// Goes on with what the next boot of the same guest said.
+    pub(super) fn extend(&mut self, next: Self) {
+        self.steps.extend(next.steps);
+        self.told.extend(next.told);
+        self.running = next.running;
+    }
+
     /// The step that was running when the guest ended.
     pub(crate) fn interrupted(&self) -> Option<&str> {
-        self.running.as_ref().map(|(name, _)| name.as_str())
+        self.running.as_ref().map(|(name, ..)| name.as_str())
     }
 }
 
@@ -185,7 +203,28 @@ mod tests {
     #[test]
     fn an_agents_line_is_found_behind_what_the_kernel_began_to_say() {
         let mut transcript = Transcript::default();
-        let end = transcript.line(AT, "[ 3.2] nvme: @@vm cut");
+        transcript.line(AT, "@@vm begin capture-write");
+        let end = transcript.line(2 * AT, "[ 3.2] nvme: @@vm cut");
         assert_eq!(end, Some(End::Cut));
+        let cut = &transcript.steps[0];
+        assert_eq!(
+            (cut.took, &cut.failed),
+            (AT, &None),
+            "it got what it asked for"
+        );
+    }
+
+    #[test]
+    fn two_boots_are_one_story() {
+        let boot = |name: &str| {
+            let mut transcript = Transcript::default();
+            transcript.line(AT, &format!("@@vm begin {name}"));
+            transcript.line(AT, &format!("@@vm pass 10 {name}"));
+            transcript
+        };
+        let mut transcript = boot("capture-write");
+        transcript.extend(boot("capture-read"));
+        let names: Vec<_> = transcript.steps.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["capture-write", "capture-read"]);
     }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::tell;
 
 const PROGRAMS: &str = "/run/vm/programs";
+const DATA: &str = "/run/vm/data";
 /// How often the host hears something while a step runs.
 const ALIVE: Duration = Duration::from_secs(10);
 const PULSE: Duration = Duration::from_millis(50);
@@ -24,7 +25,9 @@ pub fn run() {
     tell(&format!("up {}", release.trim()));
     let plan = fs::read_to_string(Path::new(PROGRAMS).join("plan.json")).unwrap();
     let plan: Value = serde_json::from_str(&plan).unwrap();
-    for step in plan.as_array().unwrap() {
+    let boot = boot();
+    let steps = plan.as_array().unwrap().iter();
+    for step in steps.filter(|step| step["boot"] == boot) {
         let name = step["name"].as_str().unwrap();
         tell(&format!("begin {name}"));
         let began = Instant::now();
@@ -38,6 +41,17 @@ pub fn run() {
     rustix::fs::sync();
     tell("done");
     let _ = Command::new("systemctl").args(["poweroff", "-ff"]).status();
+}
+
+/// Which boot this is of the guest's disk of data: 1, or 2 after its power was cut.
+fn boot() -> u32 {
+    let mark = Path::new(DATA).join("booted");
+    if mark.exists() {
+        return 2;
+    }
+    fs::write(&mark, "").unwrap();
+    rustix::fs::sync();
+    1
 }
 
 /// Runs one step; why it failed.

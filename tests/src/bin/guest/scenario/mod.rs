@@ -1,5 +1,6 @@
 //! The scenarios, one file each.
 
+mod capture;
 mod container;
 mod global_oom;
 mod oom_daemon;
@@ -16,15 +17,19 @@ pub fn run(name: &str) {
         "container" => container::run(),
         "oom_daemon" => oom_daemon::run(),
         "global_oom" => global_oom::run(),
+        "capture-write" => capture::write(),
+        "capture-read" => capture::read(),
         _ => panic!("no scenario {name}"),
     }
 }
 
-/// A program for `python3 -c` that takes `mib` MiB at once and uses them, then sleeps.
+/// A program for `python3 -c` that takes `mib` MiB and uses them, then sleeps.
 fn hog(mib: u32) -> String {
-    // Touching pages: copying would thrash for many seconds before the kernel gives up.
+    // In pieces: what is more than the machine has is refused in one. Touching pages: copying
+    // would thrash for many seconds before the kernel gives up.
     format!(
-        "import time; b = bytearray({mib} << 20); \
-         [b.__setitem__(page, 1) for page in range(0, len(b), 4096)]; time.sleep(999)"
+        "import time; hoard = [bytearray(8 << 20) for _ in range({mib} // 8)]; \
+         [piece.__setitem__(page, 1) for piece in hoard for page in range(0, 8 << 20, 4096)]; \
+         time.sleep(999)"
     )
 }
