@@ -207,6 +207,8 @@ kernel_layout! {
     sock_v6_daddr: required offset("sock_common", "skc_v6_daddr");
     /// Local IPv6 address.
     sock_v6_rcv_saddr: required offset("sock_common", "skc_v6_rcv_saddr");
+    /// State of the connection, a byte; 8 is CLOSE_WAIT.
+    sock_state: required offset("sock_common", "skc_state");
     /// Network namespace.
     sock_net: required offset("sock_common", "skc_net");
     /// Identity of a socket for as long as the machine runs; 0 until somebody asked for it.

@@ -40,8 +40,8 @@ pub struct Exchange {
     /// When that process was created, CLOCK_BOOTTIME ns.
     pub owner_start_ns: u64,
     /// Sequence number of the last segment of requests, of the last answer.
-    request_seq: u32,
-    answer_seq: u32,
+    pub request_seq: u32,
+    pub answer_seq: u32,
     /// Segments that began like a request since `head` began, and answers to them.
     requests: u32,
     answered: u32,
@@ -58,7 +58,7 @@ const STEP: u32 = 64;
 /// [`Exchange::len`] of a connection that is no HTTP/1 (any more).
 const OPAQUE: u32 = u32::MAX;
 /// `PRI * HTTP/2.0`.
-const HTTP2_PREFACE: &[u8; 4] = b"PRI ";
+const HTTP2_PREFACE: [u8; 4] = *b"PRI ";
 
 /// What new connections start from: never written to.
 #[map]
@@ -111,12 +111,12 @@ impl First {
     }
 
     #[inline(always)]
-    fn begins_with(&self, four: &[u8; 4]) -> bool {
-        self.words[0] == u32::from_ne_bytes(*four)
+    fn begins_with(&self, four: [u8; 4]) -> bool {
+        self.words[0] == u32::from_ne_bytes(four)
     }
 
     #[inline(always)]
-    fn byte(&self, index: usize) -> u8 {
+    pub fn byte(&self, index: usize) -> u8 {
         self.words[index / 4].to_ne_bytes()[index % 4]
     }
 }
@@ -143,9 +143,15 @@ pub fn is_proxy(pid: u32) -> bool {
 /// The state of connection `key`, made when there is none.
 #[inline(always)]
 pub fn entry<K>(map: &LruHashMap<K, Exchange>, key: &K) -> Option<*mut Exchange> {
-    if let Some(known) = map.get_ptr_mut(key) {
-        return Some(known);
+    match map.get_ptr_mut(key) {
+        Some(known) => Some(known),
+        None => fresh(map, key),
     }
+}
+
+/// The state of connection `key`, which is new whatever is known.
+#[inline(always)]
+pub fn fresh<K>(map: &LruHashMap<K, Exchange>, key: &K) -> Option<*mut Exchange> {
     let blank = BLANK.get(0)?;
     // Fails only when the map is being changed by others.
     let _ = map.insert(key, blank, 0);
@@ -165,7 +171,7 @@ pub fn has_method(first: &First) -> bool {
         b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"PATC", b"OPTI",
     ]
     .into_iter()
-    .any(|method| first.begins_with(method))
+    .any(|method| first.begins_with(*method))
 }
 
 /// Whether `first` begins like a status line.
@@ -173,7 +179,7 @@ pub fn has_method(first: &First) -> bool {
 pub fn is_answer(first: &First) -> bool {
     let version = u32::from_ne_bytes(*b"/1.\0");
     let all_but_last = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
-    first.begins_with(b"HTTP") && first.words[1] & all_but_last == version
+    first.begins_with(*b"HTTP") && first.words[1] & all_but_last == version
 }
 
 /// Bytes of requests, with their TCP sequence number.
@@ -454,11 +460,11 @@ fn unsent(exchange: *mut Exchange, socket: u64, status: u32) {
         status,
         pad: 0,
     };
-    if HTTP_UNSENT.get_ptr(&key).is_none() {
+    if HTTP_UNSENT.get_ptr(key).is_none() {
         // Fails when another processor was faster, or when there is no room.
-        let _ = HTTP_UNSENT.insert(&key, 0, u64::from(BPF_NOEXIST));
+        let _ = HTTP_UNSENT.insert(key, 0, u64::from(BPF_NOEXIST));
     }
-    match HTTP_UNSENT.get_ptr_mut(&key) {
+    match HTTP_UNSENT.get_ptr_mut(key) {
         Some(count) => add(count, 1),
         None => count_lost(lost::REQUESTS),
     }

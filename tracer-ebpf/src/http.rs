@@ -18,6 +18,7 @@ use crate::{
     maps::{DECISIONS, layout},
     task::{current, current_is_exiting, start_of},
     tcp::AF_INET6,
+    tls,
 };
 
 /// Connections, by socket cookie.
@@ -113,6 +114,9 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
         return None;
     }
     let first = First::of(&segment, 0)?;
+    if tls::is_record(&first) {
+        return if egress { tls::sends(ctx) } else { None };
+    }
     // Requests come in where a proxy serves, and go out elsewhere; answers the other way round.
     let request = if egress {
         has_method(&first)
@@ -139,13 +143,11 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     if !is_answer(&first) {
         return None;
     }
-    let (status, before) = match exchange::answer(exchange, &first, segment.seq) {
-        Some(failed) => failed,
-        None => {
-            let second = after_continue(&segment, &first)?;
-            exchange::answer(exchange, &second, segment.seq)?
-        }
-    };
+    let failed = exchange::answer(exchange, &first, segment.seq).or_else(|| {
+        let second = after_continue(&segment, &first)?;
+        exchange::answer(exchange, &second, segment.seq)
+    });
+    let (status, before) = failed?;
     // SAFETY: a map value; volatile, so that what was stored as a pointer is read as a number.
     let socket = unsafe { (&raw const (*exchange).socket).read_volatile() };
     exchange::report(exchange, socket, &exchange::answered(status, before, 0));
@@ -167,7 +169,7 @@ fn begin(segment: &Segment<'_>, cookie: u64, egress: bool) -> Option<*mut Exchan
     } else {
         cookie
     };
-    let new = exchange::entry(&EXCHANGES, &key)?;
+    let new = exchange::fresh(&EXCHANGES, &key)?;
     // SAFETY: a map value.
     unsafe {
         (*new).outbound = u32::from(egress);
@@ -320,23 +322,24 @@ pub fn connection_ends(socket: Address, peer_was_first: bool, reset: bool) {
     if cookie == 0 {
         return;
     }
-    let (key, exchange) = match EXCHANGES.get_ptr_mut(cookie) {
-        Some(exchange) => (cookie, exchange),
-        None => match ended_with_handshake(socket) {
-            Some(found) => found,
-            None => return,
-        },
+    let end = if reset {
+        http_end::PEER_RESET
+    } else if current_is_exiting() {
+        http_end::DIED
+    } else if peer_was_first {
+        http_end::PEER_CLOSED
+    } else {
+        http_end::CLOSED
+    };
+    let known = match EXCHANGES.get_ptr_mut(cookie) {
+        Some(exchange) => Some((cookie, exchange)),
+        None => ended_with_handshake(socket),
+    };
+    let Some((key, exchange)) = known else {
+        tls::connection_ends(cookie, socket.0, end);
+        return;
     };
     if exchange::is_open(exchange) {
-        let end = if reset {
-            http_end::PEER_RESET
-        } else if current_is_exiting() {
-            http_end::DIED
-        } else if peer_was_first {
-            http_end::PEER_CLOSED
-        } else {
-            http_end::CLOSED
-        };
         exchange::report(exchange, socket.0, &exchange::unanswered(exchange, end, 0));
     }
     // SAFETY: a map value.

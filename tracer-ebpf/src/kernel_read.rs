@@ -28,7 +28,14 @@ macro_rules! plain {
     };
 }
 
-plain!(u16 = 0, u32 = 0, u64 = 0, i64 = 0, [u8; 16] = [0; 16]);
+plain!(
+    u8 = 0,
+    u16 = 0,
+    u32 = 0,
+    u64 = 0,
+    i64 = 0,
+    [u8; 16] = [0; 16]
+);
 
 /// An address in kernel memory; never dereferenced, only read through the helper.
 #[derive(Clone, Copy, PartialEq, Eq)]

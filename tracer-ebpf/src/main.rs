@@ -45,6 +45,7 @@ mod refusals;
 mod signal;
 mod task;
 mod tcp;
+mod tls;
 
 /// Some helpers (reading kernel memory, signals) are open to GPL-compatible programs only.
 #[unsafe(link_section = "license")]

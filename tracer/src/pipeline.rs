@@ -31,7 +31,8 @@ pub struct Live {
     proxies_seen: Option<u64>,
     /// What was told of each proxy's process.
     witnesses: BTreeMap<ProcessKey, Witnesses>,
-    http_hook: Option<Hook>,
+    /// What follows requests in plaintext and in TLS, as it was told last.
+    http_hooks: [Option<Hook>; 2],
 }
 
 impl Live {
@@ -59,7 +60,7 @@ impl Live {
             http: settings.http,
             proxies_seen: None,
             witnesses: BTreeMap::new(),
-            http_hook: None,
+            http_hooks: [None, None],
         })
     }
 
@@ -141,7 +142,7 @@ impl Live {
             self.observer.run_due(now, &mut self.enriched);
             self.analyze(emit)?;
         }
-        if self.observer.take_logged_changed() {
+        if self.observer.take_logged_changed() | self.kernel.take_tls_changed() {
             self.proxies_seen = None;
         }
         self.follow_proxies(emit)?;
@@ -171,19 +172,23 @@ impl Live {
             ports: world.proxy_ports(),
             cgroups,
         });
-        let hook = self.kernel.http_hook();
-        if let Some(hook) = &hook
-            && Some(hook) != self.http_hook.as_ref()
-        {
-            self.feed(What::Hook(Box::new(hook.clone())), emit)?;
+        // Told below already.
+        self.kernel.take_tls_changed();
+        let hooks = [self.kernel.http_hook(), self.kernel.tls_hook()];
+        for (hook, before) in hooks.iter().zip(self.http_hooks.clone()) {
+            if let Some(hook) = hook
+                && Some(hook) != before.as_ref()
+            {
+                self.feed(What::Hook(Box::new(hook.clone())), emit)?;
+            }
         }
-        self.http_hook = hook;
+        self.http_hooks = hooks;
         let mut before = std::mem::take(&mut self.witnesses);
         for proxy in proxies {
             let witnesses = Witnesses {
                 proxy: proxy.key,
                 http: self.kernel.follows(proxy.key.pid),
-                tls: false,
+                tls: self.kernel.follows_tls(proxy.key.pid),
                 log: self.observer.logged(proxy.key),
             };
             if before.remove(&proxy.key) != Some(witnesses) {

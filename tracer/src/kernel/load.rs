@@ -14,6 +14,7 @@ use zerocopy::IntoBytes;
 use super::facts::{INET_CONNECT, OOM_KILL, UNIX_CONNECT};
 use super::http::Http;
 use super::plan::{BLIND_CONNECT, ConnectRung, Ladder, Plan, Refusal, ScopeRung, blind_without};
+use super::tls::Tls;
 use super::tracefs;
 use crate::model::{Hierarchy, Hook};
 use crate::settings::HttpMode;
@@ -77,6 +78,8 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     /// Follows requests at proxies.
     pub(super) http: Http,
+    /// The same inside TLS.
+    pub(super) tls: Tls,
     tracepoints: Vec<tracefs::Attached>,
     pub(super) lost: PerCpuArray<MapData, u64>,
     pub(super) refusals: HashMap<MapData, [u8; TCP_KEY], [u8; COUNT]>,
@@ -115,12 +118,19 @@ pub(super) fn load(
             HttpMode::All => 2,
         },
     };
-    let mut loader = EbpfLoader::new();
+    let mut options = EbpfLoader::new();
     if http == HttpMode::Off {
         // Room for nobody's requests.
-        loader.map_max_entries("EXCHANGES", 1);
+        for map in [
+            "EXCHANGES",
+            "TLS_EXCHANGES",
+            "TLS_CONNECTIONS",
+            "TLS_SESSIONS",
+        ] {
+            options.map_max_entries(map, 1);
+        }
     }
-    let mut ebpf = loader
+    let mut ebpf = options
         // Parsing the kernel's type information takes longer than everything else, and is needed
         // for fentry and fexit only.
         .btf(None)
@@ -138,6 +148,7 @@ pub(super) fn load(
         refusals: take(&mut ebpf, "REFUSALS")?,
         unix_refusals: take(&mut ebpf, "UNIX_REFUSALS")?,
         http: Http::new(&mut ebpf, http)?,
+        tls: Tls::default(),
         #[cfg(feature = "kernel-log")]
         log: super::log::open(&mut ebpf).map_err(|error| {
             let Failure(what, hint) = Failure::of(&error);

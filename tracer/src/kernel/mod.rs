@@ -14,6 +14,7 @@ mod log;
 mod plan;
 mod rings;
 mod tally;
+mod tls;
 mod tracefs;
 
 pub use facts::{KernelFacts, Lockdown, Works, hierarchy};

@@ -105,8 +105,30 @@ impl Kernel {
 
     /// Follows the requests of these proxies, and of nobody else any more.
     pub fn follow(&mut self, wanted: Followed) {
-        let Loaded { http, ebpf, .. } = &mut self.loaded;
+        let Loaded {
+            http, tls, ebpf, ..
+        } = &mut self.loaded;
+        if http.is_off() {
+            return;
+        }
+        // Also when they are the same as before: what they have mapped may not be.
+        tls.follow(ebpf, &wanted.pids, now());
         http.follow(ebpf, wanted);
+    }
+
+    /// Whether what this process sends and receives inside TLS is followed.
+    pub fn follows_tls(&self, pid: Pid) -> bool {
+        self.loaded.tls.covers(pid)
+    }
+
+    /// Whether a proxy's TLS library was found after [`Self::follow`] had not found it.
+    pub fn take_tls_changed(&mut self) -> bool {
+        self.loaded.tls.take_changed()
+    }
+
+    /// What follows requests inside TLS, among the hooks; none while no proxy has a TLS library.
+    pub fn tls_hook(&self) -> Option<Hook> {
+        self.loaded.tls.hook()
     }
 
     /// Whether the requests of a proxy's process are followed.
@@ -254,6 +276,8 @@ impl Kernel {
             return;
         }
         self.lost.looked = now;
+        let Loaded { tls, ebpf, .. } = &mut self.loaded;
+        tls.look(ebpf, now);
         self.loaded.http.counted(now, &mut self.batch);
         let mut totals = [0; COUNTERS];
         for (index, total) in (0u32..).zip(&mut totals) {

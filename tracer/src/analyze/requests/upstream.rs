@@ -368,6 +368,10 @@ impl Clues {
         };
         self.tries(case)
             .filter(|(remote, _)| named.is_none_or(|named| named == *remote))
+            // What other processes of the proxy met says nothing about one whose worker is known.
+            .filter(|(remote, tried)| {
+                case.worker.is_none() || named.is_some() || is_worker(tried, remote)
+            })
             .map(|(remote, tried)| {
                 let process = is_worker(tried, remote);
                 let thread = case.worker.is_some_and(|worker| worker.tid == tried.tid);

@@ -67,6 +67,11 @@ impl Http {
         })
     }
 
+    /// Whether nobody is to be followed.
+    pub(super) fn is_off(&self) -> bool {
+        self.mode == HttpMode::Off
+    }
+
     /// Follows `wanted`, and nothing else any more.
     pub(super) fn follow(&mut self, ebpf: &mut Ebpf, wanted: Followed) {
         if self.mode == HttpMode::Off || wanted == self.now {
