@@ -187,6 +187,33 @@ fn the_doctor_finds_this_machine_fit() {
 }
 
 #[test]
+fn the_doctor_compares_every_kind_of_event_with_proc() {
+    let (_, stdout, stderr) = ended(["doctor", "--json"]);
+    let checks: Vec<Value> = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+    let compared: Vec<&str> = checks
+        .iter()
+        .filter(|check| check["name"] == "self-check" && check["status"] == "ok")
+        .filter_map(|check| check["detail"].as_str())
+        .collect();
+    for event in [
+        "fork: start time, parent, ",
+        "exec: start time, ",
+        "listen: address, network namespace",
+        "listener down: address, ",
+        "refused connect: address, ",
+        "unix connect: address, ",
+        "cut connection: local address, remote address, ",
+        "exit: start time, parent, pid in its namespace, uid, ",
+        "signal: number, sender, ",
+    ] {
+        assert!(
+            compared.iter().any(|detail| detail.starts_with(event)),
+            "{event}: {compared:?}"
+        );
+    }
+}
+
+#[test]
 fn services_lists_what_runs_and_where_it_listens() {
     let address = format!("127.0.0.1:{}", free_port());
     let server = Guard::ready(fixture().args(["listen", &address]));

@@ -306,3 +306,128 @@ fn of_family(address: &Endpoint, v4: &'static str, v6: &'static str) -> &'static
         _ => v4,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Comm, Exit, ProcessFacts, ProcessKey, SignalSent, Timestamp};
+
+    fn facts(pid: u32, comm: &str) -> ProcessFacts {
+        ProcessFacts {
+            task: TaskFacts {
+                key: ProcessKey {
+                    pid,
+                    start_ticks: 100 + u64::from(pid),
+                },
+                ppid: pid - 1,
+                ns_pid: pid,
+                uid: 0,
+                cgroup: 77,
+                comm: Comm::new(comm),
+            },
+            args: Box::default(),
+            exe: None,
+            cwd: None,
+            cgroup_path: None,
+            env: Box::default(),
+            netns: 5,
+            user: None,
+            memory_limit_bytes: None,
+            memory_limit_cgroup: None,
+        }
+    }
+
+    fn expected() -> Expected {
+        Expected {
+            child: facts(12, "self check"),
+            args: vec!["tracer".into()],
+            first_comm: "tracer".to_owned(),
+            parent: facts(11, "tracer"),
+            peak_bytes: 30 << 20,
+            listeners: Vec::new(),
+            connections: Vec::new(),
+            refused: Vec::new(),
+            missing: None,
+        }
+    }
+
+    fn exit(change: impl FnOnce(&mut Exit)) -> Vec<Field> {
+        let expected = expected();
+        let parent = &expected.parent.task;
+        let mut exit = Exit {
+            task: expected.child.task,
+            parent: parent.key,
+            status: ExitStatus::Signal {
+                signal: TERM,
+                core_dumped: false,
+            },
+            peak_bytes: 31 << 20,
+            oom_marked: false,
+            oom_trigger: None,
+            stop: Some(SignalSent {
+                at: Timestamp(1),
+                signal: TERM.into(),
+                code: 0,
+                sender: Actor {
+                    key: parent.key,
+                    tid: parent.key.pid,
+                    comm: parent.comm,
+                    uid: parent.uid,
+                },
+            }),
+            other: None,
+        };
+        change(&mut exit);
+        let seen = [Observation {
+            at: Timestamp(1),
+            what: What::Exited(Box::new(exit)),
+        }];
+        let mut fields = fields(&expected, &seen);
+        fields.retain(|field| matches!(field.event, "exit" | "signal"));
+        fields
+    }
+
+    fn wrong(fields: &[Field]) -> Vec<(&'static str, &'static str)> {
+        fields
+            .iter()
+            .filter(|field| field.verdict != Verdict::Same)
+            .map(|field| (field.event, field.name))
+            .collect()
+    }
+
+    #[test]
+    fn a_record_that_says_what_proc_says_agrees_in_every_field() {
+        let fields = exit(|_| {});
+        assert_eq!(wrong(&fields), []);
+        assert!(fields.len() >= 15, "{fields:?}");
+    }
+
+    #[test]
+    fn a_field_read_at_a_wrong_offset_is_named_with_both_values() {
+        let fields = exit(|exit| exit.task.uid = 4096);
+        assert_eq!(wrong(&fields), [("exit", "uid")]);
+        let field = fields.iter().find(|field| field.name == "uid").unwrap();
+        let differs = Verdict::Differs {
+            kernel: "4096".to_owned(),
+            proc: "0".to_owned(),
+        };
+        assert_eq!(field.verdict, differs);
+        let wrong_sender = exit(|exit| exit.parent.start_ticks = 1);
+        assert_eq!(wrong(&wrong_sender), [("exit", "parent's start time")]);
+        let far_off = exit(|exit| exit.peak_bytes = 0);
+        assert_eq!(wrong(&far_off), [("exit", "peak memory")]);
+    }
+
+    #[test]
+    fn events_without_a_record_are_told() {
+        assert_eq!(
+            wrong(&exit(|exit| exit.stop = None)),
+            [("signal", "record")]
+        );
+        let none = fields(&expected(), &[]);
+        assert_eq!(
+            wrong(&none),
+            [("fork", "record"), ("exec", "record"), ("exit", "record")]
+        );
+    }
+}
