@@ -340,8 +340,10 @@ records! {
         pub path_len: u32,
         /// `sun_path`, or the remote address as in [`Endpoints::remote`].
         pub address: [u8; UNIX_PATH_LEN],
-        /// Explicit padding.
-        pub pad: u32,
+        /// 1 when what connect() returned is known.
+        pub returned: u16,
+        /// The positive errno that it returned; 0 when it succeeded.
+        pub error: u16,
     }
 
     /// A request at a proxy that ended with a status of 500 or more, or without an answer. Hooks
@@ -468,7 +470,8 @@ impl ConnectTarget {
         port: 0,
         path_len: 0,
         address: [0; UNIX_PATH_LEN],
-        pad: 0,
+        returned: 0,
+        error: 0,
     };
 }
 

@@ -189,7 +189,7 @@ fn returned(call: &Call, memory: Memory, result: i32) {
     let socket = Address(call.socket);
     let sock = socket.follow(layout!(socket_sk));
     if of_proxy && sock.read_at::<u16>(layout!(sock_family)) == AF_UNIX {
-        remember_target(call, memory, thread);
+        remember_target(call, memory, thread, result);
     }
     if result >= 0 {
         return;
@@ -213,7 +213,7 @@ fn returned(call: &Call, memory: Memory, result: i32) {
 
 /// Remembers which unix socket a proxy's thread connects to, whatever came of it.
 #[inline(never)]
-fn remember_target(call: &Call, memory: Memory, thread: u64) {
+fn remember_target(call: &Call, memory: Memory, thread: u64, result: i32) {
     let mut target = ConnectTarget::NONE;
     target.at_ns = call.at_ns;
     target.family = AF_UNIX;
@@ -227,6 +227,12 @@ fn remember_target(call: &Call, memory: Memory, thread: u64) {
         )
     } {
         target.path_len = len;
+        target.returned = 1;
+        target.error = if result < 0 {
+            result.unsigned_abs() as u16
+        } else {
+            0
+        };
         let _ = LAST_CONNECT.insert(thread, target, 0);
     }
 }

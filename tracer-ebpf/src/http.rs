@@ -110,12 +110,18 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     let segment = segment(ctx, egress)?;
     let everybody = DECISIONS.load().http == EVERYBODY;
     let serves = everybody || is_proxy_port(segment.local_port);
-    if !serves && !is_outbound_port(segment.local_port) {
+    let concerns = serves || is_outbound_port(segment.local_port);
+    // What goes out may be the first request that is seen on a connection older than the tracer.
+    if !concerns && !egress {
         return None;
     }
     let first = First::of(&segment, 0)?;
     if tls::is_record(&first) {
-        return if egress { tls::sends(ctx) } else { None };
+        return if egress && concerns {
+            tls::sends(ctx)
+        } else {
+            None
+        };
     }
     // Requests come in where a proxy serves, and go out elsewhere; answers the other way round.
     let request = if egress {
@@ -177,6 +183,9 @@ fn begin(segment: &Segment<'_>, cookie: u64, egress: bool) -> Option<*mut Exchan
             (*new).owner = u64::from(pid) << 32 | u64::from(task.read_at::<u32>(layout!(task_pid)));
             (*new).owner_start_ns = start_of(task);
         }
+    }
+    if egress {
+        outbound_connection(segment.local_port, true);
     }
     remember_socket(new, segment.ctx);
     Some(new)

@@ -1,13 +1,18 @@
 //! Real software for the tests: nginx in front of applications under the managers that run them,
 //! each with its own configuration in a folder of its own, on loopback, as if it were the only one.
 
+pub mod client;
 mod daemon;
 mod fpm;
 pub mod http;
+pub mod ledger;
 mod nginx;
 mod pm2;
+pub mod proxy;
+pub mod scene;
 mod story;
 mod supervisor;
+mod worker;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -19,6 +24,7 @@ pub use nginx::Nginx;
 pub use pm2::Pm2;
 pub use story::{KILLER, Kill, Outage, kill_by_script, outage};
 pub use supervisor::Supervisor;
+pub use worker::{Address, Worker};
 
 /// From the start of an application until it listens: long enough for requests to fail.
 pub const WARM_UP: Duration = Duration::from_millis(800);

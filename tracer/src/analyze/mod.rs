@@ -247,6 +247,10 @@ impl Analysis {
         }
         self.flush_cuts(Some(now), findings);
         self.advance_requests(findings);
+        if self.incidents.due().is_some_and(|due| due <= now) {
+            // What an incident cost is told before it is closed.
+            self.flush_requests(false, findings);
+        }
         for body in self.incidents.advance(now, &self.world) {
             self.report(now, body, findings);
         }

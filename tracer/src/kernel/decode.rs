@@ -321,7 +321,7 @@ fn connect_error(errno: u32) -> ConnectError {
 }
 
 /// What an errno of a unix stream connect means.
-fn unix_connect_error(errno: u32) -> ConnectError {
+pub(super) fn unix_connect_error(errno: u32) -> ConnectError {
     match i32::try_from(errno).unwrap_or(i32::MAX) {
         libc::ECONNREFUSED => ConnectError::Refused,
         libc::ENOENT | libc::ENOTDIR => ConnectError::NoSocketFile,

@@ -91,7 +91,18 @@ pub struct HttpExchange {
     pub end: HttpEnd,
     /// Inbound: where the actor's thread last connected to, if since `began`; the connect may have
     /// succeeded.
-    pub connected: Option<(Timestamp, Endpoint)>,
+    pub connected: Option<Connected>,
+}
+
+/// A connect of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// When connect() was called.
+    pub at: Timestamp,
+    /// Where to.
+    pub remote: Endpoint,
+    /// What it returned; None when that is not known, as with TCP, where it returns too early.
+    pub result: Option<Result<(), ConnectError>>,
 }
 
 /// Failed inbound requests of which no detail was sent: there were too many at once.

@@ -83,6 +83,8 @@ pub struct Observer {
     unix_seen: BTreeMap<NetNs, Vec<(u64, Endpoint)>>,
     /// Who held those listeners then: when one of them exits, a listener is probably gone.
     unix_holders: HashSet<ProcessKey>,
+    /// Whether nobody was found to hold one of them: the next scan is told again.
+    unix_unheld: bool,
 }
 
 impl Observer {
@@ -122,6 +124,7 @@ impl Observer {
             clock_check: now.after(CLOCK_EVERY),
             unix_seen: BTreeMap::new(),
             unix_holders: HashSet::new(),
+            unix_unheld: false,
         }
     }
 
@@ -384,7 +387,7 @@ impl Observer {
             .filter(|found| found.unix)
             .map(|found| (found.netns, found.listening.clone()))
             .collect();
-        if !tcp && unix == self.unix_seen {
+        if !tcp && unix == self.unix_seen && !self.unix_unheld {
             return;
         }
         // A namespace that is gone has no listeners any more.
@@ -396,8 +399,12 @@ impl Observer {
             .collect();
         self.unix_seen = unix;
         self.unix_holders.clear();
+        self.unix_unheld = false;
+        // Again: who holds a socket may be younger than the first list.
+        let pids = process::all_pids();
         for (netns, unix, listeners) in listeners::with_holders(sockets, &pids) {
             if unix {
+                self.unix_unheld |= listeners.iter().any(|one| one.holders.is_empty());
                 let holders = listeners.iter().flat_map(|listener| &listener.holders);
                 self.unix_holders.extend(holders);
             }

@@ -21,37 +21,66 @@ const OLDEST_NODE: &str = "18";
 struct Program {
     /// File name; a version may follow it (`php-fpm8.2`).
     name: &'static str,
+    /// What other distributions call it; empty when they call it the same.
+    elsewhere: &'static str,
     /// Debian's package.
     debian: &'static str,
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 11] = [
     Program {
         name: "nginx",
+        elsewhere: "",
         debian: "nginx-light",
     },
     Program {
+        name: "apache2",
+        elsewhere: "httpd",
+        debian: "apache2",
+    },
+    Program {
+        name: "haproxy",
+        elsewhere: "",
+        debian: "haproxy",
+    },
+    Program {
+        name: "caddy",
+        elsewhere: "",
+        debian: "caddy",
+    },
+    Program {
         name: "php-fpm",
+        elsewhere: "",
         debian: "php-fpm",
     },
     Program {
         name: "supervisord",
+        elsewhere: "",
         debian: "supervisor",
     },
     Program {
         name: "ip",
+        elsewhere: "",
         debian: "iproute2",
     },
     Program {
         name: "curl",
+        elsewhere: "",
         debian: "curl",
     },
     Program {
+        name: "openssl",
+        elsewhere: "",
+        debian: "openssl",
+    },
+    Program {
         name: "node",
+        elsewhere: "",
         debian: "nodejs",
     },
     Program {
         name: "npm",
+        elsewhere: "",
         debian: "npm",
     },
 ];
@@ -91,12 +120,14 @@ pub(super) fn ready() -> Result<()> {
 }
 
 const ELSEWHERE: &str = "Elsewhere:
-  Fedora:     dnf install nginx php-fpm supervisor iproute curl nodejs npm
-  Arch Linux: pacman -S nginx php-fpm supervisor iproute2 curl nodejs npm";
+  Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute curl openssl nodejs npm
+  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor iproute2 curl openssl nodejs npm";
 
 impl Program {
     fn find(&self) -> Option<PathBuf> {
-        run::find(self.name).or_else(|| run::find_where(|name| is_version_of(self.name, name)))
+        run::find(self.name)
+            .or_else(|| run::find(self.elsewhere))
+            .or_else(|| run::find_where(|name| is_version_of(self.name, name)))
     }
 }
 

@@ -39,8 +39,8 @@ use std::collections::BTreeMap;
 use super::world::{World, key_of, same};
 use super::{Analysis, Options};
 use crate::model::{
-    Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpExchange, LogEntry, NetNs, Phase,
-    ProcessKey, ProxyKind, Service, Side, Timestamp, Witnesses,
+    Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpEnd, HttpExchange, LogEntry, NetNs,
+    Phase, ProcessKey, ProxyKind, Service, Side, Timestamp, Witnesses,
 };
 use counted::Counts;
 use losses::Ranking;
@@ -145,6 +145,8 @@ impl Analysis {
         };
         let lines = match self.coverage(&inbound.proxy).log {
             None => Lines::WereRead,
+            // Nobody is left to write any.
+            Some(_) if exchange.end == HttpEnd::Died => Lines::WereRead,
             Some(ProxyKind::Nginx | ProxyKind::Apache)
                 if self.requests.clues.was_answered(&case_of(&inbound)) =>
             {

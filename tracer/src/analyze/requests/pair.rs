@@ -161,21 +161,26 @@ impl Attempts {
         {
             return false;
         }
+        let same = |(_, line): &(Timestamp, LogEntry)| {
+            (&line.upstream, &line.upstream_name) == (&entry.upstream, &entry.upstream_name)
+        };
         match entry.format {
             ProxyKind::Nginx => {
-                let same = |(_, line): &(Timestamp, LogEntry)| {
-                    (&line.upstream, &line.upstream_name) == (&entry.upstream, &entry.upstream_name)
-                };
                 first.connection.is_some()
                     && first.connection == entry.connection
                     && first.request == entry.request
                     && first.client == entry.client
                     && !self.lines.iter().any(same)
             }
-            // Where to and why, then whose request it was.
-            ProxyKind::Apache => {
-                self.client().is_none() && entry.client.is_some() && entry.upstream.is_none()
-            }
+            // Where to and why, then whose request it was; or an attempt at another upstream.
+            ProxyKind::Apache => match self.client() {
+                None => entry.client.is_some() && entry.upstream.is_none(),
+                Some((ip, port)) => {
+                    port.is_some()
+                        && (Some(ip), port) == (entry.client, entry.client_port)
+                        && !self.lines.iter().any(same)
+                }
+            },
             _ => false,
         }
     }

@@ -1,5 +1,7 @@
 //! Writes the findings: what went wrong with a request, which death is behind it, what told of it.
 
+use std::time::Duration;
+
 use super::pair::{Attempts, Decided, Inbound};
 use super::upstream::{self, Case, Clue};
 use crate::analyze::Analysis;
@@ -10,6 +12,9 @@ use crate::model::{
     Actor, Body, Endpoint, FailedRequest, Failure, Finding, HttpEnd, LostRequest, NetNs, Phase,
     Request, Service, Timestamp, Upstream, Witness,
 };
+
+/// A line is read so much after it was written, at most, on a machine that is busy.
+const READ_LATE: Duration = Duration::from_millis(300);
 
 impl Analysis {
     pub(super) fn tell(&mut self, decided: Vec<Decided>, findings: &mut Vec<Finding>) {
@@ -71,7 +76,7 @@ impl Analysis {
             netns,
             worker,
             request,
-            began: elapsed.map(|elapsed| upstream::before(at, elapsed)),
+            began: elapsed.map(|elapsed| upstream::before(at, elapsed + READ_LATE)),
             at,
             end: None,
             status,
@@ -197,8 +202,7 @@ pub(super) fn case_of(inbound: &Inbound) -> Case<'_> {
         connected: exchange
             .connected
             .as_ref()
-            .filter(|(at, _)| *at >= exchange.began)
-            .map(|(_, to)| to),
+            .filter(|connected| connected.at >= exchange.began),
         logged: log.map(|log| (log.decisive().upstream.as_ref(), log.failure())),
     }
 }
@@ -223,6 +227,7 @@ fn reason(world: &World, history: &History, case: &Case<'_>, clue: &Clue) -> Opt
         Failure::Answered
         | Failure::Timeout
         | Failure::PermissionDenied
+        | Failure::BacklogFull
         | Failure::ProxyClosed
         | Failure::ClientGone
         | Failure::Unknown => None,
@@ -241,7 +246,7 @@ fn reason(world: &World, history: &History, case: &Case<'_>, clue: &Clue) -> Opt
         }
         // Nobody refuses a connection where somebody listens: it was refused before that.
         Failure::Refused | Failure::NoSocketFile => absent(clue.failed.unwrap_or(from), at),
-        Failure::Unreachable | Failure::BacklogFull | Failure::NoLiveUpstreams => absent(at, at),
+        Failure::Unreachable | Failure::NoLiveUpstreams => absent(at, at),
     }
 }
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 use super::pair::is_same_request;
 use crate::analyze::world::ServiceKey;
 use crate::model::{
-    Actor, Confidence, ConnectError, Endpoint, Failure, HttpEnd, HttpExchange, NetNs, ProcessKey,
-    Request, Timestamp, Witness,
+    Actor, Confidence, ConnectError, Connected, Endpoint, Failure, HttpEnd, HttpExchange, NetNs,
+    ProcessKey, Request, Timestamp, Witness,
 };
 
 /// How long what was seen of upstreams is remembered.
@@ -45,7 +45,7 @@ pub(super) struct Case<'a> {
     /// None: only the log tells of it.
     pub end: Option<HttpEnd>,
     pub status: Option<u16>,
-    pub connected: Option<&'a Endpoint>,
+    pub connected: Option<&'a Connected>,
     /// The log's upstream and failure.
     pub logged: Option<(Option<&'a Endpoint>, Failure)>,
 }
@@ -204,9 +204,14 @@ impl Clues {
         let outbound = self.take_outbound(case);
         let named = case.logged.and_then(|(upstream, _)| upstream);
         let tried = self.best_try(case, named);
-        let connected = case.connected;
-        let refused = |to: &Endpoint| {
-            self.tries(case).any(|(remote, _)| remote == to) || is_down(to, case.from(), case.at)
+        let connected = case.connected.map(|connected| &connected.remote);
+        let result = case.connected.and_then(|connected| connected.result);
+        let refused = |to: &Endpoint| match result.filter(|_| connected == Some(to)) {
+            Some(result) => result.is_err(),
+            None => {
+                self.tries(case).any(|(remote, _)| remote == to)
+                    || is_down(to, case.from(), case.at)
+            }
         };
         let upstream = if let Some(named) = named {
             Some((named.clone(), Confidence::Certain))
@@ -242,7 +247,9 @@ impl Clues {
             case,
             logged,
             outbound.as_ref(),
-            failed_try.map(|tried| tried.error),
+            failed_try
+                .map(|tried| tried.error)
+                .or_else(|| result?.err().filter(|_| connects_to.is_some())),
             connects_to,
         );
         let killed = outbound

@@ -7,8 +7,10 @@ use tracer_common::record::{
 };
 
 use super::head::{self, Head};
-use crate::kernel::decode::{Malformed, actor, local, remote};
-use crate::model::{Endpoint, HttpCounted, HttpEnd, HttpExchange, Side, Timestamp, What, Witness};
+use crate::kernel::decode::{Malformed, actor, local, remote, unix_connect_error};
+use crate::model::{
+    Connected, Endpoint, HttpCounted, HttpEnd, HttpExchange, Side, Timestamp, What, Witness,
+};
 
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
@@ -61,11 +63,11 @@ pub(in crate::kernel) fn exchange(
     }))))
 }
 
-fn connected(target: &ConnectTarget) -> Option<(Timestamp, Endpoint)> {
+fn connected(target: &ConnectTarget) -> Option<Connected> {
     if target.at_ns == 0 {
         return None;
     }
-    let endpoint = if target.family == AF_UNIX {
+    let remote = if target.family == AF_UNIX {
         let len = usize::try_from(target.path_len)
             .unwrap_or(UNIX_PATH_LEN)
             .min(UNIX_PATH_LEN);
@@ -75,7 +77,15 @@ fn connected(target: &ConnectTarget) -> Option<(Timestamp, Endpoint)> {
         bytes.copy_from_slice(&target.address[..16]);
         Endpoint::tcp(ip(&bytes, target.family), target.port)
     };
-    Some((Timestamp(target.at_ns), endpoint))
+    let result = match target.error {
+        0 => Ok(()),
+        errno => Err(unix_connect_error(errno.into())),
+    };
+    Some(Connected {
+        at: Timestamp(target.at_ns),
+        remote,
+        result: (target.returned != 0).then_some(result),
+    })
 }
 
 /// Requests that were only counted.

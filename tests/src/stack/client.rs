@@ -1,0 +1,187 @@
+//! The client behind whose back nothing is retried, and what it saw of each request: curl for one
+//! request at a time, sockets for many, and for bytes that no client sends as they should be.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Longer than any proxy of the tests waits.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a client saw of a request.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// `GET`.
+    pub method: String,
+    /// With its query.
+    pub target: String,
+    /// The answer's status, when there was one.
+    pub status: Option<u16>,
+    /// What went wrong besides: the connection ended before the answer did.
+    pub error: Option<String>,
+    /// When it was sent.
+    pub began: Instant,
+    /// When it was over.
+    pub ended: Instant,
+}
+
+impl Outcome {
+    /// Whether the client would say that it failed.
+    pub fn failed(&self) -> bool {
+        self.error.is_some() || self.status.is_none_or(|status| status >= 500)
+    }
+
+    /// Path without the query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
+
+/// A request for curl.
+#[derive(Clone, Debug)]
+pub struct Curl {
+    base: String,
+    args: Vec<String>,
+}
+
+impl Curl {
+    /// To the proxy at `base`: `https://127.0.0.1:8443`. Any certificate will do.
+    pub fn new(base: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            args: Vec::new(),
+        }
+    }
+
+    /// With further arguments of curl.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// GET.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> Outcome {
+        self.send("GET", target)
+    }
+
+    /// POST of this body.
+    #[track_caller]
+    pub fn post(&self, target: &str, body: &str) -> Outcome {
+        self.clone().args(&["--data", body]).send("POST", target)
+    }
+
+    /// Sends it and waits for the answer. The arguments must fit the method.
+    #[track_caller]
+    pub fn send(&self, method: &str, target: &str) -> Outcome {
+        let began = Instant::now();
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--insecure", "--globoff"])
+            .args(["--output", "/dev/null", "--write-out", "%{http_code}"])
+            .args(["--max-time", &LIMIT.as_secs().to_string()])
+            .args(&self.args)
+            .arg(format!("{}{target}", self.base))
+            // Proxies of the environment are not meant.
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::null())
+            .output()
+            .expect("curl is not installed: run `cargo xtask setup --tests`");
+        let status = String::from_utf8_lossy(&output.stdout);
+        Outcome {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            status: status.parse().ok().filter(|&status| status != 0),
+            error: (!output.status.success())
+                .then(|| String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            began,
+            ended: Instant::now(),
+        }
+    }
+
+    /// GET in a thread of its own.
+    pub fn get_meanwhile(&self, target: &str) -> JoinHandle<Outcome> {
+        let (curl, target) = (self.clone(), target.to_owned());
+        thread::spawn(move || curl.get(&target))
+    }
+}
+
+/// One GET over a connection of its own, without curl: for hundreds at a time.
+pub fn get(proxy: SocketAddr, target: &str) -> Outcome {
+    let began = Instant::now();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n");
+    let answer = connect(proxy).and_then(|mut stream| {
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        // What came before a reset counts.
+        let end = stream.read_to_end(&mut answer);
+        end.map(|_| answer)
+    });
+    let (status, error) = match answer {
+        Ok(answer) => match statuses(&answer)[..] {
+            [status] => (Some(status), None),
+            _ => (None, Some("no answer".to_owned())),
+        },
+        Err(error) => (None, Some(error.to_string())),
+    };
+    Outcome {
+        method: "GET".to_owned(),
+        target: target.to_owned(),
+        status,
+        error,
+        began,
+        ended: Instant::now(),
+    }
+}
+
+/// A connection whose reads end.
+///
+/// # Errors
+///
+/// Nothing listens there.
+pub fn connect(proxy: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(proxy)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    Ok(stream)
+}
+
+/// Sends these pieces over one connection, each in a segment of its own, and reads until the proxy
+/// closes it.
+#[track_caller]
+pub fn pieces(proxy: SocketAddr, pieces: &[&str]) -> Vec<u8> {
+    let mut stream = connect(proxy).unwrap();
+    for (number, piece) in pieces.iter().enumerate() {
+        if number > 0 {
+            thread::sleep(Duration::from_millis(50));
+        }
+        stream.write_all(piece.as_bytes()).unwrap();
+    }
+    let mut answer = Vec::new();
+    // A reset ends it too.
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+/// The statuses of the answers in these bytes, interim ones included.
+pub fn statuses(answers: &[u8]) -> Vec<u16> {
+    let text = String::from_utf8_lossy(answers);
+    let status = |rest: &str| rest.get(2..5).and_then(|digits| digits.parse().ok());
+    text.split("HTTP/1.").skip(1).filter_map(status).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::statuses;
+
+    #[test]
+    fn statuses_are_found_in_pipelined_answers() {
+        let answers =
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhiHTTP/1.0 502 No\r\n\r\n";
+        assert_eq!(statuses(answers), [100, 200, 502]);
+        assert!(statuses(b"").is_empty());
+        assert!(statuses(b"HTTP/1.").is_empty());
+    }
+}
