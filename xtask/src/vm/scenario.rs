@@ -73,9 +73,10 @@ const fn after(name: &'static str, limit_s: u64) -> Step {
 }
 
 /// The steps, in the order in which a guest takes them: what endangers others comes last.
-pub(crate) const STEPS: [Step; 19] = [
+pub(crate) const STEPS: [Step; 20] = [
     scenario("support", 120),
     scenario("systemd", 240),
+    scenario("php_fpm", 240),
     native("native-process", "process", ""),
     native("native-oom", "oom", ""),
     native("native-tcp", "tcp", ""),

@@ -4,6 +4,7 @@ mod capture;
 mod container;
 mod global_oom;
 mod oom_daemon;
+mod php_fpm;
 mod stops;
 mod support;
 mod systemd;
@@ -13,6 +14,7 @@ pub fn run(name: &str) {
     match name {
         "support" => support::run(),
         "systemd" => systemd::run(),
+        "php_fpm" => php_fpm::run(),
         "stops" => stops::run(),
         "container" => container::run(),
         "oom_daemon" => oom_daemon::run(),

@@ -27,13 +27,18 @@ pub fn stack() {
         "[Service]\nExecStart=/usr/bin/python3 /run/worker.py\nMemoryMax=64M\n\
          MemorySwapMax=0\nRestart=always\nRestartSec=2\n",
     );
-    let default = "/etc/nginx/sites-enabled/default";
-    if fs::symlink_metadata(default).is_ok() {
-        fs::remove_file(default).unwrap();
-    }
-    fs::write("/etc/nginx/sites-enabled/api", SITE).unwrap();
+    site(SITE);
     systemctl(&["restart", "nginx.service", "api.service"]);
     wait_for_answer(200);
+}
+
+/// Makes this nginx's only site.
+pub fn site(text: &str) {
+    let folder = "/etc/nginx/sites-enabled";
+    for file in fs::read_dir(folder).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    fs::write(format!("{folder}/vm"), text).unwrap();
 }
 
 /// Asks until the proxy answers with this status.
@@ -50,6 +55,10 @@ pub fn run() {
     let pid = main_pid("api.service");
     let mut tracer = TracerService::start();
     assert_eq!(get(80, "/leak").unwrap().status, 502);
+    // Until then the dead worker's backlog may still take a connection.
+    tracer.wait_for("the listener going down", |finding| {
+        finding["kind"] == "listener_down" && finding["service"]["name"] == "api.service"
+    });
     assert_eq!(get(80, "/orders?id=7").unwrap().status, 502);
     wait_for_answer(200);
     assert_eq!(property("api.service", "NRestarts"), "1");
