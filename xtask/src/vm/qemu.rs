@@ -88,14 +88,15 @@ pub(crate) struct Ended {
 }
 
 impl Guest {
-    fn command(&self) -> Command {
+    /// With systemd going for this target.
+    fn command(&self, target: &str) -> Command {
         let mut command = base(self.acceleration, MEMORY);
         let root = format!(
             "console=ttyS0 root={} rw rootfstype=ext4 rootwait panic=-1 net.ifnames=0 \
-             systemd.unit=vm.target quiet loglevel=2 printk.time=1 oops=panic softlockup_panic=1 \
+             systemd.unit={target} quiet loglevel=2 printk.time=1 oops=panic softlockup_panic=1 \
              sysctl.kernel.hung_task_panic=1 sysctl.kernel.panic_on_rcu_stall=1 \
              rcupdate.rcu_cpu_stall_timeout=60 sysctl.kernel.watchdog_thresh=30",
-            disk::ROOT
+            disk::ROOT,
         );
         let root_drive = "snapshot=on,cache=unsafe";
         command.arg("-kernel").arg(&self.kernel).args([
@@ -129,7 +130,7 @@ impl Guest {
         let mut log = File::create(&self.console)
             .with_context(|| format!("creating {}", self.console.display()))?;
         let began = Instant::now();
-        let emulator = Emulator::start(&mut self.command())?;
+        let emulator = Emulator::start(&mut self.command("vm.target"))?;
         let mut transcript = Transcript::default();
         let end = loop {
             if began.elapsed() > LONGEST {
@@ -170,9 +171,9 @@ impl Guest {
         })
     }
 
-    /// Hands the terminal to the guest, with a shell as its only task.
+    /// Hands the terminal to the guest, with a shell as its only task; the guest ends with it.
     pub(super) fn shell(&self) -> Result<()> {
-        let mut command = self.command();
+        let mut command = self.command("vm-shell.target");
         let status = command
             .status()
             .with_context(|| format!("starting {PROGRAM}"))?;

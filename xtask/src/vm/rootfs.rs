@@ -73,7 +73,7 @@ const MASKED: [&str; 37] = [
 ];
 
 /// The configuration that is laid over the packages' own: path and text.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 8] = [
     (
         "etc/systemd/system/vm.target",
         "[Unit]
@@ -99,6 +99,34 @@ ExecStartPre=/bin/mkdir -p /run/vm/programs /run/vm/data
 ExecStartPre=/bin/mount -o ro LABEL=vmprograms /run/vm/programs
 ExecStartPre=/bin/mount LABEL=vmdata /run/vm/data
 ExecStart=/run/vm/programs/guest agent
+",
+    ),
+    (
+        "etc/systemd/system/vm-shell.target",
+        "[Unit]
+Requires=multi-user.target
+Wants=vm-shell.service
+After=multi-user.target
+",
+    ),
+    (
+        "etc/systemd/system/vm-shell.service",
+        "[Unit]
+After=multi-user.target
+DefaultDependencies=no
+
+[Service]
+StandardInput=tty-force
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/console
+Environment=HOME=/root TERM=linux TRACER_BIN=/run/vm/programs/tracer
+WorkingDirectory=/root
+ExecStartPre=/bin/mkdir -p /run/vm/programs /run/vm/data
+ExecStartPre=/bin/mount -o ro LABEL=vmprograms /run/vm/programs
+ExecStartPre=/bin/mount LABEL=vmdata /run/vm/data
+ExecStart=-/bin/bash -l
+ExecStopPost=/bin/systemctl poweroff -ff
 ",
     ),
     ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
