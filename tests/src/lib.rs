@@ -9,6 +9,7 @@ pub mod netns;
 pub mod process;
 pub mod schema;
 pub mod stack;
+pub mod tmux;
 pub mod tracer;
 
 pub use cgroup::MemoryCgroup;

@@ -91,6 +91,23 @@ fn incident<'a>(findings: &'a [Value], service: &str, cause: &str) -> &'a Value 
     }
 }
 
+/// The only failed request was at the socket that the master holds, and is blamed on the worker.
+#[track_caller]
+fn lost_to(findings: &[Value], worker: u64) {
+    let failed: Vec<_> = findings
+        .iter()
+        .filter(|f| f["kind"] == "request_failed")
+        .collect();
+    let [request] = failed[..] else {
+        panic!("{} of request_failed: {failed:#?}", failed.len());
+    };
+    assert_eq!(request["status"], 502, "{request}");
+    assert_eq!(request["upstream"]["service"], MASTER, "{request}");
+    let failure = &request["failure"];
+    assert!(failure == "cut" || failure == "reset", "{request}");
+    assert_eq!(request["because"]["death"], worker, "{request}");
+}
+
 fn is_closed(finding: &Value) -> bool {
     finding["kind"] == "incident" && finding["state"] == "closed"
 }
@@ -118,6 +135,8 @@ fn a_killed_pool_worker_is_named_while_the_master_serves_on() {
     assert_eq!(death["by"]["comm"], KILLER, "{death}");
     let incident = incident(&findings, POOL, "killed");
     assert_eq!(incident["id"], death["incident"]);
+    lost_to(&findings, pid);
+    assert_eq!(incident["requests_failed"], 1, "{incident}");
     assert_eq!(incident["deaths"], 1, "{incident}");
     assert_eq!(incident["connects_failed"], 0, "{incident}");
     let wrong = findings.iter().find(|f| {

@@ -134,10 +134,13 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     }
     // SAFETY: the helper takes any socket buffer.
     let cookie = unsafe { generated::bpf_get_socket_cookie(ctx.skb.skb.cast()) };
-    let exchange = match EXCHANGES.get_ptr_mut(cookie) {
+    let known = match EXCHANGES.get_ptr_mut(cookie) {
+        None if serves => begun_with_handshake(&segment, egress),
+        known => known,
+    };
+    let exchange = match known {
         Some(known) => known,
         None if request && (egress || serves) => begin(&segment, cookie, egress)?,
-        None if egress && serves => begun_with_handshake(&segment)?,
         None => return None,
     };
     // SAFETY: a map value.
@@ -191,10 +194,14 @@ fn begin(segment: &Segment<'_>, cookie: u64, egress: bool) -> Option<*mut Exchan
     Some(new)
 }
 
-/// The state of a connection whose first request came before it had a socket.
+/// The state of a connection whose first request came before it had a socket, until that is
+/// answered.
 #[inline(always)]
-fn begun_with_handshake(segment: &Segment<'_>) -> Option<*mut Exchange> {
-    let known = EXCHANGES.get_ptr_mut(segment.peer(true)?)?;
+fn begun_with_handshake(segment: &Segment<'_>, egress: bool) -> Option<*mut Exchange> {
+    let known = EXCHANGES.get_ptr_mut(segment.peer(egress)?)?;
+    if !egress && !exchange::is_open(known) {
+        return None;
+    }
     remember_socket(known, segment.ctx);
     Some(known)
 }

@@ -16,6 +16,15 @@ use crate::settings::{HttpMode, Settings};
 /// Takes findings; an error ends the trace.
 pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 
+type Look = dyn FnMut(&Analysis, Timestamp);
+
+/// Somebody who looks at what analysis knows, now and then.
+struct Onlooker {
+    every: Duration,
+    due: Timestamp,
+    look: Box<Look>,
+}
+
 /// A trace of the running machine.
 pub struct Live {
     kernel: Kernel,
@@ -33,6 +42,7 @@ pub struct Live {
     witnesses: BTreeMap<ProcessKey, Witnesses>,
     /// What follows requests in plaintext and in TLS, as it was told last.
     http_hooks: [Option<Hook>; 2],
+    onlooker: Option<Onlooker>,
 }
 
 impl Live {
@@ -61,6 +71,7 @@ impl Live {
             proxies_seen: None,
             witnesses: BTreeMap::new(),
             http_hooks: [None, None],
+            onlooker: None,
         })
     }
 
@@ -76,6 +87,7 @@ impl Live {
         emit: &mut Emit<'_>,
     ) -> io::Result<()> {
         self.scan(emit)?;
+        self.let_look(clock::now());
         give_back_memory();
         let mut stop = pin!(stop);
         loop {
@@ -95,6 +107,29 @@ impl Live {
         self.observer.read_logs(&mut self.enriched);
         self.analyze(emit)?;
         self.feed(What::End, emit)
+    }
+
+    /// Lets `look` see what analysis knows, once it is live and then at most once in that time; it
+    /// is told the present. It runs between observations and must not wait for anything.
+    pub fn look_every(
+        &mut self,
+        every: Duration,
+        look: impl FnMut(&Analysis, Timestamp) + 'static,
+    ) {
+        self.onlooker = Some(Onlooker {
+            every,
+            due: Timestamp::default(),
+            look: Box::new(look),
+        });
+    }
+
+    fn let_look(&mut self, now: Timestamp) {
+        if let Some(onlooker) = &mut self.onlooker
+            && onlooker.due <= now
+        {
+            onlooker.due = now.after(onlooker.every);
+            (onlooker.look)(&self.analysis, now);
+        }
     }
 
     /// Takes what the rings have until they are empty.
@@ -149,6 +184,7 @@ impl Live {
         if self.analysis.due().is_some_and(|due| due <= now) {
             self.feed(What::Tick, emit)?;
         }
+        self.let_look(now);
         Ok(())
     }
 
@@ -223,7 +259,8 @@ impl Live {
             return Duration::ZERO;
         }
         let now = clock::now();
-        [self.observer.due(), self.analysis.due()]
+        let onlooker = self.onlooker.as_ref().map(|onlooker| onlooker.due);
+        [self.observer.due(), self.analysis.due(), onlooker]
             .into_iter()
             .flatten()
             .map(|due: Timestamp| due.since(now))

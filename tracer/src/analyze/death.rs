@@ -221,7 +221,7 @@ impl Analysis {
             listens_alone: part.holds == Hold::Alone,
         };
         let opens = verdict.cause != Cause::Clean && (out_of_memory || matters);
-        let (incident, opened) = self.incidents.death(service, at, loss, opens, &self.world);
+        let (incident, bodies) = self.incidents.death(service, at, loss, opens, &self.world);
         let (exit_code, signal, core_dumped) = match exit.status {
             ExitStatus::Code(code) => (Some(code), None, None),
             ExitStatus::Signal {
@@ -269,8 +269,8 @@ impl Analysis {
         };
         self.totals.deaths += 1;
         self.report(at, Body::Death(Box::new(death)), findings);
-        if let Some(opened) = opened {
-            self.report(at, opened, findings);
+        for body in bodies {
+            self.report(at, body, findings);
         }
     }
 

@@ -172,6 +172,21 @@ impl History {
             .map(|death| death.origin.explained(death.at, at))
     }
 
+    /// What the last death among some processes explains that was cut at `at`, and may have been
+    /// since `from`.
+    pub(super) fn death_among(
+        &self,
+        is: impl Fn(ProcessKey) -> bool,
+        from: Timestamp,
+        at: Timestamp,
+    ) -> Option<Explained> {
+        self.deaths
+            .iter()
+            .rev()
+            .find(|death| (from..=at).contains(&death.at) && is(death.process))
+            .map(|death| death.origin.explained(death.at, at))
+    }
+
     fn forget(&mut self, now: Timestamp) {
         let over = |at: Timestamp| at.after(KEEP) < now;
         self.outages.retain(|outage| !outage.to.is_some_and(over));

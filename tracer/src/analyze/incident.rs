@@ -14,6 +14,9 @@ use crate::model::{
 
 /// A service that is down again this soon is flapping, and up only when it stays up this long.
 const SETTLE: Duration = Duration::from_secs(10);
+/// What failed because of an outage is told until this long after it: a proxy answers after the
+/// connect that failed.
+const TRAIL: Duration = Duration::from_millis(200);
 /// A death that takes nothing down waits this long for its effects.
 const GRACE: Duration = Duration::from_millis(100);
 /// One that held listeners alone is waited for so long: the kernel frees its memory before it
@@ -40,6 +43,8 @@ struct Outage {
     service: Service,
     cause: Cause,
     summary: String,
+    /// As `summary`, of the newest death.
+    last: String,
     advice: Vec<String>,
     opened: Timestamp,
     deaths: u64,
@@ -53,6 +58,8 @@ struct Outage {
     down: Duration,
     outages: u32,
     closes: Option<Timestamp>,
+    /// When it was back, while what failed before that may still be told.
+    recovered: Option<Timestamp>,
 }
 
 /// All incidents.
@@ -71,7 +78,8 @@ impl Incidents {
     }
 
     pub(super) fn open_count(&self) -> u64 {
-        self.open.len() as u64
+        let open = |outage: &&Outage| outage.recovered.is_none();
+        self.open.values().filter(open).count() as u64
     }
 
     pub(super) fn due(&self) -> Option<Timestamp> {
@@ -84,7 +92,8 @@ impl Incidents {
             .is_some_and(|outage| outage.awaits_process)
     }
 
-    /// The incident that a death belongs to; a new one is returned as a finding too.
+    /// The incident that a death belongs to; a new one is returned as a finding too, and before it
+    /// the one that was over.
     pub(super) fn death(
         &mut self,
         service: &Service,
@@ -92,17 +101,19 @@ impl Incidents {
         loss: Loss,
         opens: bool,
         world: &World,
-    ) -> (Option<u64>, Option<Body>) {
+    ) -> (Option<u64>, Vec<Body>) {
         let key = key_of(service);
-        let new = !self.open.contains_key(&key);
-        if new && !(opens && self.start(service, at, loss.cause, &loss.summary)) {
-            return (None, None);
-        }
-        let Some(outage) = self.open.get_mut(&key) else {
-            return (None, None);
+        let (new, mut bodies) = self.begin(service, at, loss.cause, &loss.summary, opens, world);
+        let Some(outage) = self
+            .open
+            .get_mut(&key)
+            .filter(|one| one.recovered.is_none())
+        else {
+            return (None, bodies);
         };
         outage.deaths += 1;
         outage.death = Some((loss.process.pid, loss.cause, at));
+        outage.last.clone_from(&loss.summary);
         if outage.cause == Cause::Unknown {
             outage.cause = loss.cause;
             outage.summary = loss.summary;
@@ -122,11 +133,11 @@ impl Incidents {
             outage.closes = outage.closes.max(Some(at.after(grace)));
         }
         self.history.died(loss.process, at, &outage.origin());
-        let opened = new.then(|| outage.finding(IncidentState::Open, None, world));
-        (Some(outage.id), opened)
+        bodies.extend(new.then(|| outage.finding(IncidentState::Open, None, world)));
+        (Some(outage.id), bodies)
     }
 
-    /// Nothing listens at a service's address any more.
+    /// Nothing listens at a service's address any more. Returns as [`Self::death`] does.
     pub(super) fn listener_down(
         &mut self,
         service: &Service,
@@ -135,16 +146,17 @@ impl Incidents {
         death: Option<(ProcessKey, &End)>,
         opens: bool,
         world: &World,
-    ) -> (Option<u64>, Option<Body>) {
+    ) -> (Option<u64>, Vec<Body>) {
         let key = key_of(service);
-        let new = !self.open.contains_key(&key);
-        let cause = death.map(|(_, end)| end.cause);
+        let cause = death.map_or(Cause::Unknown, |(_, end)| end.cause);
         let summary = death.map_or("stopped listening", |(_, end)| &*end.summary);
-        if new && !(opens && self.start(service, at, cause.unwrap_or(Cause::Unknown), summary)) {
-            return (None, None);
-        }
-        let Some(outage) = self.open.get_mut(&key) else {
-            return (None, None);
+        let (new, mut bodies) = self.begin(service, at, cause, summary, opens, world);
+        let Some(outage) = self
+            .open
+            .get_mut(&key)
+            .filter(|one| one.recovered.is_none())
+        else {
+            return (None, bodies);
         };
         if new {
             outage.death = death.map(|(process, end)| (process.pid, end.cause, end.at));
@@ -159,8 +171,8 @@ impl Incidents {
         // From here on it is the listeners that tell whether the service is back.
         outage.awaits_process = false;
         outage.went_down(at);
-        let opened = new.then(|| outage.finding(IncidentState::Open, None, world));
-        (Some(outage.id), opened)
+        bodies.extend(new.then(|| outage.finding(IncidentState::Open, None, world)));
+        (Some(outage.id), bodies)
     }
 
     /// An address is served again, by whomever.
@@ -210,6 +222,11 @@ impl Incidents {
             outage.closes = Some(at.after(SETTLE));
             return Vec::new();
         }
+        if outage.connects_failed + outage.connections_cut > 0 {
+            outage.recovered = Some(at);
+            outage.closes = Some(at.after(TRAIL));
+            return Vec::new();
+        }
         self.close(key, at, world).into_iter().collect()
     }
 
@@ -226,12 +243,18 @@ impl Incidents {
             .collect()
     }
 
-    /// The incidents that are still open when the tracer stops.
+    /// The incidents that are not closed yet when the tracer stops.
     pub(super) fn at_end(&self, world: &World) -> Vec<Body> {
         let mut open: Vec<&Outage> = self.open.values().collect();
         open.sort_by_key(|outage| outage.id);
         open.into_iter()
-            .map(|outage| outage.finding(IncidentState::Open, None, world))
+            .map(|outage| {
+                let state = match outage.recovered {
+                    Some(_) => IncidentState::Closed,
+                    None => IncidentState::Open,
+                };
+                outage.finding(state, outage.recovered, world)
+            })
             .collect()
     }
 
@@ -275,6 +298,32 @@ impl Incidents {
         Some(outage.id)
     }
 
+    /// Makes sure that a service has an incident, if this loss is to open one. One that is over and
+    /// only waits for what failed before has no part in what comes after it. Returns whether there
+    /// is a new one, and that which was over.
+    fn begin(
+        &mut self,
+        service: &Service,
+        at: Timestamp,
+        cause: Cause,
+        summary: &str,
+        opens: bool,
+        world: &World,
+    ) -> (bool, Vec<Body>) {
+        let key = key_of(service);
+        let mut bodies = Vec::new();
+        if opens
+            && self
+                .open
+                .get(&key)
+                .is_some_and(|one| one.recovered.is_some())
+        {
+            bodies.extend(self.close(&key, at, world));
+        }
+        let new = opens && !self.open.contains_key(&key) && self.start(service, at, cause, summary);
+        (new, bodies)
+    }
+
     fn start(&mut self, service: &Service, at: Timestamp, cause: Cause, summary: &str) -> bool {
         if self.open.len() >= MAX_OPEN {
             return false;
@@ -293,6 +342,7 @@ impl Incidents {
                 service: service.clone(),
                 cause,
                 summary: summary.to_owned(),
+                last: summary.to_owned(),
                 advice: Vec::new(),
                 opened: at,
                 deaths: 0,
@@ -306,6 +356,7 @@ impl Incidents {
                 down: Duration::ZERO,
                 outages,
                 closes: None,
+                recovered: None,
             },
         );
         true
@@ -313,6 +364,7 @@ impl Incidents {
 
     fn close(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Option<Body> {
         let outage = self.open.remove(key)?;
+        let at = outage.recovered.unwrap_or(at);
         if outage.outages > 0 {
             self.back.insert(key.clone(), (at, outage.outages));
             if self.back.len() > MAX_OPEN
@@ -347,7 +399,7 @@ impl Outage {
             incident: self.id,
             service: key_of(&self.service),
             death: self.death,
-            summary: self.summary.clone(),
+            summary: self.last.clone(),
         }
     }
 

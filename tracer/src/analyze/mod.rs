@@ -340,15 +340,15 @@ impl Analysis {
                 });
                 let worthy = service.manager != Manager::Process
                     || death.is_some_and(|(_, end)| end.cause != Cause::Clean);
-                let (incident, opened) =
+                let (incident, bodies) =
                     self.incidents
                         .listener_down(&service, place, at, death, worthy, &self.world);
                 finding.incident = incident;
                 // What was cut before the listener went is told before it.
                 self.flush_cuts(None, findings);
                 self.report(at, Body::ListenerDown(finding), findings);
-                if let Some(opened) = opened {
-                    self.report(at, opened, findings);
+                for body in bodies {
+                    self.report(at, body, findings);
                 }
             }
         }

@@ -435,6 +435,7 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
         at(1010, refused(1)),
         at(1020, refused(4)),
         at(1500, up(SocketId::Kernel(10), 61)),
+        at(1700, What::Tick),
     ]);
     let findings = run(&all);
     let counts: Vec<_> = findings
@@ -449,6 +450,27 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
         kinds(&findings)[5..],
         [Kind::ConnectFailed, Kind::ListenerUp, Kind::Incident]
     );
+}
+
+#[test]
+fn what_fails_right_after_the_recovery_is_not_blamed_on_what_was_over() {
+    let mut all = scan();
+    all.extend([
+        at(1000, exit(60, "node", KILLED, false)),
+        at(1001, down(SocketId::Kernel(9))),
+        at(1010, refused(1)),
+        at(1400, process(61, 1, "node", "api.service")),
+        at(1500, up(SocketId::Kernel(10), 61)),
+        at(1550, down(SocketId::Kernel(10))),
+        at(1560, refused(2)),
+        at(4000, What::End),
+    ]);
+    let blamed = |finding: Finding| match finding.body {
+        Body::ConnectFailed(failure) => failure.because.map(|why| (why.incident, why.death)),
+        _ => None,
+    };
+    let blamed: Vec<_> = run(&all).into_iter().filter_map(blamed).collect();
+    assert_eq!(blamed, [(1, Some(60)), (2, None)]);
 }
 
 #[test]

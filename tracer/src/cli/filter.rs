@@ -20,6 +20,11 @@ impl FromStr for ServiceGlob {
     }
 }
 
+/// Whether a service of that name is one of those asked for.
+pub(super) fn shows(globs: &[ServiceGlob], name: &str) -> bool {
+    globs.is_empty() || globs.iter().any(|ServiceGlob(glob)| glob.matches(name))
+}
+
 /// Whether `finding` concerns one of the services; findings about the trace itself always pass.
 pub(super) fn concerns(globs: &[ServiceGlob], finding: &Finding) -> bool {
     if globs.is_empty() {

@@ -13,6 +13,7 @@ mod doctor;
 mod filter;
 mod schema;
 mod services;
+mod top;
 mod watch;
 
 /// What a run came to; the exit codes are part of the interface.
@@ -51,6 +52,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 it could not be done or the answ
 enum Command {
     /// Watch this machine and say at once which service lost a process, why, and what failed
     Watch(watch::Args),
+    /// Watch on a screen: services, incidents and their stories, events
+    Top(top::Args),
     /// List the services that run: listeners, memory against limit, proxies and their upstreams
     Services(services::Args),
     /// Tell what will work on this machine, what won't, why, and what to do about it
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Watch(args) => watch::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Services(args) => services::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -150,8 +150,9 @@ pub struct LogEntry {
     pub client_port: Option<u16>,
     /// The request, when the line tells it. Lines of Apache don't.
     pub request: Option<Request>,
-    /// Whether the kernel's witnesses can follow the request: false for HTTP/2 and HTTP/3. None
-    /// when the line does not tell the protocol.
+    /// Whether the kernel's or the TLS library's witness can follow the request: false for HTTP/2
+    /// and HTTP/3, and inside TLS that is the proxy's own (Caddy). None when the line does not
+    /// tell.
     pub http1: Option<bool>,
     /// The upstream's address.
     pub upstream: Option<Endpoint>,

@@ -9,6 +9,7 @@ pub mod services;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod top;
 
 use std::io::{self, Write};
 

@@ -74,6 +74,11 @@ impl<W: Write> Text<W> {
         }
     }
 
+    /// Where the lines were written to.
+    pub(super) fn out_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Writes the lines of one finding, if it has any, at once.
     pub fn finding(&mut self, finding: &Finding) -> io::Result<()> {
         self.line.clear();

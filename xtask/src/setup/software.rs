@@ -27,7 +27,7 @@ struct Program {
     debian: &'static str,
 }
 
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 12] = [
     Program {
         name: "nginx",
         elsewhere: "",
@@ -62,6 +62,11 @@ const PROGRAMS: [Program; 11] = [
         name: "ip",
         elsewhere: "",
         debian: "iproute2",
+    },
+    Program {
+        name: "tmux",
+        elsewhere: "",
+        debian: "tmux",
     },
     Program {
         name: "curl",
@@ -120,8 +125,8 @@ pub(super) fn ready() -> Result<()> {
 }
 
 const ELSEWHERE: &str = "Elsewhere:
-  Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute curl openssl nodejs npm
-  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor iproute2 curl openssl nodejs npm";
+  Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute tmux curl openssl nodejs npm
+  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor iproute2 tmux curl openssl nodejs npm";
 
 impl Program {
     fn find(&self) -> Option<PathBuf> {

@@ -44,7 +44,7 @@ use crate::model::{
 };
 use counted::Counts;
 use losses::Ranking;
-use pair::{Attempts, Inbound, Lines, Waiting};
+use pair::{Attempts, Inbound, Lines, Waiting, Worth};
 use tell::case_of;
 use upstream::Clues;
 
@@ -177,12 +177,17 @@ impl Analysis {
                 None => unknown(),
             },
         };
-        let is_proof = entry.phase == Phase::Answering
-            || entry.http1 == Some(false)
+        let worth = if entry.http1 == Some(false) || !self.is_covered(&proxy, entry.proxy) {
+            Worth::All
+        } else if entry.phase == Phase::Answering
             || entry.status.is_some_and(|status| status >= 500)
-            || !self.is_covered(&proxy, entry.proxy);
+        {
+            Worth::Proof
+        } else {
+            Worth::Nothing
+        };
         let key = key_of(&proxy);
-        let line = Attempts::new(proxy, key, at, entry.clone(), is_proof);
+        let line = Attempts::new(proxy, key, at, entry.clone(), worth);
         let mut decided = Vec::new();
         self.requests.waiting.line(line, self.now, &mut decided);
         self.tell(decided, findings);

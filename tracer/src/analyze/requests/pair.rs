@@ -76,14 +76,25 @@ impl Inbound {
     }
 }
 
+/// What lines are worth without an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Worth {
+    /// The request was tried again with success.
+    Nothing,
+    /// It failed.
+    Proof,
+    /// It failed, and nobody else can tell of it.
+    All,
+}
+
 /// The log lines of one request.
 pub(super) struct Attempts {
     pub proxy: Service,
     pub key: ServiceKey,
     /// Never empty; at most [`MAX_LINES`].
     lines: Vec<(Timestamp, LogEntry)>,
-    /// Whether they are to be told when no exchange turns up.
-    pub is_proof: bool,
+    /// What they are worth when no exchange turns up.
+    pub worth: Worth,
     until: Timestamp,
 }
 
@@ -93,15 +104,21 @@ impl Attempts {
         key: ServiceKey,
         at: Timestamp,
         entry: LogEntry,
-        is_proof: bool,
+        worth: Worth,
     ) -> Self {
         Self {
             proxy,
             key,
             lines: vec![(at, entry)],
-            is_proof,
+            worth,
             until: at,
         }
+    }
+
+    /// Whether nothing more can come: the request was over when its line was written, and no other
+    /// witness follows it.
+    fn is_over(&self) -> bool {
+        self.worth == Worth::All && self.last().status.is_some()
     }
 
     /// The line that tells how it ended: the last attempt's.
@@ -307,7 +324,7 @@ impl Waiting {
             .find(|known| known.continues(key, entry))
         {
             known.lines.push((*at, entry.clone()));
-            known.is_proof |= line.is_proof;
+            known.worth = known.worth.max(line.worth);
             return;
         }
         let open = |inbound: &Inbound| {
@@ -322,7 +339,11 @@ impl Waiting {
             self.exchanges[index].attempts = Some(line);
             return;
         }
-        line.until = now.after(LINE_HOLD);
+        line.until = now.after(if line.is_over() {
+            EXCHANGE_HOLD
+        } else {
+            LINE_HOLD
+        });
         self.attempts.push_back(line);
         if self.attempts.len() > MAX_ATTEMPTS
             && let Some(oldest) = self.attempts.pop_front()
@@ -338,10 +359,14 @@ impl Waiting {
         {
             self.tell(ripe, now, out);
         }
-        while self.attempts.front().is_some_and(|one| one.until <= now)
-            && let Some(ripe) = self.attempts.pop_front()
-        {
-            self.give_up(ripe, out);
+        if self.attempts.iter().any(|one| one.until <= now) {
+            for attempts in std::mem::take(&mut self.attempts) {
+                if attempts.until <= now {
+                    self.give_up(attempts, out);
+                } else {
+                    self.attempts.push_back(attempts);
+                }
+            }
         }
     }
 
@@ -352,7 +377,7 @@ impl Waiting {
             self.tell(inbound, now, out);
         }
         for attempts in std::mem::take(&mut self.attempts) {
-            if last || !attempts.may_pair() {
+            if last || !attempts.may_pair() || attempts.is_over() {
                 self.give_up(attempts, out);
             } else {
                 self.attempts.push_back(attempts);
@@ -382,7 +407,7 @@ impl Waiting {
     /// No exchange turned up: the request was retried with success, or it is one that only the log
     /// tells of.
     fn give_up(&mut self, attempts: Attempts, out: &mut Vec<Decided>) {
-        if !attempts.is_proof {
+        if attempts.worth == Worth::Nothing {
             return;
         }
         if let Some(index) = best(self.told.iter().map(|told| attempts.fits(told))) {

@@ -1,7 +1,5 @@
 //! Writes the findings: what went wrong with a request, which death is behind it, what told of it.
 
-use std::time::Duration;
-
 use super::pair::{Attempts, Decided, Inbound};
 use super::upstream::{self, Case, Clue};
 use crate::analyze::Analysis;
@@ -12,9 +10,6 @@ use crate::model::{
     Actor, Body, Endpoint, FailedRequest, Failure, Finding, HttpEnd, LostRequest, NetNs, Phase,
     Request, Service, Timestamp, Upstream, Witness,
 };
-
-/// A line is read so much after it was written, at most, on a machine that is busy.
-const READ_LATE: Duration = Duration::from_millis(300);
 
 impl Analysis {
     pub(super) fn tell(&mut self, decided: Vec<Decided>, findings: &mut Vec<Finding>) {
@@ -76,7 +71,7 @@ impl Analysis {
             netns,
             worker,
             request,
-            began: elapsed.map(|elapsed| upstream::before(at, elapsed + READ_LATE)),
+            began: elapsed.map(|elapsed| upstream::before(at, elapsed + upstream::READ_WITHIN)),
             at,
             end: None,
             status,
@@ -236,12 +231,19 @@ fn reason(world: &World, history: &History, case: &Case<'_>, clue: &Clue) -> Opt
             .and_then(|worker| history.death_of(worker.key, at))
             .or_else(|| history.death_in(case.proxy, from, at)),
         Failure::Cut | Failure::Reset => {
-            let service = upstream
+            let listening = upstream
                 .and_then(|address| world.upstream(case.netns, address))
-                .map(|(_, listening)| key_of(&world.listener_service(listening)));
+                .map(|(_, listening)| listening);
+            let service = listening.map(|one| key_of(&world.listener_service(one)));
+            // A worker that serves its parent's socket under a name of its own: PHP-FPM's pools.
+            let serves = |dead| {
+                let parent = world.processes.get(dead).map(|process| process.parent);
+                parent.is_some() && parent == listening.and_then(|one| one.owner)
+            };
             clue.killed
                 .and_then(|killed| history.death_of(killed, at))
                 .or_else(|| history.death_in(service.as_ref()?, from, at))
+                .or_else(|| history.death_among(serves, from, at))
                 .or_else(|| absent(at, at))
         }
         // Nobody refuses a connection where somebody listens: it was refused before that.

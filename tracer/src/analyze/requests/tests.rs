@@ -3,6 +3,7 @@
 mod order;
 mod stories;
 mod storms;
+mod upstreams;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -31,7 +31,7 @@ const MAX_CUTS: usize = 4096;
 /// little later.
 const BLUR: Duration = Duration::from_millis(10);
 /// A line of the log that doesn't tell how long the request took is read within this.
-const READ_WITHIN: Duration = Duration::from_millis(500);
+pub(super) const READ_WITHIN: Duration = Duration::from_millis(500);
 
 /// A request whose upstream is looked for.
 pub(super) struct Case<'a> {

@@ -228,6 +228,18 @@ impl Listeners {
         changes
     }
 
+    /// A process became known that may hold listeners already: those of nobody are its.
+    pub fn adopted(&mut self, key: ProcessKey, service: &Service) {
+        for place in self.held.get(&key).into_iter().flatten() {
+            if let Some(known) = self.places.get_mut(place)
+                && known.owner.is_none()
+            {
+                known.owner = Some(key);
+                known.service = service.clone();
+            }
+        }
+    }
+
     /// A child holds its parent's unix sockets.
     pub fn inherit(&mut self, parent: ProcessKey, child: ProcessKey) {
         let Some(places) = self.held.get(&parent) else {

@@ -107,6 +107,9 @@ impl World {
             listened,
             dead: None,
         });
+        if let Some(process) = self.processes.get(key) {
+            self.listeners.adopted(key, &process.attribution.service);
+        }
     }
 
     /// A child inherits everything until its own facts arrive.

@@ -59,6 +59,9 @@ struct Request<'a> {
     remote_addr: Cow<'a, str>,
     #[serde(borrow, default)]
     proto: Cow<'a, str>,
+    /// There when the request came inside TLS, which is Go's own.
+    #[serde(default)]
+    tls: Option<serde::de::IgnoredAny>,
     #[serde(borrow, default)]
     method: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -228,7 +231,10 @@ fn read_request(entry: &mut LogEntry, request: &Request<'_>, show_query: bool) {
         let port = request.remote_port.parse().ok();
         entry.client_port = port.filter(|_| entry.client.is_some());
     }
-    entry.http1 = request.proto.strip_prefix("HTTP/").and_then(fields::http1);
+    entry.http1 = match request.tls {
+        Some(_) => Some(false),
+        None => request.proto.strip_prefix("HTTP/").and_then(fields::http1),
+    };
     let Some(mut read) = fields::request_of(&request.method, &request.uri, true, show_query) else {
         return;
     };

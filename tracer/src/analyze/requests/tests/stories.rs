@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::analyze::tests::{cut, kinds, process, task};
-use crate::model::{Confidence, Connected, ExitStatus, Kind};
+use crate::model::{Confidence, ExitStatus, Kind};
 
 #[test]
 fn a_refused_request_has_all_its_witnesses_and_the_death_behind_it() {
@@ -62,34 +62,6 @@ fn without_a_followed_log_a_request_is_told_at_once_by_the_workers_connect() {
 }
 
 #[test]
-fn what_another_process_of_the_proxy_met_is_a_guess_where_the_worker_is_not_known() {
-    let worker = What::Forked {
-        child: task(51, 50, "nginx"),
-        parent: key(50),
-    };
-    let other = fails_to_connect(actor(51, "nginx"), 3000, ConnectError::Refused);
-    let told = |by: Actor| {
-        let exchange = HttpExchange {
-            actor: by,
-            ..inbound(1099, "/", 5000, HttpEnd::Status(502))
-        };
-        one(&story([
-            machine(true, false, false),
-            vec![at(10, worker.clone())],
-            dies(),
-            vec![at(1100, other.clone()), at(1101, http(exchange))],
-        ]))
-    };
-    // The kernel sent for the proxy while something else ran.
-    let request = told(actor(99, "kworker"));
-    assert_eq!(request.confidence, Some(Confidence::Guess));
-    assert_eq!(death(&request), Some(60));
-    // This worker met nothing.
-    let request = told(actor(50, "nginx"));
-    assert_eq!((request.confidence, death(&request)), (None, None));
-}
-
-#[test]
 fn a_request_waits_for_its_line_no_longer_than_a_tenth_of_a_second() {
     let all = [
         machine(true, true, true),
@@ -101,7 +73,7 @@ fn a_request_waits_for_its_line_no_longer_than_a_tenth_of_a_second() {
     let ripe = [all.clone(), vec![at(1202, What::Tick)]].concat();
     assert_eq!(one(&run(&ripe)).evidence, [Witness::Http]);
     // What failed before a service was back is told before that.
-    let findings = run(&[all, vec![back(1150)]].concat());
+    let findings = run(&[all, vec![back(1150), at(1400, What::Tick)]].concat());
     let kinds = kinds(&findings);
     let place = |kind| kinds.iter().position(|other| *other == kind);
     assert!(
@@ -485,73 +457,6 @@ fn the_proxys_own_death_explains_what_it_left_unanswered() {
 }
 
 /// A unix listener's return is seen late: that a connect succeeded is known at once.
-#[test]
-fn where_a_connect_succeeded_somebody_listened_whatever_is_believed() {
-    let told = |result| {
-        let mut exchange = inbound(1099, "/", 5000, HttpEnd::Status(500));
-        exchange.connected = Some(Connected {
-            at: when(1099),
-            remote: tcp(3000),
-            result,
-        });
-        one(&story([
-            machine(true, false, false),
-            dies(),
-            vec![at(1101, http(exchange))],
-        ]))
-    };
-    let request = told(Some(Ok(())));
-    assert_eq!(
-        (request.failure, death(&request)),
-        (Failure::Answered, None)
-    );
-    let request = told(Some(Err(ConnectError::Refused)));
-    assert_eq!(
-        (request.failure, death(&request)),
-        (Failure::Refused, Some(60))
-    );
-}
-
-#[test]
-fn a_full_backlog_is_nobodys_death() {
-    let request = one(&story([
-        machine(true, true, false),
-        dies(),
-        vec![
-            at(1101, line(nginx("/", Failure::BacklogFull, Some(3000)))),
-            at(1101, status(1099, "/", 5000, 502)),
-        ],
-    ]));
-    assert_eq!(
-        (request.failure, death(&request)),
-        (Failure::BacklogFull, None)
-    );
-}
-
-#[test]
-fn where_the_thread_connected_to_is_likely_the_upstream() {
-    let mut exchange = inbound(1099, "/a", 5000, HttpEnd::Status(500));
-    exchange.connected = Some(Connected {
-        at: when(1099),
-        remote: tcp(3000),
-        result: None,
-    });
-    let answered = one(&story([
-        machine(true, true, false),
-        vec![at(1101, http(exchange.clone()))],
-    ]));
-    assert_eq!(answered.failure, Failure::Answered);
-    assert_eq!(answered.confidence, Some(Confidence::Likely));
-    // Its refusal is counted in the kernel, not told yet: nothing listens there.
-    let refused = one(&story([
-        machine(true, true, false),
-        dies(),
-        vec![at(1101, http(exchange))],
-    ]));
-    assert_eq!(refused.failure, Failure::Refused);
-    assert_eq!(death(&refused), Some(60));
-}
-
 #[test]
 fn a_rewritten_request_is_known_as_the_only_one_of_its_worker() {
     let own = HttpExchange {

@@ -1,0 +1,181 @@
+//! The screen of what happens now.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::sync::oneshot;
+
+use super::terminal::{Terminal, give_back};
+use super::{Args, FRAME};
+use crate::analyze::world::ServiceView;
+use crate::cli::filter::{self, ServiceGlob};
+use crate::cli::{runtime, watch};
+use crate::model::{Body, Finding, WallTime};
+use crate::observe::usage;
+use crate::pipeline::Live;
+use crate::present::top::{Sample, Screen, Want};
+use crate::settings::Settings;
+
+/// Findings on their way to the screen; more than that in a tenth of a second is nothing that
+/// could be read.
+const QUEUE: usize = 4_096;
+/// How often memory is read.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// A terminal that takes nothing more is not waited for longer than this.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// From the tracer's thread to the screen's.
+enum News {
+    Found(Box<Finding>),
+    Runs(WallTime, Vec<ServiceView>),
+}
+
+/// The tracer's end of the queue.
+#[derive(Clone)]
+struct Sender {
+    queue: SyncSender<News>,
+    unshown: Arc<AtomicU64>,
+}
+
+impl Sender {
+    /// Never waits.
+    fn send(&self, news: News) {
+        if let Err(TrySendError::Full(News::Found(_))) = self.queue.try_send(news) {
+            self.unshown.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The screen's end.
+struct Inbox {
+    queue: Receiver<News>,
+    unshown: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
+    let rules = args.config.load()?;
+    let settings = Settings {
+        all: false,
+        http: args.http,
+        show_query: args.show_query,
+    };
+    let (queue, receiver) = mpsc::sync_channel(QUEUE);
+    let unshown = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let inbox = Inbox {
+        queue: receiver,
+        unshown: Arc::clone(&unshown),
+        stop: Arc::clone(&stop),
+    };
+    let sender = Sender { queue, unshown };
+    runtime()?.block_on(async {
+        let asked = watch::stop_request(None)?;
+        // Before the terminal is taken over: what can't be done here is said on it as it is.
+        let mut live = Live::start(rules, &settings)?;
+        let (ended, screen_ended) = oneshot::channel();
+        let drawing = thread::Builder::new()
+            .name("screen".to_owned())
+            .spawn(move || {
+                // Nobody waits any more when the trace has ended first.
+                let _ = ended.send(show(screen, &inbox));
+            })
+            .context("the screen's thread could not be started")?;
+        let globs = args.service.clone();
+        live.look_every(SAMPLE, watch_services(globs.clone(), sender.clone()));
+        let mut emit = |finding: &Finding| {
+            // The end is shown by the screen's going away.
+            if filter::concerns(&globs, finding) && !matches!(finding.body, Body::End(_)) {
+                let mut finding = Box::new(finding.clone());
+                super::only(&globs, &mut finding);
+                sender.send(News::Found(finding));
+            }
+            Ok(())
+        };
+        let mut shown = None;
+        let mut screen_ended = screen_ended;
+        let until = async {
+            tokio::select! {
+                () = asked => {}
+                result = &mut screen_ended => shown = Some(result),
+            }
+        };
+        let traced = live.run(until, &mut emit).await;
+        stop.store(true, Ordering::Relaxed);
+        let shown = match shown {
+            Some(result) => Some(result),
+            None => tokio::time::timeout(PATIENCE, screen_ended).await.ok(),
+        };
+        match shown {
+            // It has said all, and is at its end.
+            Some(_) => drop(drawing.join()),
+            // It waits for a terminal that may never take anything again.
+            None => give_back(),
+        }
+        traced.context("the trace ended early")?;
+        match shown {
+            Some(Ok(result)) => result.context("the terminal can't be used"),
+            Some(Err(_)) => Err(anyhow!("the screen ended unexpectedly")),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Tells the screen which services run.
+fn watch_services(
+    globs: Vec<ServiceGlob>,
+    sender: Sender,
+) -> impl FnMut(&crate::analyze::Analysis, crate::model::Timestamp) + 'static {
+    move |analysis, now| {
+        let world = analysis.world();
+        let mut services = world.services(std::process::id());
+        services.retain(|view| filter::shows(&globs, &view.service.name));
+        sender.send(News::Runs(world.wall(now), services));
+    }
+}
+
+/// Draws until the user or the tracer wants to end.
+fn show(mut screen: Screen, inbox: &Inbox) -> io::Result<()> {
+    let mut terminal = Terminal::take(&screen)?;
+    loop {
+        let mut news = false;
+        // As much as was there at the beginning, so that a storm does not keep it from drawing.
+        for one in inbox.queue.try_iter().take(QUEUE) {
+            news = true;
+            match one {
+                News::Found(finding) => screen.found(&finding),
+                News::Runs(at, services) => screen.sampled(at, &with_memory(services)),
+            }
+        }
+        screen.unshown(inbox.unshown.swap(0, Ordering::Relaxed));
+        if news {
+            terminal.changed();
+        }
+        terminal.draw(&mut screen)?;
+        if inbox.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if terminal.wait(&mut screen, FRAME)? == Some(Want::Quit) {
+            return Ok(());
+        }
+    }
+}
+
+fn with_memory(services: Vec<ServiceView>) -> Vec<Sample> {
+    services
+        .into_iter()
+        .map(|view| {
+            let pids = view.pids.iter();
+            let memory = pids.filter_map(|pid| usage::resident_bytes(*pid));
+            Sample {
+                memory_bytes: memory.reduce(u64::saturating_add),
+                view,
+            }
+        })
+        .collect()
+}

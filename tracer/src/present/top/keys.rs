@@ -1,0 +1,148 @@
+//! Which key does what. The table is also what the screen shows as help.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+/// What the user wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Quit,
+    Redraw,
+    Help,
+    NextPane,
+    PreviousPane,
+    Pane(usize),
+    Up(usize),
+    Down(usize),
+    PageUp,
+    PageDown,
+    Home,
+    End,
+    Open,
+    Back,
+    Search,
+    NextMatch,
+    PreviousMatch,
+    Filter,
+    Sort,
+    Mouse,
+    /// Replay: pause or go on.
+    Pause,
+    /// Replay: by so many seconds.
+    Seek(i64),
+    PreviousIncident,
+    NextIncident,
+    Faster,
+    Slower,
+    /// While a text is typed.
+    Typed(char),
+    Erase,
+    EraseAll,
+    Accept,
+    Cancel,
+}
+
+/// Where a key is pressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// A text is being typed.
+    pub(crate) typing: bool,
+    /// A capture is shown.
+    pub(crate) replay: bool,
+}
+
+/// What a key means.
+pub(crate) fn action(key: KeyEvent, place: Place) -> Option<Action> {
+    if key.kind == KeyEventKind::Release {
+        return None;
+    }
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Char('c') if control => return Some(Action::Quit),
+        KeyCode::Char('l') if control => return Some(Action::Redraw),
+        _ => {}
+    }
+    if place.typing {
+        return match key.code {
+            KeyCode::Enter => Some(Action::Accept),
+            KeyCode::Esc => Some(Action::Cancel),
+            KeyCode::Backspace => Some(Action::Erase),
+            KeyCode::Char('u') if control => Some(Action::EraseAll),
+            KeyCode::Char('h') if control => Some(Action::Erase),
+            KeyCode::Char(c) if !control => Some(Action::Typed(c)),
+            _ => None,
+        };
+    }
+    if place.replay
+        && let Some(action) = replay(key)
+    {
+        return Some(action);
+    }
+    Some(match key.code {
+        KeyCode::Char('q') => Action::Quit,
+        KeyCode::Char('?' | 'h') | KeyCode::F(1) => Action::Help,
+        KeyCode::Tab => Action::NextPane,
+        KeyCode::BackTab => Action::PreviousPane,
+        KeyCode::Char(digit @ '1'..='4') => Action::Pane(usize::from(digit as u8 - b'1')),
+        KeyCode::Char('d') if control => Action::PageDown,
+        KeyCode::Char('u') if control => Action::PageUp,
+        KeyCode::Up | KeyCode::Char('k') => Action::Up(1),
+        KeyCode::Down | KeyCode::Char('j') => Action::Down(1),
+        KeyCode::PageUp => Action::PageUp,
+        KeyCode::PageDown => Action::PageDown,
+        KeyCode::Home | KeyCode::Char('g') => Action::Home,
+        KeyCode::End | KeyCode::Char('G') => Action::End,
+        KeyCode::Enter => Action::Open,
+        KeyCode::Esc | KeyCode::Backspace => Action::Back,
+        KeyCode::Char('/') => Action::Search,
+        KeyCode::Char('n') => Action::NextMatch,
+        KeyCode::Char('N') => Action::PreviousMatch,
+        KeyCode::Char('f') => Action::Filter,
+        KeyCode::Char('s') => Action::Sort,
+        KeyCode::Char('m') => Action::Mouse,
+        KeyCode::Char('[') => Action::PreviousIncident,
+        KeyCode::Char(']') => Action::NextIncident,
+        _ => return None,
+    })
+}
+
+fn replay(key: KeyEvent) -> Option<Action> {
+    let seconds = if key.modifiers.contains(KeyModifiers::SHIFT) {
+        60
+    } else {
+        1
+    };
+    Some(match key.code {
+        KeyCode::Char(' ') => Action::Pause,
+        KeyCode::Left => Action::Seek(-seconds),
+        KeyCode::Right => Action::Seek(seconds),
+        KeyCode::Char('<' | ',') => Action::Seek(-10),
+        KeyCode::Char('>' | '.') => Action::Seek(10),
+        KeyCode::Char('+' | '=') => Action::Faster,
+        KeyCode::Char('-') => Action::Slower,
+        _ => return None,
+    })
+}
+
+/// Keys and what they do, for the help.
+pub(crate) const HELP: [(&str, &str); 12] = [
+    ("Tab  1 2 3 4", "the next pane, or one of them"),
+    ("↑ ↓  j k", "choose; also PgUp PgDn Home End"),
+    ("Enter", "a service's events, an incident's story"),
+    ("Esc", "close; forget filter, then search"),
+    ("/  n N", "search the events: next, one before"),
+    ("f", "filter the events: words, !without"),
+    ("s", "sort: worst, name, memory, failures"),
+    ("[  ]", "the incident before, the next one"),
+    ("m", "leave the mouse to the terminal"),
+    ("Ctrl-L", "draw everything again"),
+    ("?", "this help"),
+    ("q  Ctrl-C", "quit"),
+];
+
+/// The same for a capture.
+pub(crate) const REPLAY_HELP: [(&str, &str); 4] = [
+    ("Space", "pause, go on"),
+    ("← →", "a second back or on; with Shift a minute"),
+    ("<  >", "ten seconds back or on"),
+    ("+  -", "faster, slower"),
+];
