@@ -180,6 +180,9 @@ fn the_doctor_finds_this_machine_fit() {
     let find = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
     assert_eq!(find("self-check")["status"], "ok", "{stdout}");
     assert_eq!(find("exit")["status"], "ok", "{stdout}");
+    // Tried even where no proxy runs.
+    assert_eq!(find("http")["status"], "ok", "{stdout}");
+    assert!(find("tls")["detail"].is_string(), "{stdout}");
     assert!(
         !checks.iter().any(|check| check["status"] == "fail"),
         "{stdout}"

@@ -1,11 +1,14 @@
 //! `tracer doctor`: facts about this machine, what will work, what won't, why, and what to do.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::{ColorChoice, Outcome, runtime, services};
+use crate::analyze::Analysis;
 use crate::analyze::rules::Rules;
-use crate::kernel::{Kernel, KernelFacts, plan};
-use crate::model::Hook;
+use crate::kernel::{Followed, Kernel, KernelFacts, plan};
+use crate::model::{Hook, Pid};
+use crate::observe::Observer;
 use crate::present::doctor::{self, Check, Status};
 use crate::self_check;
 use crate::settings::Settings;
@@ -47,9 +50,11 @@ async fn examine() -> Vec<Check> {
         });
         return checks;
     }
+    let (analysis, observer) = services::scan(Rules::none());
     match Kernel::start(&Settings::default()) {
         Ok(mut kernel) => {
             checks.extend(kernel.hooks().iter().map(hook));
+            checks.extend(requests(&mut kernel, &analysis, &observer));
             for blind in kernel.blind() {
                 checks.push(check(
                     "blind",
@@ -65,7 +70,7 @@ async fn examine() -> Vec<Check> {
             return checks;
         }
     }
-    checks.extend(what_runs());
+    checks.extend(what_runs(&analysis, &observer));
     checks
 }
 
@@ -114,9 +119,38 @@ async fn compared(kernel: &mut Kernel) -> Vec<Check> {
     }
 }
 
+/// What follows the requests of the proxies that run; where none does, it is tried on the tracer's
+/// own cgroup.
+fn requests(kernel: &mut Kernel, analysis: &Analysis, observer: &Observer) -> [Check; 2] {
+    let proxies = analysis.world().proxies();
+    let pids: BTreeSet<Pid> = proxies.iter().map(|proxy| proxy.key.pid).collect();
+    let tried = BTreeSet::from([std::process::id()]);
+    let on = if pids.is_empty() { &tried } else { &pids };
+    let cgroups = observer.cgroups_of(Some(on));
+    kernel.follow(Followed {
+        ports: analysis.world().proxy_ports(),
+        cgroups,
+        pids,
+    });
+    let http = kernel.http_hook().map_or_else(
+        || {
+            let detail = "not available (no cgroup of the unified hierarchy is visible here)";
+            check("http", Status::Warn, detail.to_owned())
+        },
+        |it| hook(&it),
+    );
+    let tls = kernel.tls_hook().map_or_else(
+        || {
+            let detail = "nothing to attach to (no proxy with OpenSSL runs)";
+            check("tls", Status::Ok, detail.to_owned())
+        },
+        |it| hook(&it),
+    );
+    [http, tls]
+}
+
 /// What would be watched, and what hinders that.
-fn what_runs() -> Vec<Check> {
-    let (analysis, blind) = services::scan(Rules::none());
+fn what_runs(analysis: &Analysis, observer: &Observer) -> Vec<Check> {
     let services = analysis.world().services(std::process::id());
     let proxies: Vec<_> = services
         .iter()
@@ -144,7 +178,7 @@ fn what_runs() -> Vec<Check> {
     } else {
         check("proxies", Status::Ok, proxies.join(", "))
     });
-    for blind in blind {
+    for blind in observer.blind() {
         checks.push(check(
             "blind",
             Status::Warn,

@@ -4,8 +4,10 @@
 //! for guests is kept in the user's cache; consoles of the last run are kept in the target folder.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
@@ -47,6 +49,9 @@ pub(crate) struct Args {
     /// Look for newer kernels in Debian's archive
     #[arg(long)]
     refresh: bool,
+    /// How many guests run at a time [default: as many as there are processors and memory for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: Option<u8>,
     /// Keep the disks of the guests, not just their consoles
     #[arg(long)]
     keep: bool,
@@ -77,10 +82,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let began = Instant::now();
-    let mut outcomes = Vec::new();
-    for kernel in &stage.kernels {
-        outcomes.push(stage.play(kernel, &plan)?);
-    }
+    let jobs = args.jobs.map_or_else(qemu::at_a_time, usize::from);
+    let outcomes = stage.play_all(&plan, jobs)?;
     if !args.keep {
         stage.clear();
     }
@@ -171,7 +174,7 @@ fn wanted(names: &[String]) -> Result<Vec<Series>> {
 
 /// Whether guests can be run here; if not, what to do.
 pub(crate) fn possible() -> Result<()> {
-    for program in [qemu::PROGRAM, "mmdebstrap", "mke2fs"] {
+    for program in [qemu::PROGRAM, "mmdebstrap", "mke2fs", "setpriv"] {
         if run::find(program).is_none() {
             bail!("{program} is not installed; run `cargo xtask setup --vm`");
         }
@@ -190,8 +193,6 @@ struct Stage {
 
 /// The disk of programs, in the folder of a run.
 const PROGRAMS: &str = "programs.img";
-/// A guest's disk of data, in the folder of a run.
-const DATA: &str = "data.img";
 
 impl Stage {
     fn set(plan: &Plan, series: &[Series], args: &Args) -> Result<Self> {
@@ -221,7 +222,7 @@ impl Stage {
 
     /// A guest of this kernel with an empty disk of data.
     fn guest(&self, kernel: &Kernel) -> Result<Guest> {
-        let data = self.work.join(DATA);
+        let data = self.data(kernel);
         programs::data_disk(&self.work, &data)?;
         Ok(Guest {
             kernel: kernel.image.clone(),
@@ -235,16 +236,40 @@ impl Stage {
         })
     }
 
-    /// Runs a guest of this kernel through the plan.
-    fn play(&self, kernel: &Kernel, plan: &Plan) -> Result<Outcome> {
+    /// A guest's disk of data, in the folder of a run.
+    fn data(&self, kernel: &Kernel) -> PathBuf {
+        self.work.join(format!("data-{}.img", kernel.series.name))
+    }
+
+    /// Runs a guest of every kernel through the plan, at most `jobs` of them at a time.
+    fn play_all(&self, plan: &Plan, jobs: usize) -> Result<Vec<Outcome>> {
+        let guests = self.kernels.iter().map(|kernel| self.guest(kernel));
+        let guests = guests.collect::<Result<Vec<_>>>()?;
+        let waiting = Mutex::new(self.kernels.iter().zip(guests).enumerate());
+        let ended = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..jobs.min(self.kernels.len()) {
+                scope.spawn(|| {
+                    let next = || lock(&waiting).next();
+                    while let Some((place, (kernel, guest))) = next() {
+                        lock(&ended).push((place, self.play(kernel, guest, plan)));
+                    }
+                });
+            }
+        });
+        let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ended.sort_by_key(|&(place, _)| place);
+        ended.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// Runs a guest of this kernel through the plan, and tells what came of it.
+    fn play(&self, kernel: &Kernel, mut guest: Guest, plan: &Plan) -> Result<Outcome> {
         println!("kernel {} ({}) …", kernel.series.name, kernel.version);
-        let mut guest = self.guest(kernel)?;
-        let console = guest.console.clone();
         let mut ended = guest.run()?;
         if self.is_emulators_fault(&ended) {
             println!(
-                "---- it died before it ran anything ({:?}): once more",
-                ended.end
+                "---- {} died before it ran anything ({:?}): once more",
+                kernel.series.name, ended.end
             );
             ended = guest.run()?;
         }
@@ -260,7 +285,11 @@ impl Stage {
             ended,
             planned: plan.steps().iter().map(|step| step.name).collect(),
         };
-        outcome.tell(&console);
+        // At once, so that what two guests tell is not mixed.
+        print!("{}", outcome.told(&tail(&guest.console)));
+        if !outcome.passed() {
+            println!("---- console: {}", guest.console.display());
+        }
         Ok(outcome)
     }
 
@@ -274,11 +303,30 @@ impl Stage {
 
     /// Removes the disks.
     fn clear(&self) {
-        for disk in [PROGRAMS, DATA] {
-            // Not there when no guest was made.
-            let _ = fs::remove_file(self.work.join(disk));
+        // Not there when no guest was made.
+        let _ = fs::remove_file(self.work.join(PROGRAMS));
+        for kernel in &self.kernels {
+            let _ = fs::remove_file(self.data(kernel));
         }
     }
+}
+
+/// Guests don't share anything that a panic could leave half done.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The end of a console.
+fn tail(console: &Path) -> Vec<String> {
+    const LINES: usize = 60;
+    let text = fs::read(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    let skipped = lines.len().saturating_sub(LINES);
+    lines[skipped..]
+        .iter()
+        .map(|&it| it.to_owned())
+        .collect()
 }
 
 #[cfg(test)]

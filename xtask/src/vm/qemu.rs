@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -19,8 +20,10 @@ use crate::run;
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 /// Processors of a guest. With one, a guest that thrashes can stall.
 const PROCESSORS: &str = "2";
-/// Memory of a guest.
+/// Memory of a guest, MiB.
 const MEMORY: &str = "640";
+/// What a guest takes of this machine's memory at most: its own, and the emulator's.
+const FOOTPRINT_KIB: usize = 1 << 20;
 /// No guest's plan takes this long, emulated on two busy cores.
 const LONGEST: Duration = Duration::from_mins(25);
 /// How long an emulator may take to end after its guest is through.
@@ -149,10 +152,9 @@ impl Guest {
             }
         };
         // What else it says belongs to the log: a panic's trace, mostly.
-        let wait = if end == End::Cut {
-            Duration::ZERO
-        } else {
-            GRACE
+        let wait = match end {
+            End::Cut | End::Silent | End::Late => Duration::ZERO,
+            End::Done | End::Fatal(_) | End::Gone => GRACE,
         };
         let until = Instant::now() + wait;
         while let Ok(line) = emulator
@@ -173,8 +175,8 @@ impl Guest {
 
     /// Hands the terminal to the guest, with a shell as its only task; the guest ends with it.
     pub(super) fn shell(&self) -> Result<()> {
-        let mut command = self.command("vm-shell.target");
-        let status = command
+        let status = self
+            .command("vm-shell.target")
             .status()
             .with_context(|| format!("starting {PROGRAM}"))?;
         println!("the guest ended ({status})");
@@ -182,10 +184,27 @@ impl Guest {
     }
 }
 
-/// QEMU's command line as far as all guests share it.
+/// How many guests this machine can run at a time: each is busy with one processor mostly.
+pub(super) fn at_a_time() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    processors.min(available_kib(&memory) / FOOTPRINT_KIB).max(1)
+}
+
+/// `text` is /proc/meminfo.
+fn available_kib(text: &str) -> usize {
+    text.lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// QEMU's command line as far as all guests share it. However this program ends, and it may be
+/// killed, the emulator ends with it.
 fn base(acceleration: Acceleration, memory: &str) -> Command {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", PROGRAM])
         .args(acceleration.options())
         .args(["-machine", "q35", "-smp", PROCESSORS, "-m", memory])
         .args(["-nographic", "-nodefaults", "-no-reboot"])
@@ -292,4 +311,17 @@ fn speaks(kernel: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn available_memory_is_read_from_meminfo() {
+        let text = "MemTotal:       24689872 kB\nMemAvailable:   23000000 kB\nBuffers: 1 kB\n";
+        assert_eq!(available_kib(text), 23_000_000);
+        assert_eq!(available_kib("MemAvailable:\n"), 0);
+        assert_eq!(available_kib(""), 0);
+    }
 }

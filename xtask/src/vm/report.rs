@@ -1,6 +1,5 @@
 //! What came of the guests: told as they end, and as one table at the end.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::kernels::Kernel;
@@ -44,38 +43,35 @@ impl Outcome {
         }
     }
 
-    /// Tells what failed, with what it printed.
-    pub(crate) fn tell(&self, console: &Path) {
+    /// What failed, with what it printed; when the guest ended too early, with the end of its
+    /// console.
+    pub(crate) fn told(&self, console: &[String]) -> String {
         let transcript = &self.ended.transcript;
         let booted = transcript.booted.map_or(0.0, |it| it.as_secs_f64());
-        println!(
+        let release = transcript.release.as_deref();
+        let mut lines = vec![format!(
             "kernel {} ({}): {} in {:.0} s, booted in {booted:.0} s",
             self.kernel.series.name,
-            transcript
-                .release
-                .as_deref()
-                .unwrap_or(&self.kernel.version),
+            release.unwrap_or(&self.kernel.version),
             if self.passed() { "passed" } else { "FAILED" },
             self.ended.took.as_secs_f64(),
-        );
+        )];
+        let indented = |line: &String| format!("     {line}");
         for step in &transcript.steps {
             let Some(why) = &step.failed else { continue };
-            println!("---- {} failed: {why}", step.name);
+            lines.push(format!("---- {} failed: {why}", step.name));
             let skipped = step.output.len().saturating_sub(LINES);
-            for line in &step.output[skipped..] {
-                println!("     {line}");
-            }
+            lines.extend(step.output[skipped..].iter().map(indented));
         }
         if self.ended.end != End::Done {
             let during = transcript.interrupted().unwrap_or("no step");
-            println!(
-                "---- the guest ended during {during}: {}",
-                why(&self.ended.end)
-            );
+            let why = why(&self.ended.end);
+            lines.push(format!("---- the guest ended during {during}: {why}"));
+            lines.push("---- the end of its console:".to_owned());
+            lines.extend(console.iter().map(indented));
         }
-        if !self.passed() {
-            println!("---- console: {}", console.display());
-        }
+        lines.push(String::new());
+        lines.join("\n")
     }
 }
 
