@@ -252,7 +252,8 @@ impl Stage {
                 scope.spawn(|| {
                     let next = || lock(&waiting).next();
                     while let Some((place, (kernel, guest))) = next() {
-                        lock(&ended).push((place, self.play(kernel, guest, plan)));
+                        let outcome = self.play(kernel, guest, plan);
+                        lock(&ended).push((place, outcome));
                     }
                 });
             }
@@ -323,10 +324,7 @@ fn tail(console: &Path) -> Vec<String> {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().collect();
     let skipped = lines.len().saturating_sub(LINES);
-    lines[skipped..]
-        .iter()
-        .map(|&it| it.to_owned())
-        .collect()
+    lines[skipped..].iter().map(|&it| it.to_owned()).collect()
 }
 
 #[cfg(test)]

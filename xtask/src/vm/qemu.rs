@@ -188,7 +188,9 @@ impl Guest {
 pub(super) fn at_a_time() -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    processors.min(available_kib(&memory) / FOOTPRINT_KIB).max(1)
+    processors
+        .min(available_kib(&memory) / FOOTPRINT_KIB)
+        .max(1)
 }
 
 /// `text` is /proc/meminfo.

@@ -15,10 +15,11 @@ const SUITE: &str = "bookworm";
 const MIRROR: &str = "http://deb.debian.org/debian";
 
 /// Software of the scenarios, beside the system itself.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "systemd",
     "systemd-sysv",
     "nginx-light",
+    "openssl",
     "php-fpm",
     "python3-minimal",
     "earlyoom",

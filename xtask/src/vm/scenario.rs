@@ -86,9 +86,10 @@ const fn asked_for(step: Step) -> Step {
 }
 
 /// The steps, in the order in which a guest takes them: what endangers others comes last.
-pub(crate) const STEPS: [Step; 20] = [
+pub(crate) const STEPS: [Step; 21] = [
     scenario("support", 120),
     scenario("systemd", 240),
+    scenario("tls", 240),
     scenario("php_fpm", 240),
     native("native-process", "process", ""),
     native("native-oom", "oom", ""),

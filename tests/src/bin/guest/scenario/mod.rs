@@ -8,12 +8,14 @@ mod php_fpm;
 mod stops;
 mod support;
 mod systemd;
+mod tls;
 
 /// Plays one.
 pub fn run(name: &str) {
     match name {
         "support" => support::run(),
         "systemd" => systemd::run(),
+        "tls" => tls::run(),
         "php_fpm" => php_fpm::run(),
         "stops" => stops::run(),
         "container" => container::run(),

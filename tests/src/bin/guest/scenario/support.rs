@@ -17,10 +17,14 @@ pub fn run() {
     // Requests are followed where there is a proxy.
     systemctl(&["start", "nginx.service"]);
     for without in WITHOUT {
-        let doctor = tracer(&["doctor"], without);
+        let doctor = tracer(&["doctor", "--json"], without);
         let said = String::from_utf8_lossy(&doctor.stdout);
         assert!(doctor.status.success(), "without {without:?}:\n{said}");
-        assert!(said.contains("self-check"), "{said}");
+        let checks: Vec<Value> = serde_json::from_str(&said).unwrap();
+        for name in ["self-check", "http", "tls"] {
+            let fits = |one: &&Value| one["name"] == name && one["status"] == "ok";
+            assert!(checks.iter().any(|one| fits(&one)), "no {name}: {said}");
+        }
         let watch = tracer(&["watch", "--json", "--for", "1s"], without);
         let said = String::from_utf8_lossy(&watch.stdout);
         let start = said.lines().next().unwrap_or_default();
