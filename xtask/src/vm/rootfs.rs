@@ -5,6 +5,7 @@ use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -154,13 +155,20 @@ pub(super) fn ready(cache: &Path) -> Result<PathBuf> {
     disk::bootable(&tree, &unfinished, 96)?;
     for old in fs::read_dir(cache)?.flatten() {
         let name = old.file_name();
-        if name.to_string_lossy().starts_with("root-") {
+        if name.to_string_lossy().starts_with("root-") && !is_recent(&old) {
             let _ = fs::remove_file(old.path());
         }
     }
     fs::rename(&unfinished, &image).with_context(|| format!("writing {}", image.display()))?;
     remove(&work)?;
     Ok(image)
+}
+
+/// Whether another checkout may be using it.
+fn is_recent(file: &fs::DirEntry) -> bool {
+    const DAY: Duration = Duration::from_hours(24);
+    let made = file.metadata().and_then(|metadata| metadata.modified());
+    made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < DAY))
 }
 
 /// Changes when anything that is in the root file system does.
