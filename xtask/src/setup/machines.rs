@@ -8,10 +8,11 @@ use super::found;
 use crate::{debian, run, vm};
 
 /// Programs, and Debian's packages for them.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     (vm::EMULATOR, "qemu-system-x86"),
     ("mmdebstrap", "mmdebstrap"),
     ("mke2fs", "e2fsprogs"),
+    ("setpriv", "util-linux"),
 ];
 
 /// Packages that have to be of the emulator's age: apt does not take them from a release that is
