@@ -96,7 +96,7 @@ impl Guest {
         let mut command = base(self.acceleration, MEMORY);
         let root = format!(
             "console=ttyS0 root={} rw rootfstype=ext4 rootwait panic=-1 net.ifnames=0 \
-             systemd.unit={target} quiet loglevel=2 printk.time=1 oops=panic softlockup_panic=1 \
+             systemd.unit={target} psi=1 quiet loglevel=2 printk.time=1 oops=panic softlockup_panic=1 \
              sysctl.kernel.hung_task_panic=1 sysctl.kernel.panic_on_rcu_stall=1 \
              rcupdate.rcu_cpu_stall_timeout=60 sysctl.kernel.watchdog_thresh=30",
             disk::ROOT,

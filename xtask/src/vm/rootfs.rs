@@ -16,9 +16,10 @@ const SUITE: &str = "bookworm";
 const MIRROR: &str = "http://deb.debian.org/debian";
 
 /// Software of the scenarios, beside the system itself.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "systemd",
     "systemd-sysv",
+    "systemd-oomd",
     "nginx-light",
     "openssl",
     "php-fpm",
@@ -30,7 +31,12 @@ const PACKAGES: [&str; 10] = [
 ];
 
 /// Services that scenarios start when they need them.
-const NOT_AT_BOOT: [&str; 3] = ["nginx.service", "php8.2-fpm.service", "earlyoom.service"];
+const NOT_AT_BOOT: [&str; 4] = [
+    "nginx.service",
+    "php8.2-fpm.service",
+    "earlyoom.service",
+    "systemd-oomd.service",
+];
 
 /// Parts of a real boot that a guest has no use for. The terminals matter most: without udev,
 /// systemd waits 90 s for theirs.

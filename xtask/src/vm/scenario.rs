@@ -44,8 +44,6 @@ pub(crate) struct Step {
     limit_s: u64,
     /// In which boot it runs: 1, or 2, after the power was cut.
     boot: u32,
-    /// Whether it runs only when it is named: it needs `tracer record`.
-    only_named: bool,
 }
 
 const fn native(name: &'static str, file: &'static str, without: &'static str) -> Step {
@@ -55,7 +53,6 @@ const fn native(name: &'static str, file: &'static str, without: &'static str) -
         without,
         limit_s: 600,
         boot: 1,
-        only_named: false,
     }
 }
 
@@ -66,7 +63,6 @@ const fn scenario(name: &'static str, limit_s: u64) -> Step {
         without: "",
         limit_s,
         boot: 1,
-        only_named: false,
     }
 }
 
@@ -78,15 +74,8 @@ const fn after(name: &'static str, limit_s: u64) -> Step {
     }
 }
 
-const fn asked_for(step: Step) -> Step {
-    Step {
-        only_named: true,
-        ..step
-    }
-}
-
 /// The steps, in the order in which a guest takes them: what endangers others comes last.
-pub(crate) const STEPS: [Step; 21] = [
+pub(crate) const STEPS: [Step; 22] = [
     scenario("support", 120),
     scenario("systemd", 240),
     scenario("tls", 240),
@@ -104,10 +93,11 @@ pub(crate) const STEPS: [Step; 21] = [
     native("counters-oom", "oom", "fentry,kprobe,kmsg"),
     scenario("stops", 240),
     scenario("container", 180),
-    scenario("oom_daemon", 240),
+    scenario("earlyoom", 240),
+    scenario("systemd_oomd", 240),
     scenario("global_oom", 240),
-    asked_for(scenario("capture-write", 240)),
-    asked_for(after("capture-read", 60)),
+    scenario("capture-write", 240),
+    after("capture-read", 60),
 ];
 
 /// What one guest does.
@@ -115,7 +105,7 @@ pub(crate) const STEPS: [Step; 21] = [
 pub(crate) struct Plan(Vec<Step>);
 
 impl Plan {
-    /// The steps that `names` ask for (those that need not be named, when there are none): a name, or its beginning up to a
+    /// The steps that `names` ask for (all, when there are none): a name, or its beginning up to a
     /// dash (`native`).
     pub(crate) fn new(names: &[String]) -> Result<Self> {
         let asks = |name: &String, step: &Step| {
@@ -131,10 +121,7 @@ impl Plan {
                 bail!("no scenario `{name}`; there are {}", known.join(", "));
             }
         }
-        let wanted = |step: &Step| match names {
-            [] => !step.only_named,
-            names => names.iter().any(|name| asks(name, step)),
-        };
+        let wanted = |step: &Step| names.is_empty() || names.iter().any(|name| asks(name, step));
         Ok(Self(STEPS.into_iter().filter(wanted).collect()))
     }
 
@@ -202,8 +189,7 @@ mod tests {
     fn scenarios_are_asked_for_by_name_or_kind_and_keep_their_order() {
         assert_eq!(names(&["stops", "systemd"]), Some(vec!["systemd", "stops"]));
         assert_eq!(names(&["native"]).map(|it| it.len()), Some(NATIVE.len()));
-        let by_default = STEPS.iter().filter(|step| !step.only_named).count();
-        assert_eq!(names(&[]).map(|it| it.len()), Some(by_default));
+        assert_eq!(names(&[]).map(|it| it.len()), Some(STEPS.len()));
         assert_eq!(
             names(&["capture"]),
             Some(vec!["capture-write", "capture-read"])

@@ -2,12 +2,13 @@
 
 mod capture;
 mod container;
+mod earlyoom;
 mod global_oom;
-mod oom_daemon;
 mod php_fpm;
 mod stops;
 mod support;
 mod systemd;
+mod systemd_oomd;
 mod tls;
 
 /// Plays one.
@@ -19,7 +20,8 @@ pub fn run(name: &str) {
         "php_fpm" => php_fpm::run(),
         "stops" => stops::run(),
         "container" => container::run(),
-        "oom_daemon" => oom_daemon::run(),
+        "earlyoom" => earlyoom::run(),
+        "systemd_oomd" => systemd_oomd::run(),
         "global_oom" => global_oom::run(),
         "capture-write" => capture::write(),
         "capture-read" => capture::read(),
