@@ -4,17 +4,21 @@
 
 use std::time::Duration;
 
+pub mod browser;
 pub mod cgroup;
 pub mod netns;
 pub mod process;
+pub mod program;
 pub mod schema;
 pub mod stack;
 pub mod tmux;
 pub mod tracer;
 
+pub use browser::Browser;
 pub use cgroup::MemoryCgroup;
 pub use netns::NetNamespace;
 pub use process::{Guard, fixture, free_port};
+pub use program::Program;
 pub use tracer::{Tracer, binary, ended};
 
 /// How long to wait for what should take `limit` at most: `TRACER_TEST_PATIENCE` times as long,

@@ -1,5 +1,6 @@
 //! The live screen in a real terminal, with real keys, while real services break.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tracer_tests::{Guard, binary, ended, fixture, free_port, need_root};
 
 /// A service of that name, which listens on that port.
 struct Service {
-    _config: tempfile::NamedTempFile,
+    config: tempfile::NamedTempFile,
     port: u16,
     process: Guard,
     command: String,
@@ -34,7 +35,7 @@ impl Service {
             config.path().display()
         );
         Self {
-            _config: config,
+            config,
             port,
             process: listener(port),
             command,
@@ -222,6 +223,64 @@ fn a_plain_terminal_is_given_no_more_than_it_can_show() {
             assert!(shown[at..].starts_with("\x1b[39m"), "{shown:?}");
         }
     }
+}
+
+#[test]
+fn a_capture_is_played_and_gone_through_in_both_directions() {
+    let mut service = Service::start("top-replay");
+    let folder = tempfile::tempdir().unwrap();
+    let capture = folder.path().join("outage.capture");
+    let mut recorder = std::process::Command::new(binary());
+    recorder.arg("record").arg("-o").arg(&capture);
+    recorder.arg("--config").arg(service.config.path());
+    recorder.stderr(std::process::Stdio::piped());
+    let mut recorder = recorder.spawn().unwrap();
+    // It is recorded from here on: what it says is said once its hooks are armed.
+    let mut said = String::new();
+    let mut stderr = BufReader::new(recorder.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    assert!(said.contains("recording to"), "{said}");
+    std::thread::sleep(Duration::from_secs(2));
+    service.kill();
+    std::thread::sleep(Duration::from_secs(2));
+    service.restart();
+    std::thread::sleep(Duration::from_secs(2));
+    signal(recorder.id(), Signal::TERM);
+    assert!(recorder.wait().unwrap().success());
+
+    let tmux = Tmux::start(100, 30, &[]);
+    let top = format!(
+        "{} top --service top-replay --replay {}",
+        binary().display(),
+        capture.display()
+    );
+    tmux.type_text(&top);
+    tmux.press(["Enter"]);
+    tmux.wait_for("that it plays", |shown| shown.contains("playing 1×"));
+    tmux.press(["Space"]);
+    tmux.wait_for("that it pauses", |shown| shown.contains("paused  1×"));
+
+    tmux.press(["]"]);
+    tmux.wait_for("the incident", |shown| {
+        row(shown, ":").is_some() && shown.contains("1, 1 open") && shown.contains("SIGKILL")
+    });
+    tmux.press(["Right", "Right", "Right"]);
+    tmux.wait_for("its end", |shown| {
+        shown.contains("1, all over") && shown.contains("listening again")
+    });
+    tmux.press(["Left", "Left", "Left", "Left", "Left"]);
+    tmux.wait_for("what was before it", |shown| {
+        shown.contains("No service was lost") && !shown.contains("SIGKILL")
+    });
+    tmux.press(["]"]);
+    tmux.wait_for("the incident again", |shown| shown.contains("1, 1 open"));
+
+    tmux.press(["+", "+", "Space"]);
+    tmux.wait_for("its end, played", |shown| {
+        shown.contains("paused  4×") && shown.contains("1, all over")
+    });
+    tmux.press(["q"]);
+    tmux.wait_for("the shell", |shown| shown.trim_end().ends_with("ready$"));
 }
 
 #[test]

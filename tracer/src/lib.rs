@@ -5,12 +5,15 @@
 //! I/O, `present` shows them. `pipeline` wires the stages together for the commands in `cli`.
 
 pub mod analyze;
+pub mod capture;
 pub mod cli;
 pub mod demo;
+pub mod export;
 pub mod kernel;
 pub mod model;
 pub mod observe;
 pub mod pipeline;
 pub mod present;
+pub mod report;
 pub mod self_check;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! Wires the stages together: kernel and observer → analysis → a sink. The only place where time
+//! Wires the stages together: kernel and observer → (capture,) analysis → a sink. The only place where time
 //! passes by itself, and the only async code besides `kernel::Kernel::readable`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::analyze::rules::Rules;
 use crate::analyze::{Analysis, Options};
+use crate::capture::{Notice, OutputError, Recorder, Setup, Summary};
 use crate::kernel::{Followed, Kernel, StartError};
 use crate::model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
 use crate::observe::{self, Observer, clock};
@@ -29,6 +30,9 @@ struct Onlooker {
 pub struct Live {
     kernel: Kernel,
     observer: Observer,
+    rules: Rules,
+    options: Options,
+    recorder: Option<Recorder>,
     analysis: Analysis,
     /// From the rings, reused from round to round.
     raw: Vec<Observation>,
@@ -63,7 +67,10 @@ impl Live {
         Ok(Self {
             kernel,
             observer,
-            analysis: Analysis::new(rules, options),
+            analysis: Analysis::new(rules.clone(), options),
+            rules,
+            options,
+            recorder: None,
             raw: Vec::new(),
             enriched: Vec::new(),
             findings: Vec::new(),
@@ -73,6 +80,28 @@ impl Live {
             http_hooks: [None, None],
             onlooker: None,
         })
+    }
+
+    /// Records all that analysis is fed, from the first observation on if called before
+    /// [`Self::run`].
+    ///
+    /// # Errors
+    ///
+    /// When it can't be recorded there.
+    pub fn record(
+        &mut self,
+        setup: &Setup,
+        notice: impl FnMut(Notice) + Send + 'static,
+    ) -> Result<(), OutputError> {
+        let machine = observe::session(Vec::new(), Vec::new());
+        let recorder = Recorder::start(setup, &self.rules, self.options, machine, notice)?;
+        self.recorder = Some(recorder);
+        Ok(())
+    }
+
+    /// Writes what is left to record; None when the disk takes too long.
+    pub fn finish_recording(&mut self) -> Option<Summary> {
+        self.recorder.take().and_then(Recorder::finish)
     }
 
     /// Scans, emits `start`, then traces until `stop` resolves; at the end drains the rings and
@@ -243,6 +272,9 @@ impl Live {
 
     fn analyze(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         for observation in self.enriched.drain(..) {
+            if let Some(recorder) = &self.recorder {
+                recorder.record(&observation);
+            }
             self.analysis.observe(&observation, &mut self.findings);
             for finding in self.findings.drain(..) {
                 emit(&finding)?;

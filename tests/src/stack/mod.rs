@@ -9,6 +9,7 @@ pub mod ledger;
 mod nginx;
 mod pm2;
 pub mod proxy;
+mod resident;
 pub mod scene;
 mod story;
 mod supervisor;
@@ -42,6 +43,7 @@ pub fn worker_command(cgroup: Option<&super::MemoryCgroup>) -> String {
     let script = script.display();
     match cgroup {
         Some(cgroup) => {
+            resident::keep_node_resident();
             let procs = cgroup.procs();
             format!("sh -c 'echo $$ > {}; exec node {script}'", procs.display())
         }

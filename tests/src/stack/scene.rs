@@ -159,12 +159,23 @@ impl Scene {
         &self.setup.upstreams[0]
     }
 
-    /// Starts the application again.
+    /// Starts the application again. The tracer looks for unix listeners once a second: so long
+    /// this waits for it, or what follows would be part of the same outage.
     #[track_caller]
     pub fn restart(&mut self) {
         assert!(self.worker.is_none());
         let address = self.upstream().clone();
+        let text = address.to_string();
+        let is_up = |it: &Value| it["kind"] == "listener_up" && it["address"] == text;
+        let count = |all: &[Value]| all.iter().filter(|it| is_up(it)).count();
+        let before = count(self.tracer.watch_for(Duration::ZERO));
         self.worker = Some(Worker::start(self.name, &address, self.cgroup.as_ref()));
+        if matches!(address, Address::Unix(_)) {
+            let until = Instant::now() + LIMIT;
+            while count(self.tracer.watch_for(Duration::from_millis(20))) == before {
+                assert!(Instant::now() < until, "{text} did not come back");
+            }
+        }
     }
 
     /// The application that runs.

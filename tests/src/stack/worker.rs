@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use super::asset;
+use super::resident::keep_node_resident;
 use crate::{Guard, MemoryCgroup};
 
 /// Where an application listens.
@@ -66,6 +67,7 @@ impl Worker {
             .env("BACKLOG", backlog.to_string())
             .stderr(Stdio::null());
         if let Some(cgroup) = cgroup {
+            keep_node_resident();
             cgroup.enter(&mut command);
         }
         Self {

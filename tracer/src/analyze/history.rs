@@ -110,12 +110,6 @@ impl History {
     /// A process died, as part of an incident.
     pub(super) fn died(&mut self, process: ProcessKey, at: Timestamp, origin: &Origin) {
         self.forget(at);
-        // What the incident is about now explains what is still down because of it.
-        for outage in &mut self.outages {
-            if outage.to.is_none() && outage.origin.incident == origin.incident {
-                outage.origin = origin.clone();
-            }
-        }
         if self.deaths.iter().all(|death| death.process != process) {
             let origin = origin.clone();
             self.deaths.push_back(Death {
@@ -140,8 +134,18 @@ impl History {
             .find(|outage| outage.from <= to && outage.to.is_none_or(|up| from <= up))
             .map(|outage| {
                 let at = outage.to.map_or(to, |up| up.min(to));
-                outage.origin.explained(outage.from, at)
+                self.behind(outage, at).explained(outage.from, at)
             })
+    }
+
+    /// What an outage was about at an instant: who starts again and dies again may do so without
+    /// ever having listened, and what is told late is still about the death before it.
+    fn behind<'a>(&'a self, outage: &'a Outage, at: Timestamp) -> &'a Origin {
+        self.deaths
+            .iter()
+            .filter(|death| death.at <= at && death.origin.incident == outage.origin.incident)
+            .max_by_key(|death| death.at)
+            .map_or(&outage.origin, |death| &death.origin)
     }
 
     /// What the death of a process explains at `at`.
@@ -190,12 +194,19 @@ impl History {
     fn forget(&mut self, now: Timestamp) {
         let over = |at: Timestamp| at.after(KEEP) < now;
         self.outages.retain(|outage| !outage.to.is_some_and(over));
-        self.deaths.retain(|death| !over(death.at));
         while self.outages.len() >= MAX {
             self.outages.pop_front();
         }
-        while self.deaths.len() >= MAX {
-            self.deaths.pop_front();
+        let excess = self.deaths.len().saturating_sub(MAX - 1);
+        let kept = self.deaths.iter().position(|death| !over(death.at));
+        let gone = kept.unwrap_or(self.deaths.len()).max(excess);
+        for death in self.deaths.drain(..gone) {
+            // What is down for longer than that is still told with its death.
+            for outage in &mut self.outages {
+                if outage.origin.incident == death.origin.incident {
+                    outage.origin.clone_from(&death.origin);
+                }
+            }
         }
     }
 }

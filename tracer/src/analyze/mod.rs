@@ -33,7 +33,7 @@ use rules::Rules;
 use world::{Change, key_of};
 
 /// What to report.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Report every exit and every failed connect.
     pub all: bool,

@@ -24,8 +24,10 @@ const MAX_ERROR_LOGS: usize = 64;
 /// The rules; none by default.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    rules: Arc<[Rule]>,
+    each: Arc<[Rule]>,
     error_logs: Arc<[PathBuf]>,
+    /// The file's name and text.
+    source: Option<Arc<(String, String)>>,
 }
 
 /// A service and what its processes are known by.
@@ -83,7 +85,7 @@ impl Rules {
 
     /// Reads the text of `file`, which is named in errors and evidence only.
     pub fn parse(text: &str, file: &str) -> Result<Self, RulesError> {
-        Self::read(text, file).map_err(|(span, message)| {
+        let mut rules = Self::read(text, file).map_err(|(span, message)| {
             let (line, column) = position(text, span.start);
             RulesError {
                 file: file.to_owned(),
@@ -91,7 +93,15 @@ impl Rules {
                 column,
                 message,
             }
-        })
+        })?;
+        rules.source = Some(Arc::new((file.to_owned(), text.to_owned())));
+        Ok(rules)
+    }
+
+    /// What [`Self::parse`] was given, file and text, so that a capture can hold it.
+    pub fn source(&self) -> Option<(&str, &str)> {
+        let (file, text) = &**self.source.as_ref()?;
+        Some((file, text))
     }
 
     /// The proxies' logs that are named in `[proxy]`: absolute paths, each once.
@@ -100,7 +110,7 @@ impl Rules {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.iter()
+        self.each.iter()
     }
 
     fn read(text: &str, file: &str) -> Result<Self, Mistake> {
@@ -133,8 +143,9 @@ impl Rules {
             }
         }
         Ok(Self {
-            rules: rules.into(),
+            each: rules.into(),
             error_logs: error_logs.into(),
+            source: None,
         })
     }
 }

@@ -10,11 +10,19 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod config;
 mod demo;
 mod doctor;
+mod export;
 mod filter;
+mod output;
+mod record;
+mod recording;
+mod replay;
+mod report;
 mod schema;
+mod selection;
 mod services;
 mod top;
 mod watch;
+mod window;
 
 /// What a run came to; the exit codes are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +62,14 @@ enum Command {
     Watch(watch::Args),
     /// Watch on a screen: services, incidents and their stories, events
     Top(top::Args),
+    /// Record what happens to a file, for `tracer replay`: a flight recorder
+    Record(record::Args),
+    /// Print the findings of a capture, as they were printed or would have been
+    Replay(replay::Args),
+    /// Tell what a capture holds as a postmortem: text, Markdown, a page, JSON
+    Report(report::Args),
+    /// Write a capture's findings for other tools: DuckDB, pandas, spreadsheets, ui.perfetto.dev
+    Export(export::Args),
     /// List the services that run: listeners, memory against limit, proxies and their upstreams
     Services(services::Args),
     /// Tell what will work on this machine, what won't, why, and what to do about it
@@ -122,6 +138,10 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Watch(args) => watch::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Services(args) => services::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),

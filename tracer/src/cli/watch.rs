@@ -1,6 +1,7 @@
 //! `tracer watch`.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,7 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::ConfigArgs;
 use super::filter::{self, ServiceGlob};
+use super::recording::{self, RotationArgs};
 use super::{ColorChoice, Outcome, runtime};
+use crate::capture::{Setup, Target};
 use crate::model::{Finding, Kind};
 use crate::pipeline::Live;
 use crate::present::Sink;
@@ -50,6 +53,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
 
+    /// Record to this file as well, for `tracer replay`
+    #[arg(long, value_name = "FILE", value_parser = recording::file)]
+    record: Option<PathBuf>,
+
+    #[command(flatten)]
+    rotation: RotationArgs,
+
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -83,9 +93,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             }
         };
         let mut live = Live::start(rules, &settings)?;
-        live.run(stop, &mut emit)
-            .await
-            .context("the trace ended early")
+        if let Some(path) = &args.record {
+            let setup = Setup::new(Target::File(path.clone()), args.rotation.rotation());
+            live.record(&setup, recording::tell)?;
+        }
+        let result = live.run(stop, &mut emit).await;
+        if let Some(path) = &args.record {
+            recording::tell_summary(&path.display(), live.finish_recording());
+        }
+        result.context("the trace ended early")
     })?;
     Ok(if failed {
         Outcome::FailOn
@@ -96,7 +112,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// Resolves when nobody can read standard output any more: on a quiet machine it may be long until
 /// the next finding would show it.
-async fn reader_gone() {
+pub(super) async fn reader_gone() {
     // Only pipes, sockets and terminals can be waited for: a file has no reader.
     // SAFETY: standard output keeps its descriptor as long as the process lives.
     let stdout = unsafe { AsyncFd::register_with_interest(io::stdout(), Interest::ERROR) };
@@ -132,7 +148,7 @@ pub(super) fn stop_request(time: Option<Duration>) -> anyhow::Result<impl Future
 }
 
 /// A duration as users write it: `1.5s`, `10m`, `2h30m`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration; write 90s, 10m, 2h or 1h30m");
     let parsed = match text.parse::<u32>() {
         Ok(seconds) => jiff::SignedDuration::from_secs(seconds.into()),

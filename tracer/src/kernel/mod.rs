@@ -23,3 +23,13 @@ pub use http::Followed;
 pub use load::StartError;
 pub use plan::{ConnectRung, Ladder, Plan, Refusal, ScopeRung, plan};
 pub use rings::Kernel;
+
+/// Whether bytes are a record of the kernel programs: what the fuzz target asks.
+#[doc(hidden)]
+pub fn is_record(bytes: &[u8]) -> bool {
+    let reading = decode::Reading {
+        page_bytes: 4096,
+        show_query: true,
+    };
+    decode::decode(bytes, reading).is_ok()
+}

@@ -413,4 +413,6 @@ pub enum Ring {
     KernelLog,
     /// A proxy's log (it was cut off or replaced before it was read to its end).
     ProxyLog,
+    /// The capture that is replayed (there was no room for it, or its disk was too slow).
+    Capture,
 }

@@ -9,16 +9,16 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use crate::model::printable;
 
 /// Widest name shown.
-pub(super) const NAME_COLUMNS: usize = 40;
+pub(crate) const NAME_COLUMNS: usize = 40;
 
 /// Widest sentence shown.
-pub(super) const SENTENCE_COLUMNS: usize = 240;
+pub(crate) const SENTENCE_COLUMNS: usize = 240;
 
 /// More than a column takes at most a few bytes; what lies beyond is not even escaped.
 const BYTES_PER_COLUMN: usize = 8;
 
 /// `text` escaped and cut to `columns`, the last being `…` when something was cut.
-pub(super) fn cell(text: &str, columns: usize) -> Cow<'_, str> {
+pub(crate) fn cell(text: &str, columns: usize) -> Cow<'_, str> {
     let mut end = text.len().min(columns * BYTES_PER_COLUMN);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -41,12 +41,12 @@ pub(super) fn cell(text: &str, columns: usize) -> Cow<'_, str> {
 }
 
 /// A name.
-pub(super) fn name(text: &str) -> Cow<'_, str> {
+pub(crate) fn name(text: &str) -> Cow<'_, str> {
     cell(text, NAME_COLUMNS)
 }
 
 /// Appends `text` in `style`, then spaces up to `columns`.
-pub(super) fn push(line: &mut String, text: &str, style: Option<Style>, columns: usize) {
+pub(crate) fn push(line: &mut String, text: &str, style: Option<Style>, columns: usize) {
     match style {
         // Writing to a String can't fail.
         Some(style) => drop(write!(line, "{style}{text}{style:#}")),

@@ -1,7 +1,7 @@
 //! Shows findings, and what else the commands print. One file per form; none of them decides
 //! anything, and none lets text from outside reach a terminal unescaped.
 
-mod cell;
+pub(crate) mod cell;
 pub mod doctor;
 pub mod json;
 pub mod schema;

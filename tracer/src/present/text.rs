@@ -318,6 +318,7 @@ impl<W: Write> Text<W> {
             Ring::Requests => "failed requests",
             Ring::KernelLog => "kernel log",
             Ring::ProxyLog => "proxy log",
+            Ring::Capture => "capture",
         };
         let rest = format!(
             "{} lost since {} ({place})",

@@ -27,7 +27,7 @@ struct Program {
     debian: &'static str,
 }
 
-const PROGRAMS: [Program; 12] = [
+const PROGRAMS: [Program; 13] = [
     Program {
         name: "nginx",
         elsewhere: "",
@@ -88,6 +88,11 @@ const PROGRAMS: [Program; 12] = [
         elsewhere: "",
         debian: "npm",
     },
+    Program {
+        name: "chromium",
+        elsewhere: "",
+        debian: "chromium",
+    },
 ];
 
 /// Makes sure that all of it is there.
@@ -125,8 +130,8 @@ pub(super) fn ready() -> Result<()> {
 }
 
 const ELSEWHERE: &str = "Elsewhere:
-  Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute tmux curl openssl nodejs npm
-  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor iproute2 tmux curl openssl nodejs npm";
+  Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute tmux curl openssl nodejs npm chromium
+  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor iproute2 tmux curl openssl nodejs npm chromium";
 
 impl Program {
     fn find(&self) -> Option<PathBuf> {

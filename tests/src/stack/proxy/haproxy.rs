@@ -39,7 +39,7 @@ defaults
     retries 0
     timeout connect {TIMEOUT_S}s
     timeout server {TIMEOUT_S}s
-    timeout client 10s
+    timeout client 30s
     http-reuse {reuse}
 frontend web
     bind {address}{tls}

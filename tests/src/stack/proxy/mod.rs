@@ -19,7 +19,7 @@ use crate::free_port;
 
 /// How long a proxy waits for its upstream's answer, in seconds: more than the application ever
 /// needs on a busy machine.
-pub const TIMEOUT_S: u64 = 2;
+pub const TIMEOUT_S: u64 = 5;
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

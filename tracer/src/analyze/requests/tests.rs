@@ -8,11 +8,11 @@ mod upstreams;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::analyze::tests::{KILLED, actor, at, down, exit, key, run, scan, tcp, up};
+use crate::analyze::tests::{KILLED, actor, at, down, exit, key, process, run, scan, tcp, up};
 use crate::model::{
-    Actor, Body, ConnectError, ConnectFailed, End, Endpoint, FailedRequest, Failure, Finding,
-    HttpEnd, HttpExchange, Incident, IncidentState, Listener, LogEntry, Observation, Phase, Pid,
-    ProxyKind, Request, Side, SocketId, Timestamp, What, Witness, Witnesses,
+    Actor, Body, ConnectError, ConnectFailed, End, Endpoint, ExitStatus, FailedRequest, Failure,
+    Finding, HttpEnd, HttpExchange, Incident, IncidentState, Listener, LogEntry, Observation,
+    Phase, Pid, ProxyKind, Request, Side, SocketId, Timestamp, What, Witness, Witnesses,
 };
 
 const CLIENT: [u8; 4] = [203, 0, 113, 9];

@@ -4,6 +4,7 @@
 //! tracer. What comes faster than it is drawn is counted.
 
 mod live;
+mod replay;
 mod terminal;
 
 use std::io::{self, IsTerminal as _};
@@ -15,6 +16,7 @@ use jiff::tz::TimeZone;
 use super::config::ConfigArgs;
 use super::filter::{self, ServiceGlob};
 use super::{ColorChoice, Outcome};
+use crate::capture::Source;
 use crate::model::{Body, Finding};
 use crate::present::top::{Screen, Theme};
 use crate::settings::HttpMode;
@@ -27,6 +29,16 @@ pub(super) struct Args {
     /// Show only services whose names match (may be given several times)
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     service: Vec<ServiceGlob>,
+
+    /// Show these captures instead (the files of a rotation are one stream), in both directions
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 1..,
+        value_parser = file,
+        conflicts_with_all = ["http", "show_query", "config"]
+    )]
+    replay: Vec<Source>,
 
     /// Whose HTTP requests to follow: everybody's, those at proxies, or nobody's
     #[arg(long, value_name = "WHOSE", default_value = "proxies")]
@@ -56,7 +68,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         unicode: unicode(|name| std::env::var(name).ok()),
     };
     let screen = Screen::new(theme, TimeZone::system());
-    live::run(args, screen)?;
+    if args.replay.is_empty() {
+        live::run(args, screen)?;
+    } else {
+        replay::run(&args.replay, &args.service, screen)?;
+    }
     Ok(Outcome::Success)
 }
 
@@ -65,6 +81,14 @@ fn only(globs: &[ServiceGlob], finding: &mut Finding) {
     if let Body::Start(start) = &mut finding.body {
         let services = &mut start.services;
         services.retain(|running| filter::shows(globs, &running.service.name));
+    }
+}
+
+/// A capture that can be read again and again.
+fn file(text: &str) -> Result<Source, String> {
+    match text {
+        "" | "-" => Err("expected a file: it is read more than once".to_owned()),
+        path => Ok(Source::File(path.into())),
     }
 }
 

@@ -98,3 +98,19 @@ fn where_the_thread_connected_to_is_likely_the_upstream() {
     assert_eq!(refused.failure, Failure::Refused);
     assert_eq!(death(&refused), Some(60));
 }
+
+#[test]
+fn a_death_after_the_failure_is_not_its_cause_however_late_it_is_told() {
+    let findings = story([
+        machine(true, false, true),
+        dies(),
+        vec![
+            at(1010, refused()),
+            at(1011, status(1009, "/a", 4000, 502)),
+            // Its successor ends before it listens, while the proxy's log is still waited for.
+            at(1020, process(61, 1, "node", "api.service")),
+            at(1050, exit(61, "node", ExitStatus::Code(1), false)),
+        ],
+    ]);
+    assert_eq!(death(&one(&findings)), Some(60));
+}

@@ -1,0 +1,108 @@
+//! A tracer whose output goes to files, byte for byte: for comparing what two of them print, and for
+//! those that are killed.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::stack::wait_until;
+
+/// See the module. Dropping it kills it.
+pub struct Program {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Program {
+    /// Starts `tracer` with these arguments; what it prints goes to `<name>.out` and `<name>.err` in
+    /// the folder.
+    #[track_caller]
+    pub fn start<S: AsRef<OsStr>>(
+        folder: &Path,
+        name: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let file = |ending: &str| folder.join(format!("{name}.{ending}"));
+        let (stdout, stderr) = (file("out"), file("err"));
+        let child = Command::new(crate::binary())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout).unwrap())
+            .stderr(File::create(&stderr).unwrap())
+            .spawn()
+            .expect("the tracer could not be started");
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it printed so far.
+    #[track_caller]
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap()
+    }
+
+    /// What it said on standard error so far.
+    #[track_caller]
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// Waits until it has printed this.
+    #[track_caller]
+    pub fn prints(&self, text: &str) {
+        let has = || self.stdout().contains(text).then_some(());
+        wait_until(&format!("printed: {text}"), LIMIT, has);
+    }
+
+    /// Waits until it has said this on standard error.
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        let has = || self.stderr().contains(text).then_some(());
+        wait_until(&format!("said: {text}"), LIMIT, has);
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        wait_until("the end of the tracer", LIMIT, || {
+            self.child.try_wait().unwrap()
+        })
+    }
+
+    /// Ends it with SIGTERM.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(30);

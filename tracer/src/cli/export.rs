@@ -1,0 +1,55 @@
+//! `tracer export`.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+
+use super::Outcome;
+use super::output::Output;
+use super::selection::{Read, Selection};
+use crate::export::{Export, To};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// The form
+    #[arg(long, value_name = "FORM")]
+    to: To,
+
+    /// Write to a file, for its owner only [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if let Some(output) = &args.output
+        && args.selection.reads(output)
+    {
+        bail!(
+            "{} is the capture itself; name another output",
+            output.display()
+        );
+    }
+    let binary = matches!(args.to, To::Parquet | To::Perfetto);
+    if binary && args.output.is_none() && std::io::stdout().is_terminal() {
+        bail!("this form is not for a terminal: add `-o FILE`");
+    }
+    let mut export = Export::new(args.to, Output::open(args.output.as_deref())?)?;
+    args.selection.read(|read| {
+        // What is missing is told on standard error; the forms have no place for it.
+        if let Read::Finding(finding) = read {
+            export.finding(finding)?;
+        }
+        Ok(())
+    })?;
+    let out = export
+        .finish()?
+        .into_inner()
+        .map_err(std::io::IntoInnerError::into_error)
+        .context("cannot write the export")?;
+    out.keep()?;
+    Ok(Outcome::Success)
+}

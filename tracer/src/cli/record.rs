@@ -1,0 +1,94 @@
+//! `tracer record`: a flight recorder.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::config::ConfigArgs;
+use super::recording::{self, RotationArgs};
+use super::watch::{duration, reader_gone, stop_request};
+use super::{Outcome, runtime};
+use crate::capture::{Setup, Target};
+use crate::model::Body;
+use crate::pipeline::Live;
+use crate::settings::{HttpMode, Settings};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to record to; `-` is standard output, to stream it off this machine. A capture that is
+    /// there already is appended to
+    #[arg(short, long, value_name = "FILE", value_parser = target)]
+    output: Target,
+
+    #[command(flatten)]
+    rotation: RotationArgs,
+
+    /// Let a replay report every exit, clean and unimportant ones too
+    #[arg(long)]
+    all: bool,
+
+    /// Whose HTTP requests to follow: everybody's, those at proxies, or nobody's
+    #[arg(long, value_name = "WHOSE", default_value = "proxies")]
+    http: HttpMode,
+
+    /// Keep query strings of requests, which may hold secrets
+    #[arg(long)]
+    show_query: bool,
+
+    /// Stop after this long: 90s, 10m, 2h
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    time: Option<Duration>,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    match text {
+        "" => Err("expected a file".to_owned()),
+        "-" => Ok(Target::Stdout),
+        path => Ok(Target::File(PathBuf::from(path))),
+    }
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let rules = args.config.load()?;
+    let settings = Settings {
+        all: args.all,
+        http: args.http,
+        show_query: args.show_query,
+    };
+    let to = &args.output;
+    let streams = *to == Target::Stdout;
+    let mut incidents = 0;
+    let summary = runtime()?.block_on(async {
+        let asked = stop_request(args.time)?;
+        let stop = async {
+            tokio::select! {
+                () = asked => {}
+                () = reader_gone(), if streams => {}
+            }
+        };
+        let mut live = Live::start(rules, &settings)?;
+        let setup = Setup::new(to.clone(), args.rotation.rotation());
+        live.record(&setup, recording::tell)?;
+        let mut emit = |finding: &crate::model::Finding| {
+            match &finding.body {
+                Body::Start(_) => eprintln!("tracer: recording to {to}"),
+                Body::End(end) => incidents = end.incidents,
+                _ => {}
+            }
+            Ok(())
+        };
+        let result = live.run(stop, &mut emit).await;
+        let summary = live.finish_recording();
+        result.context("the recording ended early")?;
+        anyhow::Ok(summary)
+    })?;
+    recording::tell_summary(to, summary);
+    if incidents > 0 && !streams {
+        eprintln!("tracer: incidents: {incidents}; to see them: tracer replay {to}");
+    }
+    Ok(Outcome::Success)
+}

@@ -1,0 +1,158 @@
+//! `tracer replay`.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::filter;
+use super::selection::{Selection, Window};
+use super::{ColorChoice, Outcome};
+use crate::capture::{Item, Note, Replay};
+use crate::model::{Finding, Kind, Timestamp, WallTime};
+use crate::present::Sink;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// Replay as fast as it happened (1), twice as fast (2) … [default: at once]
+    #[arg(long, value_name = "FACTOR", value_parser = speed)]
+    speed: Option<f64>,
+
+    /// Go on with what is being recorded until the recorder ends
+    #[arg(long)]
+    follow: bool,
+
+    /// Exit with 3 if a finding of one of these kinds is shown
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    fail_on: Vec<Kind>,
+
+    /// One JSON object per finding and line (see `tracer schema`)
+    #[arg(long)]
+    json: bool,
+
+    /// Colour the text
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(factor),
+        _ => Err(format!("`{text}` is no factor; write 1, 10 or 0.5")),
+    }
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let mut sink = if args.json {
+        Sink::json(io::stdout())
+    } else {
+        Sink::text(io::stdout(), args.color.enabled())
+    };
+    let mut sources = args.selection.open(args.follow)?;
+    let mut replay = Replay::new();
+    let mut shown = Shown::new(args);
+    let mut pace = args.speed.map(Pace::new);
+    let mut findings = Vec::new();
+    // What was read before a source fails is shown first.
+    let result = loop {
+        let item = match sources.next_item() {
+            Ok(Some(item)) => item,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        match (&item, &mut pace) {
+            (Item::Header(header), _) => shown.begin(header.machine.clock.wall),
+            (Item::Observation(observation), Some(pace)) => pace.wait(observation.at),
+            _ => {}
+        }
+        for note in replay.take(item, &mut findings) {
+            tell(sources.name(), &note);
+        }
+        for finding in findings.drain(..) {
+            shown.show(&finding, &mut sink)?;
+        }
+    };
+    let note = replay.finish(&mut findings);
+    for finding in findings.drain(..) {
+        shown.show(&finding, &mut sink)?;
+    }
+    if let Some(note) = note {
+        tell(sources.name(), &note);
+    }
+    result?;
+    Ok(if shown.failed {
+        Outcome::FailOn
+    } else {
+        Outcome::Success
+    })
+}
+
+fn tell(name: &str, note: &Note) {
+    eprintln!("tracer: {name}: {note}");
+}
+
+/// What of the findings is shown. Analysis sees everything.
+struct Shown<'a> {
+    args: &'a Args,
+    window: Option<Window>,
+    failed: bool,
+}
+
+impl<'a> Shown<'a> {
+    fn new(args: &'a Args) -> Self {
+        Self {
+            args,
+            window: None,
+            failed: false,
+        }
+    }
+
+    /// A recording begins; times of day are those of the first.
+    fn begin(&mut self, at: WallTime) {
+        self.window
+            .get_or_insert_with(|| self.args.selection.window(at));
+    }
+
+    fn show(&mut self, finding: &Finding, sink: &mut Sink<io::Stdout>) -> io::Result<()> {
+        if !self.args.selection.takes(self.window, finding) {
+            return Ok(());
+        }
+        self.failed |= filter::fails(&self.args.fail_on, finding);
+        sink.finding(finding)
+    }
+}
+
+/// Lets time pass as it did, or faster.
+struct Pace {
+    speed: f64,
+    began: Option<(Instant, Timestamp)>,
+}
+
+impl Pace {
+    fn new(speed: f64) -> Self {
+        Self { speed, began: None }
+    }
+
+    fn wait(&mut self, at: Timestamp) {
+        let (then, first) = *self.began.get_or_insert((Instant::now(), at));
+        let due = at.since(first).as_secs_f64() / self.speed;
+        let due = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX);
+        thread::sleep(due.saturating_sub(then.elapsed()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_is_a_positive_number() {
+        assert_eq!(speed("1"), Ok(1.0));
+        assert_eq!(speed("0.5"), Ok(0.5));
+        for text in ["0", "-1", "inf", "NaN", "fast", ""] {
+            assert!(speed(text).is_err(), "{text}");
+        }
+    }
+}
