@@ -2,16 +2,13 @@
 
 use std::fs;
 
+use super::hog;
 use crate::findings::{TracerService, about};
-use crate::systemd::{main_pid, systemctl, unit};
+use crate::systemd::{main_pid, systemctl, unit, wait_for_state};
 
 const DAEMON: &str = "systemd-oomd.service";
-/// What the unit reads again and again.
-const FILE: &str = "/var/tmp/large";
-const FILE_BYTES: usize = 64 << 20;
 
 pub fn run() {
-    fs::write(FILE, vec![1; FILE_BYTES]).unwrap();
     // The shortest that it takes.
     let settings = "/run/systemd/oomd.conf.d";
     fs::create_dir_all(settings).unwrap();
@@ -20,23 +17,25 @@ pub fn run() {
         "[OOM]\nDefaultMemoryPressureDurationSec=1s\n",
     )
     .unwrap();
-    // What it reads never fits, and is thrown out before it is read again.
+    // There is no swap: what it has taken stays, and it waits longer for every page more.
     unit(
         "thrashing.service",
         &format!(
-            "[Service]\nExecStart=/bin/sh -c 'while cat {FILE} >/dev/null; do :; done'\n\
-             Type=exec\nMemoryHigh=8M\nMemorySwapMax=0\n\
-             ManagedOOMMemoryPressure=kill\nManagedOOMMemoryPressureLimit=1%%\n"
+            "[Service]\nExecStart=/usr/bin/python3 -c \"{}\"\nType=exec\n\
+             MemoryHigh=12M\nMemorySwapMax=0\n\
+             ManagedOOMMemoryPressure=kill\nManagedOOMMemoryPressureLimit=1%%\n",
+            hog(200)
         ),
     );
     systemctl(&["start", DAEMON]);
+    // It may be started and yet not run: where a condition of its unit is not met.
+    wait_for_state(DAEMON, "active");
     let mut tracer = TracerService::start();
     systemctl(&["start", "thrashing.service"]);
     let pid = main_pid("thrashing.service");
     tracer.death_of(pid);
     let findings = tracer.stop();
     systemctl(&["stop", DAEMON]);
-    fs::remove_file(FILE).unwrap();
     let deaths = about(&findings, "death", "thrashing.service");
     let death = deaths.iter().find(|one| one["process"]["pid"] == pid);
     let death = death.unwrap_or_else(|| panic!("no death of {pid}"));
