@@ -122,7 +122,7 @@ fn processes_that_share_their_memory_die_together_of_it() {
         .filter(|one| one["kind"] == "incident" && one["service"]["name"] == "sharing")
         .map(|one| one["id"].as_u64().unwrap())
         .collect();
-    assert_eq!(incidents.len(), 1);
+    assert_eq!(incidents.len(), 1, "{findings:?}");
 }
 
 #[test]

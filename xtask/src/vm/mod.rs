@@ -184,22 +184,25 @@ pub(crate) fn possible() -> Result<()> {
 
 /// All that guests need, ready.
 struct Stage {
-    /// Disks and consoles of this run.
-    work: PathBuf,
+    /// Consoles of this run.
+    consoles: PathBuf,
+    /// Disks of this run.
+    disks: PathBuf,
     root: PathBuf,
     kernels: Vec<Kernel>,
     acceleration: Acceleration,
 }
 
-/// The disk of programs, in the folder of a run.
+/// The disk of programs, among those of a run.
 const PROGRAMS: &str = "programs.img";
 
 impl Stage {
     fn set(plan: &Plan, series: &[Series], args: &Args) -> Result<Self> {
         possible()?;
         let cache = run::user_cache()?.join("tracer-vm");
-        let work = run::target_folder()?.join("vm/run");
-        for folder in [&cache, &work] {
+        let target = run::target_folder()?.join("vm");
+        let (consoles, disks) = (target.join("run"), target.join("disks"));
+        for folder in [&cache, &consoles, &disks] {
             fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         }
         let programs = programs::build()?;
@@ -211,9 +214,10 @@ impl Stage {
         let first = kernels.first().context("no kernel is asked for")?;
         let acceleration = qemu::acceleration(&cache, &first.image)?;
         let root = rootfs::ready(&cache)?;
-        programs.disk(plan, &work, &work.join(PROGRAMS))?;
+        programs.disk(plan, &disks, &disks.join(PROGRAMS))?;
         Ok(Self {
-            work,
+            consoles,
+            disks,
             root,
             kernels,
             acceleration,
@@ -223,22 +227,22 @@ impl Stage {
     /// A guest of this kernel with an empty disk of data.
     fn guest(&self, kernel: &Kernel) -> Result<Guest> {
         let data = self.data(kernel);
-        programs::data_disk(&self.work, &data)?;
+        programs::data_disk(&self.disks, &data)?;
         Ok(Guest {
             kernel: kernel.image.clone(),
             root: self.root.clone(),
-            programs: self.work.join(PROGRAMS),
+            programs: self.disks.join(PROGRAMS),
             data,
             console: self
-                .work
+                .consoles
                 .join(format!("console-{}.log", kernel.series.name)),
             acceleration: self.acceleration,
         })
     }
 
-    /// A guest's disk of data, in the folder of a run.
+    /// A guest's disk of data.
     fn data(&self, kernel: &Kernel) -> PathBuf {
-        self.work.join(format!("data-{}.img", kernel.series.name))
+        self.disks.join(format!("data-{}.img", kernel.series.name))
     }
 
     /// Runs a guest of every kernel through the plan, at most `jobs` of them at a time.
@@ -305,7 +309,7 @@ impl Stage {
     /// Removes the disks.
     fn clear(&self) {
         // Not there when no guest was made.
-        let _ = fs::remove_file(self.work.join(PROGRAMS));
+        let _ = fs::remove_file(self.disks.join(PROGRAMS));
         for kernel in &self.kernels {
             let _ = fs::remove_file(self.data(kernel));
         }

@@ -11,12 +11,14 @@ use serde_json::json;
 pub(super) const NATIVE: [&str; 6] = ["process", "oom", "tcp", "unix", "listeners", "storms"];
 
 /// Tests of those files that are left out. Some need network interfaces which Debian's cloud
-/// kernels have as modules: guests have none. The last one is about the tracer's own memory, on which
-/// the kernel has no influence, and takes a minute.
-const LEFT_OUT: [&str; 4] = [
+/// kernels have as modules: guests have none. A unix listener is found by looking, and a slow machine
+/// may find it before it has heard of its process. The last one is about the tracer's own memory, on
+/// which the kernel has no influence, and takes a minute.
+const LEFT_OUT: [&str; 5] = [
     "a_connect_that_its_caller_gives_up_is_a_timeout",
     "a_connect_that_nobody_answers_times_out",
     "a_neighbour_that_does_not_answer_is_unreachable_after_a_while",
+    "a_unix_listener_comes_and_goes",
     "a_storm_of_processes_does_not_make_it_grow",
 ];
 
@@ -44,6 +46,8 @@ pub(crate) struct Step {
     limit_s: u64,
     /// In which boot it runs: 1, or 2, after the power was cut.
     boot: u32,
+    /// Whether it runs only when it is named: what it waits for is not sure to happen in time.
+    only_named: bool,
 }
 
 const fn native(name: &'static str, file: &'static str, without: &'static str) -> Step {
@@ -53,6 +57,7 @@ const fn native(name: &'static str, file: &'static str, without: &'static str) -
         without,
         limit_s: 600,
         boot: 1,
+        only_named: false,
     }
 }
 
@@ -63,6 +68,7 @@ const fn scenario(name: &'static str, limit_s: u64) -> Step {
         without: "",
         limit_s,
         boot: 1,
+        only_named: false,
     }
 }
 
@@ -71,6 +77,13 @@ const fn after(name: &'static str, limit_s: u64) -> Step {
     Step {
         boot: 2,
         ..scenario(name, limit_s)
+    }
+}
+
+const fn only_named(step: Step) -> Step {
+    Step {
+        only_named: true,
+        ..step
     }
 }
 
@@ -94,7 +107,7 @@ pub(crate) const STEPS: [Step; 22] = [
     scenario("stops", 240),
     scenario("container", 180),
     scenario("earlyoom", 240),
-    scenario("systemd_oomd", 240),
+    only_named(scenario("systemd_oomd", 240)),
     scenario("global_oom", 240),
     scenario("capture-write", 240),
     after("capture-read", 60),
@@ -105,8 +118,8 @@ pub(crate) const STEPS: [Step; 22] = [
 pub(crate) struct Plan(Vec<Step>);
 
 impl Plan {
-    /// The steps that `names` ask for (all, when there are none): a name, or its beginning up to a
-    /// dash (`native`).
+    /// The steps that `names` ask for: a name, or its beginning up to a dash (`native`). Without
+    /// names, all that need not be named.
     pub(crate) fn new(names: &[String]) -> Result<Self> {
         let asks = |name: &String, step: &Step| {
             step.name == name
@@ -189,7 +202,8 @@ mod tests {
     fn scenarios_are_asked_for_by_name_or_kind_and_keep_their_order() {
         assert_eq!(names(&["stops", "systemd"]), Some(vec!["systemd", "stops"]));
         assert_eq!(names(&["native"]).map(|it| it.len()), Some(NATIVE.len()));
-        assert_eq!(names(&[]).map(|it| it.len()), Some(STEPS.len()));
+        let by_default = STEPS.iter().filter(|step| !step.only_named).count();
+        assert_eq!(names(&[]).map(|it| it.len()), Some(by_default));
         assert_eq!(
             names(&["capture"]),
             Some(vec!["capture-write", "capture-read"])

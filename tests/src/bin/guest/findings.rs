@@ -54,12 +54,13 @@ impl TracerService {
         unit(
             UNIT,
             &format!(
-                "[Service]\nExecStart={} watch --json\nStandardOutput=file:{FILE}\n\
+                "[Service]\nType=exec\nExecStart={} watch --json\nStandardOutput=file:{FILE}\n\
                  StandardError=tty\nTTYPath=/dev/console\n",
                 binary().display()
             ),
         );
-        systemctl(&["start", UNIT]);
+        // One that a failed scenario left behind writes to a file that is gone.
+        systemctl(&["restart", UNIT]);
         let mut tracer = Self {
             lines: BufReader::new(File::open(FILE).unwrap()),
             begun: String::new(),
