@@ -134,7 +134,10 @@ impl Plan {
                 bail!("no scenario `{name}`; there are {}", known.join(", "));
             }
         }
-        let wanted = |step: &Step| names.is_empty() || names.iter().any(|name| asks(name, step));
+        let wanted = |step: &Step| match names {
+            [] => !step.only_named,
+            names => names.iter().any(|name| asks(name, step)),
+        };
         Ok(Self(STEPS.into_iter().filter(wanted).collect()))
     }
 
