@@ -93,7 +93,10 @@ impl Guard {
     /// when neither happens.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        match self.lines.recv_timeout(Duration::from_secs(20)) {
+        match self
+            .lines
+            .recv_timeout(super::patient(Duration::from_secs(20)))
+        {
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => String::new(),
             Err(RecvTimeoutError::Timeout) => panic!("{:?} says nothing", self.child),

@@ -129,6 +129,7 @@ impl Tracer {
         if let Some(found) = self.seen.iter().find(|finding| fits(finding)) {
             return found.clone();
         }
+        let limit = super::patient(limit);
         let until = Instant::now() + limit;
         loop {
             match self.next(until) {
@@ -171,7 +172,7 @@ impl Tracer {
     /// Waits for it to end by itself.
     #[track_caller]
     pub fn finish(&mut self) -> Ended {
-        let limit = Duration::from_secs(20);
+        let limit = super::patient(Duration::from_secs(20));
         let until = Instant::now() + limit;
         loop {
             match self.next(until) {

@@ -180,10 +180,40 @@ fn the_doctor_finds_this_machine_fit() {
     let find = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
     assert_eq!(find("self-check")["status"], "ok", "{stdout}");
     assert_eq!(find("exit")["status"], "ok", "{stdout}");
+    // Tried even where no proxy runs.
+    assert_eq!(find("http")["status"], "ok", "{stdout}");
+    assert!(find("tls")["detail"].is_string(), "{stdout}");
     assert!(
         !checks.iter().any(|check| check["status"] == "fail"),
         "{stdout}"
     );
+}
+
+#[test]
+fn the_doctor_compares_every_kind_of_event_with_proc() {
+    let (_, stdout, stderr) = ended(["doctor", "--json"]);
+    let checks: Vec<Value> = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+    let compared: Vec<&str> = checks
+        .iter()
+        .filter(|check| check["name"] == "self-check" && check["status"] == "ok")
+        .filter_map(|check| check["detail"].as_str())
+        .collect();
+    for event in [
+        "fork: start time, parent, ",
+        "exec: start time, ",
+        "listen: address, network namespace",
+        "listener down: address, ",
+        "refused connect: address, ",
+        "unix connect: address, ",
+        "cut connection: local address, remote address, ",
+        "exit: start time, parent, pid in its namespace, uid, ",
+        "signal: number, sender, ",
+    ] {
+        assert!(
+            compared.iter().any(|detail| detail.starts_with(event)),
+            "{event}: {compared:?}"
+        );
+    }
 }
 
 #[test]

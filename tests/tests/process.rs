@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::{Guard, Tracer, fixture};
+use tracer_tests::{Guard, Tracer, fixture, slowness};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -233,22 +233,26 @@ fn processes_too_short_lived_for_proc_still_have_their_command_line() {
 }
 
 #[test]
-fn two_thousand_quick_processes_are_each_counted_once() {
+fn many_quick_processes_are_each_counted_once() {
+    // Where the tracer may be kept from running for long, what the ring has room for.
+    let count = 2000 / slowness();
     let mut tracer = tracer();
-    let mut parent = Guard::spawn(fixture().args(["quick", "2000"]));
+    let mut parent = Guard::spawn(fixture().args(["quick", &count.to_string()]));
     let pids: Vec<u32> = parent
         .line()
         .split(' ')
         .map(|pid| pid.parse().unwrap())
         .collect();
-    assert_eq!(pids.len(), 2000);
+    assert_eq!(pids.len(), count as usize);
     tracer.death_of(*pids.last().unwrap());
     let ended = tracer.stop();
     let counts = deaths_by_pid(&ended.findings);
-    for pid in pids {
-        assert_eq!(counts.get(&pid.into()), Some(&1), "deaths of {pid}");
-    }
+    let told = |pid: &u32| counts.get(&u64::from(*pid)).copied().unwrap_or(0);
+    let twice = pids.iter().find(|pid| told(pid) > 1);
+    assert_eq!(twice, None, "told more than once");
     let end = ended.findings.last().unwrap();
-    assert!(end["exits"].as_u64().unwrap() >= 2000, "{end}");
-    assert_eq!(end["lost"], 0, "{end}");
+    let missing = pids.iter().filter(|pid| told(pid) == 0).count();
+    // From 7.x the kernel may skip a hook, and tells that it did.
+    assert!(missing as u64 <= end["lost"].as_u64().unwrap(), "{end}");
+    assert!(missing < pids.len() / 10, "{missing} deaths are not told");
 }

@@ -1,5 +1,6 @@
 //! TCP connects that fail, and established connections that a death cuts.
 
+use std::cell::Cell;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -168,13 +169,17 @@ fn connections_of_a_dead_process_are_cut() {
     assert_eq!(server.line(), "accepted 3");
     server.signal(Signal::KILL);
     tracer.death_of(server.pid());
-    let cut = tracer.wait_for("the cut", LIMIT, |one| {
-        one["kind"] == "connection_cut" && one["pid"] == server.pid()
+    // In one finding, unless the machine was busy with something else in between.
+    let count = Cell::new(0);
+    tracer.wait_for("the cuts", LIMIT, |one| {
+        if one["kind"] == "connection_cut" && one["pid"] == server.pid() {
+            assert_eq!(one["address"], address, "{one}");
+            let peer = one["peer_address"].as_str().unwrap();
+            assert!(peer.starts_with("127.0.0.1:"), "{one}");
+            count.set(count.get() + one["count"].as_u64().unwrap());
+        }
+        count.get() == 3
     });
-    assert_eq!(cut["address"], address, "{cut}");
-    assert_eq!(cut["count"], 3, "{cut}");
-    let peer = cut["peer_address"].as_str().unwrap();
-    assert!(peer.starts_with("127.0.0.1:"), "{cut}");
 }
 
 #[test]

@@ -172,7 +172,8 @@ records! {
         pub anon_pages: u64,
         /// File-backed and shared-memory pages of the victim.
         pub file_pages: u64,
-        /// Id of the nearest of the victim's cgroups whose usage had reached its limit; 0: none.
+        /// Id of the nearest of the victim's cgroups (of the trigger's, when the hook got only the
+        /// victim's pid) whose usage had reached its limit; 0: none.
         pub full_cgroup: u64,
         /// That cgroup's limit, pages.
         pub full_limit_pages: u64,
@@ -203,7 +204,7 @@ records! {
         pub trigger: Actor,
         /// Cgroup of the trigger.
         pub trigger_cgroup: u64,
-        /// Memory at that instant; all 0 when the hook got only a pid.
+        /// Memory at that instant; the victim's own pages are 0 when the hook got only a pid.
         pub memory: OomMemory,
         /// Scope, when a hook on `oom_kill_process` told.
         pub scope: OomScope,

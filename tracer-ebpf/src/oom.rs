@@ -81,7 +81,10 @@ pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
                 pid,
                 ..Task::UNKNOWN
             });
-            (&raw mut (*record).memory).write(OomMemory::UNKNOWN);
+            // The limit that was reached is also one of whoever asked for the memory.
+            let mut memory = OomMemory::UNKNOWN;
+            find_full_cgroup(current(), &mut memory);
+            (&raw mut (*record).memory).write(memory);
         } else {
             (&raw mut (*record).victim).write(task_record(victim));
             (&raw mut (*record).memory).write(memory_of(victim));
@@ -181,8 +184,9 @@ fn slack(limit: u64) -> u64 {
     (limit >> 5).clamp(16, 512)
 }
 
+/// The nearest of a task's cgroups that is at its limit.
 #[inline(always)]
-fn find_full_cgroup(victim: Address, memory: &mut OomMemory) {
+fn find_full_cgroup(task: Address, memory: &mut OomMemory) {
     /// Cgroups between the victim's and the root that are looked at.
     const DEPTH: u32 = 16;
     /// More pages than any machine has; the kernel's "no limit" is LONG_MAX / PAGE_SIZE.
@@ -198,7 +202,7 @@ fn find_full_cgroup(victim: Address, memory: &mut OomMemory) {
     {
         return;
     }
-    let mut counter = memory_state_of(victim).at(counter_offset);
+    let mut counter = memory_state_of(task).at(counter_offset);
     for _ in 0..DEPTH {
         if counter.is_null() {
             return;

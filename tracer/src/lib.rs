@@ -17,4 +17,5 @@ pub mod observe;
 pub mod pipeline;
 pub mod present;
 pub mod report;
+pub mod self_check;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! `cargo xtask <verb>`: set-up, build, demo, test and lint of this workspace.
+//! `cargo xtask <verb>`: set-up, build, demo, test, virtual machines and lint of this workspace.
 //!
 //! One file per verb. Every verb says what it is about to run or install before it does, can be
 //! repeated at will, and asks for root (through sudo) only for the one command that needs it. What
@@ -17,8 +17,9 @@ mod lint;
 mod run;
 mod setup;
 mod test;
+mod vm;
 
-/// Set-up, build, demo, test and lint of this workspace.
+/// Set-up, build, demo, test, virtual machines and lint of this workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
@@ -36,6 +37,8 @@ enum Verb {
     Demo(demo::Args),
     /// Set up and run all tests: the pure ones, then those on the real kernel (as root)
     Test(test::Args),
+    /// Run the tracer on real kernels in virtual machines
+    Vm(vm::Args),
     /// Measure what the tracer costs (as root)
     Bench(bench::Args),
     /// Check formatting, clippy (host and kernel programs), licences, advisories, house rules
@@ -58,6 +61,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Build => build::run(),
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Vm(args) => vm::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Lint(args) => lint::run(args),
     }

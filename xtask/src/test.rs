@@ -1,15 +1,17 @@
 //! `cargo xtask test`: everything that proves the tracer right on this machine.
 //!
-//! First the tests beside the code, which need nothing, then the integration tests (in `tests/`
-//! and `tracer/tests/`), which cause the real thing on the real kernel and run as root. All of them
-//! always run; the first failure is the exit code whatever comes after. Nothing is printed after
-//! cargo's own closing lines.
+//! First the tests beside the code, which need nothing, then other kernels in virtual machines
+//! ([`crate::vm`]), then the integration tests (in `tests/` and `tracer/tests/`), which cause the
+//! real thing on the real kernel and run as root. All of them always run; the first failure is the
+//! exit code whatever comes after. Nothing is printed after cargo's own closing lines.
 
 use std::env;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::Result;
 
+use crate::vm::{self, Which};
 use crate::{build, run, setup};
 
 /// The packages with tests on the real kernel.
@@ -40,6 +42,24 @@ pub(crate) struct Args {
     /// Only the tests on the real kernel
     #[arg(long)]
     native: bool,
+    /// Which kernels to run in virtual machines, unless tests are chosen
+    #[arg(
+        long,
+        value_name = "WHICH",
+        default_value = "ends",
+        conflicts_with = "no_vm"
+    )]
+    vm: Which,
+    /// No virtual machines
+    #[arg(long)]
+    no_vm: bool,
+}
+
+impl Args {
+    /// Whether other kernels are part of what is asked for.
+    fn other_kernels(&self) -> bool {
+        !self.unit && !self.native && !self.no_vm && self.filter.is_empty()
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -52,6 +72,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         for targets in [&["--lib", "--bins"][..], &["--doc"]] {
             statuses.push(run::status(&mut unit(targets, &args.filter)?)?);
         }
+    }
+    if args.other_kernels() {
+        // What hinders it must not hide what the native tests say; it is a failure all the same.
+        let passed = setup::machines().and_then(|()| vm::kernels(args.vm));
+        let passed = passed.unwrap_or_else(|error| {
+            println!("virtual machines: {error:#}");
+            println!("to leave them out: cargo xtask test --no-vm");
+            false
+        });
+        statuses.push(ExitStatus::from_raw(i32::from(!passed) << 8));
     }
     if !args.unit {
         let built = run::status(&mut build::command()?)?;
@@ -111,8 +141,6 @@ fn first_failure(statuses: &[ExitStatus]) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-
     use super::*;
 
     #[test]

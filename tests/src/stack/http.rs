@@ -34,7 +34,9 @@ impl Answer {
 pub fn get(port: u16, path: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: shop.test\r\n\r\n")?;
+    // In one piece, as clients send it.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: shop.test\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);

@@ -59,6 +59,7 @@ pub fn node_command(cgroup: Option<&super::MemoryCgroup>, script: &Path) -> Stri
 /// Calls `look` until it gives something. Fails the test after `limit`.
 #[track_caller]
 pub fn wait_until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let limit = super::patient(limit);
     let until = Instant::now() + limit;
     loop {
         if let Some(found) = look() {

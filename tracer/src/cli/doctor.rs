@@ -1,17 +1,16 @@
 //! `tracer doctor`: facts about this machine, what will work, what won't, why, and what to do.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
-use anyhow::Context as _;
-use tokio::time::{Instant, timeout_at};
 
 use super::{ColorChoice, Outcome, runtime, services};
+use crate::analyze::Analysis;
 use crate::analyze::rules::Rules;
-use crate::kernel::{Kernel, KernelFacts, plan};
-use crate::model::{ExitStatus, Hook, Observation, What};
+use crate::kernel::{Followed, Kernel, KernelFacts, plan};
+use crate::model::{Hook, Pid};
+use crate::observe::Observer;
 use crate::present::doctor::{self, Check, Status};
+use crate::self_check;
 use crate::settings::Settings;
 
 #[derive(Debug, clap::Args)]
@@ -51,9 +50,11 @@ async fn examine() -> Vec<Check> {
         });
         return checks;
     }
+    let (analysis, observer) = services::scan(Rules::none());
     match Kernel::start(&Settings::default()) {
         Ok(mut kernel) => {
             checks.extend(kernel.hooks().iter().map(hook));
+            checks.extend(requests(&mut kernel, &analysis, &observer));
             for blind in kernel.blind() {
                 checks.push(check(
                     "blind",
@@ -61,7 +62,7 @@ async fn examine() -> Vec<Check> {
                     format!("can't be seen: {blind}"),
                 ));
             }
-            checks.push(self_check(&mut kernel).await);
+            checks.extend(compared(&mut kernel).await);
         }
         Err(error) => {
             let error = anyhow::Error::from(error);
@@ -69,7 +70,7 @@ async fn examine() -> Vec<Check> {
             return checks;
         }
     }
-    checks.extend(what_runs());
+    checks.extend(what_runs(&analysis, &observer));
     checks
 }
 
@@ -92,64 +93,64 @@ fn hook(hook: &Hook) -> Check {
     check(&hook.name, status, detail)
 }
 
-/// Ends a process of our own and looks for its death in the rings.
-async fn self_check(kernel: &mut Kernel) -> Check {
+/// Compares what the hooks tell of a process of our own with what /proc tells.
+async fn compared(kernel: &mut Kernel) -> Vec<Check> {
     const NAME: &str = "self-check";
-    match death_of_a_child(kernel).await {
-        Ok(took) => check(
-            NAME,
-            Status::Ok,
-            format!(
-                "a process was ended and its death was seen after {:.1} ms",
-                took.as_secs_f64() * 1e3
-            ),
-        ),
-        Err(error) => Check {
-            remedy: Some("please report this, with the output of `tracer doctor`".to_owned()),
+    let remedy = || Some("please report this, with the output of `tracer doctor`".to_owned());
+    match self_check::run(kernel).await {
+        Ok(result) => {
+            let seen = format!(
+                "a process was killed and its death was seen after {:.1} ms",
+                result.took.as_secs_f64() * 1e3
+            );
+            let mut checks = vec![check(NAME, Status::Ok, seen)];
+            for (status, detail) in doctor::compared(&result.fields) {
+                checks.push(Check {
+                    remedy: (status == Status::Fail).then(remedy).flatten(),
+                    ..check(NAME, status, detail)
+                });
+            }
+            checks
+        }
+        Err(error) => vec![Check {
+            remedy: remedy(),
             ..check(NAME, Status::Fail, format!("{error:#}"))
+        }],
+    }
+}
+
+/// What follows the requests of the proxies that run; where none does, it is tried on the tracer's
+/// own cgroup.
+fn requests(kernel: &mut Kernel, analysis: &Analysis, observer: &Observer) -> [Check; 2] {
+    let proxies = analysis.world().proxies();
+    let pids: BTreeSet<Pid> = proxies.iter().map(|proxy| proxy.key.pid).collect();
+    let tried = BTreeSet::from([std::process::id()]);
+    let on = if pids.is_empty() { &tried } else { &pids };
+    let cgroups = observer.cgroups_of(Some(on));
+    kernel.follow(Followed {
+        ports: analysis.world().proxy_ports(),
+        cgroups,
+        pids,
+    });
+    let http = kernel.http_hook().map_or_else(
+        || {
+            let detail = "not available (no cgroup of the unified hierarchy is visible here)";
+            check("http", Status::Warn, detail.to_owned())
         },
-    }
-}
-
-/// How long after its exit() a child's death came out of the rings.
-async fn death_of_a_child(kernel: &mut Kernel) -> anyhow::Result<Duration> {
-    const LIMIT: Duration = Duration::from_secs(2);
-    let mut child = Command::new("/proc/self/exe")
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .context("cannot start a process")?;
-    let pid = child.id();
-    child.wait().context("cannot wait for a process")?;
-    let ended = Instant::now();
-    let mut seen = Vec::new();
-    loop {
-        kernel.drain(&mut seen);
-        if seen
-            .drain(..)
-            .any(|observation| is_clean_death(&observation, pid))
-        {
-            return Ok(ended.elapsed());
-        }
-        if !kernel.has_pending() {
-            timeout_at(ended + LIMIT, kernel.readable())
-                .await
-                .context("a process was ended, but its death was not seen within 2 s")??;
-        }
-    }
-}
-
-fn is_clean_death(observation: &Observation, pid: u32) -> bool {
-    matches!(
-        &observation.what,
-        What::Exited(exit) if exit.task.key.pid == pid && exit.status == ExitStatus::Code(0)
-    )
+        |it| hook(&it),
+    );
+    let tls = kernel.tls_hook().map_or_else(
+        || {
+            let detail = "nothing to attach to (no proxy with OpenSSL runs)";
+            check("tls", Status::Ok, detail.to_owned())
+        },
+        |it| hook(&it),
+    );
+    [http, tls]
 }
 
 /// What would be watched, and what hinders that.
-fn what_runs() -> Vec<Check> {
-    let (analysis, blind) = services::scan(Rules::none());
+fn what_runs(analysis: &Analysis, observer: &Observer) -> Vec<Check> {
     let services = analysis.world().services(std::process::id());
     let proxies: Vec<_> = services
         .iter()
@@ -177,7 +178,7 @@ fn what_runs() -> Vec<Check> {
     } else {
         check("proxies", Status::Ok, proxies.join(", "))
     });
-    for blind in blind {
+    for blind in observer.blind() {
         checks.push(check(
             "blind",
             Status::Warn,

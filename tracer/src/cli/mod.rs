@@ -95,6 +95,9 @@ enum Command {
     /// The demo's built-in proxy, started by the demo itself
     #[command(hide = true)]
     DemoProxy(PassThrough),
+    /// The process that the doctor looks at, started by the doctor itself
+    #[command(hide = true)]
+    SelfCheckChild(PassThrough),
 }
 
 /// Arguments that another module parses.
@@ -163,6 +166,10 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Command::DemoProxy(PassThrough { args }) => {
             crate::demo::proxy::run(&args).context("demo proxy")?;
+            Ok(Outcome::Success)
+        }
+        Command::SelfCheckChild(PassThrough { args }) => {
+            crate::self_check::child::run(&args).context("self-check child")?;
             Ok(Outcome::Success)
         }
     }

@@ -38,8 +38,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Success)
 }
 
-/// The world as it is now, without hooks, and what could not be seen of it.
-pub(super) fn scan(rules: Rules) -> (Analysis, Vec<String>) {
+/// The world as it is now, without hooks, and who looked.
+pub(super) fn scan(rules: Rules) -> (Analysis, Observer) {
     let mut observer = Observer::new(crate::kernel::hierarchy(), false);
     let options = Options {
         all: false,
@@ -58,7 +58,7 @@ pub(super) fn scan(rules: Rules) -> (Analysis, Vec<String>) {
     for observation in &observations {
         analysis.observe(observation, &mut findings);
     }
-    (analysis, observer.blind())
+    (analysis, observer)
 }
 
 fn row(analysis: &Analysis, view: ServiceView) -> ServiceRow {

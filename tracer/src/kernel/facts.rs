@@ -82,7 +82,7 @@ impl KernelFacts {
             Err(why) => (Err(why), None),
         };
         let status = fs::read_to_string("/proc/self/status");
-        let facts = Self {
+        let mut facts = Self {
             version: parse_version(&release),
             release,
             procfs: status
@@ -111,9 +111,28 @@ impl KernelFacts {
                 .map_err(|error| format!("/dev/kmsg can't be read: {error}")),
             cgroups: hierarchy(),
         };
+        facts.do_without(&std::env::var(WITHOUT).unwrap_or_default());
         (facts, layout)
     }
+
+    /// Takes away what is named in `list`, as if the kernel did not have it.
+    fn do_without(&mut self, list: &str) {
+        for name in list.split(',').map(str::trim) {
+            let works = match name {
+                "fentry" => &mut self.fentry,
+                "kprobe" => &mut self.kprobes,
+                "syscall" => &mut self.syscall_tracepoints,
+                "kmsg" => &mut self.kernel_log,
+                _ => continue,
+            };
+            *works = Err(format!("{WITHOUT} names {name}"));
+        }
+    }
 }
+
+/// For testing the lower rungs of the ladders on a kernel that has the higher ones: what to do
+/// without, of `fentry`, `kprobe`, `syscall` and `kmsg`, separated by commas.
+const WITHOUT: &str = "TRACER_WITHOUT";
 
 /// What the kernel's type information tells.
 struct TypeFacts {
@@ -311,6 +330,19 @@ mod tests {
             parse_hierarchy("12:cpu:/memory\n0::/memory\n"),
             Hierarchy::Unified
         );
+    }
+
+    #[test]
+    fn what_is_to_be_done_without_is_as_if_it_were_not_there() {
+        let (mut facts, _) = KernelFacts::gather();
+        let before = facts.clone();
+        facts.do_without("");
+        facts.do_without("tracepoint");
+        assert_eq!(facts, before);
+        facts.do_without("fentry, kmsg");
+        assert_eq!(facts.fentry, Err("TRACER_WITHOUT names fentry".into()));
+        assert_eq!(facts.kernel_log, Err("TRACER_WITHOUT names kmsg".into()));
+        assert_eq!(facts.kprobes, before.kprobes);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod load;
 mod log;
 mod plan;
 mod rings;
+mod skips;
 mod tally;
 mod tls;
 mod tracefs;

@@ -1,6 +1,7 @@
 //! The running trace: waits for the rings, and reads them into observations in order of time.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
@@ -14,6 +15,7 @@ use super::facts::KernelFacts;
 use super::http::Followed;
 use super::load::{self, Loaded, StartError};
 use super::plan::{Plan, Refusal, ScopeRung, plan};
+use super::skips;
 use super::tally::{Counted, Tally};
 use crate::model::{Hierarchy, Hook, Observation, Pid, Ring, Timestamp, What};
 use crate::settings::Settings;
@@ -25,6 +27,8 @@ const BATCH: usize = 8192;
 const LINGER: Duration = Duration::from_millis(5);
 /// How often the counters of losses are looked at.
 const LOST_EVERY: Duration = Duration::from_millis(250);
+/// The same, of the kernel's counters of skipped programs: asking is dearer.
+const SKIPS_EVERY: Duration = Duration::from_secs(1);
 
 /// The hooks, armed. Dropping it disarms them.
 pub struct Kernel {
@@ -205,6 +209,7 @@ impl Kernel {
             self.fetch(&by);
         }
         self.lost.looked = Timestamp::default();
+        self.lost.skips_looked = Timestamp::default();
     }
 
     /// Reads up to a batch of records; gives their number and the time of the last.
@@ -287,6 +292,13 @@ impl Kernel {
                 Err(_) => self.lost.told[index as usize],
             };
         }
+        if now.since(self.lost.skips_looked) >= SKIPS_EVERY {
+            self.lost.skips_looked = now;
+            self.lost.skips = self.loaded.skips();
+        }
+        for (total, skips) in totals.iter_mut().zip(self.lost.skips) {
+            *total += skips;
+        }
         totals[lost::TRAFFIC as usize] += self.lost.malformed;
         let traffic_before = self.lost.told[lost::TRAFFIC as usize];
         for (at, ring) in [
@@ -324,9 +336,23 @@ struct Losses {
     told: [u64; COUNTERS],
     /// Bytes in a ring that were no record; told with the losses of `TRAFFIC`.
     malformed: u64,
+    /// Events whose program the kernel skipped, and when that was looked at.
+    skips: [u64; COUNTERS],
+    skips_looked: Timestamp,
 }
 
 impl Loaded {
+    /// Events whose program the kernel skipped, by what is lost with them.
+    fn skips(&self) -> [u64; COUNTERS] {
+        let mut skips = [0; COUNTERS];
+        for (name, program) in self.ebpf.programs() {
+            if let Ok(program) = program.fd() {
+                skips[skips::lost_by(name) as usize] += skips::of(program.as_fd());
+            }
+        }
+        skips
+    }
+
     fn count(&self, by: &Counted) -> Option<tracer_common::record::Refusal> {
         let bytes = match by {
             Counted::Tcp(key) => self.refusals.get(&bytes_of(key)?, 0),

@@ -34,6 +34,7 @@ use crate::model::{
     ProcessKey, ProxyProcess, Ring, Side, Timestamp, What,
 };
 
+pub use process::process_facts;
 pub use session::session;
 
 /// A process forked without an exec may set a title of its own (php-fpm pools, nginx workers);

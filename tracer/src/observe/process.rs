@@ -108,6 +108,17 @@ impl ProcessReader {
     }
 }
 
+/// What /proc tells of a process now, without any of what a session keeps.
+pub fn process_facts(pid: Pid, hierarchy: Hierarchy) -> Option<ProcessFacts> {
+    let mut reader = ProcessReader {
+        hierarchy,
+        cgroups: CgroupTree::find(hierarchy),
+        users: Users::default(),
+        scratch: Vec::new(),
+    };
+    reader.read(pid)
+}
+
 /// A process's directory in /proc, held open: it stays that process's, and is empty when it is
 /// gone. So facts of two processes that had the same pid never mix.
 struct ProcDir(OwnedFd);

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Color, Style};
 use serde::Serialize;
 
 use super::cell::{NAME_COLUMNS, SENTENCE_COLUMNS, cell, push};
+use crate::self_check::{Field, Verdict};
 
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +32,38 @@ pub struct Check {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+}
+
+/// The fields of a self-check: a line for each event whose fields all agree with /proc, and one for
+/// each field that does not.
+pub fn compared(fields: &[Field]) -> Vec<(Status, String)> {
+    let mut lines = Vec::new();
+    for fields in fields.chunk_by(|one, next| one.event == next.event) {
+        let mut same = Vec::new();
+        for Field {
+            event,
+            name,
+            verdict,
+        } in fields
+        {
+            let wrong = match verdict {
+                Verdict::Same => {
+                    same.push(*name);
+                    continue;
+                }
+                Verdict::Unseen => "was not seen".to_owned(),
+                Verdict::Differs { kernel, proc } => {
+                    format!("the kernel's record says {kernel:?}, /proc says {proc:?}")
+                }
+            };
+            lines.push((Status::Fail, format!("{event}, {name}: {wrong}")));
+        }
+        if let Some(first) = fields.first().filter(|_| !same.is_empty()) {
+            let same = same.join(", ");
+            lines.push((Status::Ok, format!("{}: {same}", first.event)));
+        }
+    }
+    lines
 }
 
 /// One line per check, its remedy below.
@@ -68,6 +101,37 @@ pub fn json(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_that_agree_share_a_line_and_others_have_their_own() {
+        let field = |event, name, verdict| Field {
+            event,
+            name,
+            verdict,
+        };
+        let differs = Verdict::Differs {
+            kernel: "0".to_owned(),
+            proc: "1000".to_owned(),
+        };
+        let lines = compared(&[
+            field("exec", "record", Verdict::Unseen),
+            field("exit", "start time", Verdict::Same),
+            field("exit", "uid", differs),
+            field("exit", "cgroup", Verdict::Same),
+        ]);
+        let line = |status, text: &str| (status, text.to_owned());
+        assert_eq!(
+            lines,
+            [
+                line(Status::Fail, "exec, record: was not seen"),
+                line(
+                    Status::Fail,
+                    "exit, uid: the kernel's record says \"0\", /proc says \"1000\""
+                ),
+                line(Status::Ok, "exit: start time, cgroup"),
+            ]
+        );
+    }
 
     #[test]
     fn checks_show_their_status_and_remedy() {

@@ -9,6 +9,7 @@ use anyhow::Result;
 
 mod deny;
 mod linker;
+mod machines;
 mod software;
 mod toolchain;
 
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// iproute2, curl, openssl
     #[arg(long)]
     tests: bool,
+    /// Also what virtual machines need: QEMU, mmdebstrap
+    #[arg(long)]
+    vm: bool,
     /// Also what the lints need: cargo-deny, rustfmt, clippy
     #[arg(long)]
     lint: bool,
@@ -31,6 +35,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     build()?;
     if args.tests {
         tests()?;
+    }
+    if args.vm {
+        machines()?;
     }
     if args.lint {
         lint_tools()?;
@@ -50,6 +57,12 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn tests() -> Result<()> {
     println!("set-up for the tests:");
     software::ready()
+}
+
+/// What virtual machines need.
+pub(crate) fn machines() -> Result<()> {
+    println!("set-up for virtual machines:");
+    machines::ready()
 }
 
 /// Says that `what` needs nothing more.

@@ -1,0 +1,29 @@
+//! What runs inside the virtual machines of `cargo xtask vm`: `guest agent` follows the plan that
+//! the host left on the disk of programs, `guest run <scenario>` plays one scenario.
+//!
+//! A scenario fails by panicking, as a test does.
+
+mod agent;
+mod findings;
+mod scenario;
+mod systemd;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["agent"] => agent::run(),
+        ["run", name] => scenario::run(name),
+        _ => {
+            eprintln!("guest agent | guest run <scenario>");
+            std::process::exit(64);
+        }
+    }
+}
+
+/// Tells the host something, in one line of the console: the other side of
+/// `xtask/src/vm/protocol.rs`.
+fn tell(said: &str) {
+    // In a line of its own, whatever was printed before.
+    println!("\n@@vm {said}");
+}

@@ -1,0 +1,38 @@
+//! The whole machine runs out of memory. The kernel's choice is told, with whoever asked for the
+//! last page, and the tracer is still there to tell it.
+
+use super::hog;
+use crate::findings::{TracerService, about, only};
+use crate::systemd::{main_pid, systemctl, unit, wait_for_state};
+
+pub fn run() {
+    unit(
+        "glutton.service",
+        &format!(
+            "[Service]\nExecStart=/usr/bin/python3 -c \"{}\"\nType=exec\n",
+            hog(4096)
+        ),
+    );
+    let mut tracer = TracerService::start();
+    systemctl(&["start", "glutton.service"]);
+    let pid = main_pid("glutton.service");
+    let mark = tracer.wait_for("the OOM killer's choice", |one| {
+        one["kind"] == "oom" && one["process"]["pid"] == pid
+    });
+    tracer.death_of(pid);
+    wait_for_state("glutton.service", "failed");
+    // Also asserts that the service never went.
+    let findings = tracer.stop();
+    let death = only(&findings, "death", "glutton.service");
+    for finding in [&mark, death] {
+        assert_eq!(finding["cause"], "oom_global", "{finding}");
+        assert_eq!(finding["process"]["pid"], pid, "{finding}");
+        assert!(finding["memory"]["limit_cgroup"].is_null(), "{finding}");
+        // Mostly the glutton itself; whoever else it was has a name.
+        let trigger = &finding["trigger"];
+        assert!(trigger["pid"].as_u64().is_some(), "{finding}");
+        assert!(!trigger["comm"].as_str().unwrap().is_empty(), "{finding}");
+    }
+    assert_eq!(death["signal"], "SIGKILL", "{death}");
+    assert_eq!(about(&findings, "death", "tracer.service").len(), 0);
+}

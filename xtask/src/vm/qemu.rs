@@ -1,0 +1,329 @@
+//! One guest: QEMU with a kernel, a root disk that is never written, a disk of programs and a disk
+//! of data; its console is read until it has to end.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::disk;
+use super::protocol::{End, SILENCE, Transcript};
+use crate::run;
+
+/// The emulator.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+/// Processors of a guest. With one, a guest that thrashes can stall.
+const PROCESSORS: &str = "2";
+/// Memory of a guest, MiB.
+const MEMORY: &str = "640";
+/// What a guest takes of this machine's memory at most: its own, and the emulator's.
+const FOOTPRINT_KIB: usize = 1 << 20;
+/// No guest's plan takes this long, emulated on two busy cores.
+const LONGEST: Duration = Duration::from_mins(25);
+/// How long an emulator may take to end after its guest is through.
+const GRACE: Duration = Duration::from_secs(20);
+/// A kernel that says nothing by now will not start.
+const PROBE: Duration = Duration::from_secs(15);
+
+/// How guests are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acceleration {
+    /// By the processor.
+    Kvm,
+    /// By emulation: 10 to 30 times slower.
+    Tcg,
+}
+
+impl Acceleration {
+    /// As QEMU calls it.
+    fn options(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", tcg_processor()],
+        }
+    }
+}
+
+/// Before version 8 the emulator's 16-byte exchange breaks 5.10.
+fn tcg_processor() -> &'static str {
+    let version = run::answer(Command::new(PROGRAM).arg("--version")).unwrap_or_default();
+    let major = version
+        .split("version ")
+        .nth(1)
+        .and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+    if major.is_some_and(|major| major < 8) {
+        "max,cx16=off"
+    } else {
+        "max"
+    }
+}
+
+/// What a guest is made of.
+pub(super) struct Guest {
+    /// The kernel's image.
+    pub(super) kernel: PathBuf,
+    /// Root disk; shared by all guests.
+    pub(super) root: PathBuf,
+    /// Programs and the plan, read-only.
+    pub(super) programs: PathBuf,
+    /// What survives the guest.
+    pub(super) data: PathBuf,
+    /// Where the console is kept.
+    pub(super) console: PathBuf,
+    /// How it is run.
+    pub(super) acceleration: Acceleration,
+}
+
+/// A guest that has ended.
+pub(crate) struct Ended {
+    /// What it said.
+    pub(crate) transcript: Transcript,
+    /// Why it ended.
+    pub(crate) end: End,
+    /// How long all of it took.
+    pub(crate) took: Duration,
+}
+
+impl Guest {
+    /// With systemd going for this target.
+    fn command(&self, target: &str) -> Command {
+        let mut command = base(self.acceleration, MEMORY);
+        let root = format!(
+            "console=ttyS0 root={} rw rootfstype=ext4 rootwait panic=-1 net.ifnames=0 \
+             systemd.unit={target} psi=1 quiet loglevel=2 printk.time=1 oops=panic softlockup_panic=1 \
+             sysctl.kernel.hung_task_panic=1 sysctl.kernel.panic_on_rcu_stall=1 \
+             rcupdate.rcu_cpu_stall_timeout=60 sysctl.kernel.watchdog_thresh=30",
+            disk::ROOT,
+        );
+        let root_drive = "snapshot=on,cache=unsafe";
+        command.arg("-kernel").arg(&self.kernel).args([
+            "-append",
+            &root,
+            "-device",
+            "nvme,id=n,serial=tracer",
+        ]);
+        for (id, (image, options)) in [
+            (&self.root, root_drive),
+            (&self.programs, "readonly=on"),
+            (&self.data, "cache=writethrough"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // A comma in a path is written twice.
+            let file = image.display().to_string().replace(',', ",,");
+            command.args([
+                "-drive",
+                &format!("if=none,id=d{id},file={file},format=raw,{options}"),
+                "-device",
+                &format!("nvme-ns,drive=d{id},bus=n,nsid={}", id + 1),
+            ]);
+        }
+        command
+    }
+
+    /// Runs it until it ends or has to be ended.
+    pub(super) fn run(&self) -> Result<Ended> {
+        let mut log = File::create(&self.console)
+            .with_context(|| format!("creating {}", self.console.display()))?;
+        let began = Instant::now();
+        let emulator = Emulator::start(&mut self.command("vm.target"))?;
+        let mut transcript = Transcript::default();
+        let end = loop {
+            if began.elapsed() > LONGEST {
+                break End::Late;
+            }
+            match emulator.lines.recv_timeout(SILENCE) {
+                Ok(line) => {
+                    let at = began.elapsed();
+                    writeln!(log, "{:8.2} {line}", at.as_secs_f64()).context("keeping the log")?;
+                    if let Some(end) = transcript.line(at, &line) {
+                        break end;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => break End::Silent,
+                Err(RecvTimeoutError::Disconnected) => break End::Gone,
+            }
+        };
+        // What else it says belongs to the log: a panic's trace, mostly.
+        let wait = match end {
+            End::Cut | End::Silent | End::Late => Duration::ZERO,
+            End::Done | End::Fatal(_) | End::Gone => GRACE,
+        };
+        let until = Instant::now() + wait;
+        while let Ok(line) = emulator
+            .lines
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            writeln!(log, "{:8.2} {line}", began.elapsed().as_secs_f64())
+                .context("keeping the log")?;
+        }
+        writeln!(log, "### {end:?}").context("keeping the log")?;
+        drop(emulator);
+        Ok(Ended {
+            transcript,
+            end,
+            took: began.elapsed(),
+        })
+    }
+
+    /// Hands the terminal to the guest, with a shell as its only task; the guest ends with it.
+    pub(super) fn shell(&self) -> Result<()> {
+        let status = self
+            .command("vm-shell.target")
+            .status()
+            .with_context(|| format!("starting {PROGRAM}"))?;
+        println!("the guest ended ({status})");
+        Ok(())
+    }
+}
+
+/// How many guests this machine can run at a time: each is busy with one processor mostly.
+pub(super) fn at_a_time() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    processors
+        .min(available_kib(&memory) / FOOTPRINT_KIB)
+        .max(1)
+}
+
+/// `text` is /proc/meminfo.
+fn available_kib(text: &str) -> usize {
+    text.lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// QEMU's command line as far as all guests share it. However this program ends, and it may be
+/// killed, the emulator ends with it.
+fn base(acceleration: Acceleration, memory: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", PROGRAM])
+        .args(acceleration.options())
+        .args(["-machine", "q35", "-smp", PROCESSORS, "-m", memory])
+        .args(["-nographic", "-nodefaults", "-no-reboot"])
+        .args(["-serial", "mon:stdio", "-nic", "none"]);
+    command
+}
+
+/// A running emulator; killed when dropped.
+struct Emulator {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Emulator {
+    fn start(command: &mut Command) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {PROGRAM}"))?;
+        let (send, lines) = mpsc::channel();
+        let stdout = child.stdout.take().context("the console")?;
+        let stderr = child.stderr.take().context("the emulator's messages")?;
+        forward(stdout, send.clone(), "");
+        forward(stderr, send, "qemu: ");
+        Ok(Self { child, lines })
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends the lines of `from` until there are no more, or nobody listens.
+fn forward(from: impl std::io::Read + Send + 'static, send: mpsc::Sender<String>, prefix: &str) {
+    let prefix = prefix.to_owned();
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line);
+            if send.send(format!("{prefix}{}", text.trim_end())).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+}
+
+/// How guests run best here. A device node proves nothing: where it is there, `kernel` is booted
+/// until it speaks. What came out is kept until this machine boots again.
+pub(super) fn acceleration(cache: &Path, kernel: &Path) -> Result<Acceleration> {
+    if File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_err()
+    {
+        return Ok(Acceleration::Tcg);
+    }
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let kept = cache.join("kvm");
+    if let Ok(text) = fs::read_to_string(&kept)
+        && let Some(answer) = text.strip_prefix(boot.trim())
+    {
+        return Ok(if answer.trim() == "works" {
+            Acceleration::Kvm
+        } else {
+            Acceleration::Tcg
+        });
+    }
+    let works = speaks(kernel)?;
+    let answer = if works { "works" } else { "does not work" };
+    println!("  probe    KVM {answer} here");
+    fs::write(&kept, format!("{} {answer}\n", boot.trim()))
+        .with_context(|| format!("writing {}", kept.display()))?;
+    Ok(if works {
+        Acceleration::Kvm
+    } else {
+        Acceleration::Tcg
+    })
+}
+
+/// Whether `kernel` gets as far as looking for its root under KVM.
+fn speaks(kernel: &Path) -> Result<bool> {
+    let mut command = base(Acceleration::Kvm, MEMORY);
+    command
+        .arg("-kernel")
+        .arg(kernel)
+        .args(["-append", "console=ttyS0 panic=-1"]);
+    let emulator = Emulator::start(&mut command)?;
+    let until = Instant::now() + PROBE;
+    while let Ok(line) = emulator
+        .lines
+        .recv_timeout(until.saturating_duration_since(Instant::now()))
+    {
+        if line.contains("VFS: Unable to mount root") || line.contains("Cannot open root device") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn available_memory_is_read_from_meminfo() {
+        let text = "MemTotal:       24689872 kB\nMemAvailable:   23000000 kB\nBuffers: 1 kB\n";
+        assert_eq!(available_kib(text), 23_000_000);
+        assert_eq!(available_kib("MemAvailable:\n"), 0);
+        assert_eq!(available_kib(""), 0);
+    }
+}
