@@ -17,7 +17,7 @@ use tracer_common::record::{
 use crate::{
     exchange::{LAST_CONNECT, is_proxy},
     kernel_read::Address,
-    maps::{STARTED, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
+    maps::{Ring, STARTED, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
     refusals,
     task::{current, current_actor, current_pid_tgid},
     tcp::{AF_INET, AF_INET6, IPPROTO_TCP, from_ipv4, netns_of, report_connect},
@@ -356,7 +356,7 @@ fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
         path: key.path,
         pad2: 0,
     });
-    submit_batched(entry, at_ns);
+    submit_batched(entry, Ring::Traffic, at_ns);
 }
 
 /// A function of its own: stack space is scarce.

@@ -21,7 +21,7 @@ use tracer_common::record::{
 
 use crate::{
     kernel_read::Address,
-    maps::{add, count_lost, header, layout, now, reserve_traffic, submit_batched},
+    maps::{Ring, add, count_lost, header, layout, now, reserve_traffic, submit_batched},
     task::{current, write_actor},
     tcp,
 };
@@ -369,7 +369,7 @@ pub fn report(exchange: *mut Exchange, socket: u64, ending: &Ending) {
             (&raw const (*exchange).head).cast(),
         );
     }
-    submit_batched(entry, at_ns);
+    submit_batched(entry, Ring::Traffic, at_ns);
 }
 
 /// # Safety

@@ -54,9 +54,18 @@ pub static TRAFFIC: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::COUNT, 0);
 
-/// When this processor last woke the reader of [`TRAFFIC`], CLOCK_BOOTTIME ns.
+/// A ring, as an index of [`WOKEN`].
+#[derive(Clone, Copy)]
+pub enum Ring {
+    /// [`DEATHS`].
+    Deaths,
+    /// [`TRAFFIC`].
+    Traffic,
+}
+
+/// When this processor last woke the reader of a [`Ring`], CLOCK_BOOTTIME ns.
 #[map]
-static WOKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static WOKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
 /// A TCP socket in connect().
 #[derive(Clone, Copy)]
@@ -159,10 +168,10 @@ pub fn submit_now<T>(entry: RingBufEntry<T>) {
 /// Sends a record; wakes the reader at most once a millisecond per processor. What is sent without
 /// a wake-up is read on the reader's timer.
 #[inline(always)]
-pub fn submit_batched<T>(entry: RingBufEntry<T>, at_ns: u64) {
+pub fn submit_batched<T>(entry: RingBufEntry<T>, ring: Ring, at_ns: u64) {
     const WAKE_EVERY_NS: u64 = 1_000_000;
     let mut flags = BPF_RB_NO_WAKEUP;
-    if let Some(woken) = WOKEN.get_ptr_mut(0) {
+    if let Some(woken) = WOKEN.get_ptr_mut(ring as u32) {
         // SAFETY: the map's value for this processor; a program that interrupts this one can at
         // worst cause one wake-up more.
         unsafe {

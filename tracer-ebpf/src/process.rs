@@ -11,7 +11,7 @@ use tracer_common::record::{ARGS_LEN, Actor, ExecRecord, ExitRecord, ForkRecord,
 
 use crate::{
     kernel_read::Address,
-    maps::{header, layout, now, reserve_death, reserve_traffic, submit_batched, submit_now},
+    maps::{Ring, header, layout, now, reserve_death, reserve_traffic, submit_batched, submit_now},
     oom, signal,
     task::{parent_of, task_record},
 };
@@ -40,7 +40,7 @@ pub fn process_fork(ctx: RawTracePointContext) -> i32 {
         child: task_record(child),
         parent_start_ns: parent_of(child).1,
     });
-    submit_batched(entry, at_ns);
+    submit_batched(entry, Ring::Traffic, at_ns);
     0
 }
 
@@ -96,7 +96,7 @@ pub fn process_exec(ctx: RawTracePointContext) -> i32 {
         (&raw mut (*record).args_len).write(len as u32);
         (&raw mut (*record).args_total).write(total as u32);
     }
-    submit_now(entry);
+    submit_batched(entry, Ring::Traffic, at_ns);
     0
 }
 
@@ -138,7 +138,7 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
         return;
     };
     // As wait4() tells it to the parent.
-    let status = if shared.read_at::<u32>(layout!(signal_flags)) & SIGNAL_GROUP_EXIT == 0 {
+    let status: u32 = if shared.read_at::<u32>(layout!(signal_flags)) & SIGNAL_GROUP_EXIT == 0 {
         leader.read_at(layout!(task_exit_code))
     } else {
         shared.read_at(layout!(signal_group_exit_code))
@@ -172,5 +172,10 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
             }
         }
     }
-    submit_now(entry);
+    // Most processes end well, some machines' by the thousand: a wake-up costs more than the rest.
+    if status == 0 && !oom_marked {
+        submit_batched(entry, Ring::Deaths, at_ns);
+    } else {
+        submit_now(entry);
+    }
 }

@@ -10,8 +10,8 @@ use crate::{
     http,
     kernel_read::Address,
     maps::{
-        CONNECTING, Connecting, DECISIONS, REFUSALS, STARTED, count_lost, header, layout, now,
-        reserve_death, reserve_traffic, submit_batched, submit_now,
+        CONNECTING, Connecting, DECISIONS, REFUSALS, Ring, STARTED, count_lost, header, layout,
+        now, reserve_death, reserve_traffic, submit_batched, submit_now,
     },
     refusals,
     task::{current_actor, current_is_exiting, current_pid_tgid},
@@ -183,7 +183,7 @@ pub fn report_connect(actor: &Actor, endpoints: &Endpoints, error: u32, began_ns
         elapsed_ns: at_ns.wrapping_sub(began_ns),
         total,
     });
-    submit_batched(entry, at_ns);
+    submit_batched(entry, Ring::Traffic, at_ns);
 }
 
 #[inline(never)]
@@ -227,7 +227,7 @@ fn connection_closed(socket: Address, new: i32) {
         actor: current_actor(),
         endpoints: endpoints(socket),
     });
-    submit_batched(entry, at_ns);
+    submit_batched(entry, Ring::Traffic, at_ns);
 }
 
 /// Inode number of the network namespace of `socket`.

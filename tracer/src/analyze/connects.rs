@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Analysis;
+use super::earliest::Earliest;
 use super::world::{ServiceKey, key_of, same};
 use crate::model::{
     Body, ConnectError, ConnectFailed, ConnectFailure, Endpoint, Finding, NetNs, ProcessKey,
@@ -26,11 +27,12 @@ struct Window {
 #[derive(Default)]
 pub(super) struct Connects {
     windows: BTreeMap<Key, Window>,
+    due: Earliest,
 }
 
 impl Connects {
     pub(super) fn due(&self) -> Option<Timestamp> {
-        self.windows.values().map(|window| window.ends).min()
+        self.due.get()
     }
 
     fn add(&mut self, key: Key, failure: ConnectFailure, now: Timestamp) -> Option<Body> {
@@ -43,13 +45,9 @@ impl Connects {
             return None;
         }
         if self.windows.len() < MAX_WINDOWS {
-            self.windows.insert(
-                key,
-                Window {
-                    ends: now.after(WINDOW),
-                    pending: None,
-                },
-            );
+            let (ends, pending) = (now.after(WINDOW), None);
+            self.windows.insert(key, Window { ends, pending });
+            self.due.add(ends);
         }
         Some(Body::ConnectFailed(Box::new(failure)))
     }
@@ -68,6 +66,8 @@ impl Connects {
             window.ends = now.map_or(window.ends, |now| now.after(WINDOW));
             true
         });
+        self.due
+            .find(self.windows.values().map(|window| window.ends));
         bodies
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Analysis;
+use super::earliest::Earliest;
 use crate::model::{Actor, Body, Cut, Endpoint, Finding, NetNs, ProcessKey, Service, Timestamp};
 
 /// A dying process closes its sockets one after the other within this.
@@ -24,11 +25,14 @@ struct Pending {
 type Key = (ProcessKey, NetNs, Endpoint, bool);
 
 #[derive(Default)]
-pub(super) struct Cuts(BTreeMap<Key, Pending>);
+pub(super) struct Cuts {
+    pending: BTreeMap<Key, Pending>,
+    due: Earliest,
+}
 
 impl Cuts {
     pub(super) fn due(&self) -> Option<Timestamp> {
-        self.0.values().map(|pending| pending.flush).min()
+        self.due.get()
     }
 }
 
@@ -49,7 +53,7 @@ impl Analysis {
         self.totals.connections_cut += 1;
         let is_local = is_on_this_machine(local, remote);
         let key = (owner.key, netns, place.1, is_local);
-        if let Some(pending) = self.cuts.0.get_mut(&key) {
+        if let Some(pending) = self.cuts.pending.get_mut(&key) {
             pending.cut.count += 1;
             return;
         }
@@ -68,15 +72,18 @@ impl Analysis {
         };
         let now = self.now;
         // With too many at once the oldest window is made to end now.
-        if self.cuts.0.len() >= MAX_PENDING
-            && let Some(oldest) = self.cuts.0.values_mut().min_by_key(|one| one.flush)
+        if self.cuts.pending.len() >= MAX_PENDING
+            && let Some(oldest) = self.cuts.pending.values_mut().min_by_key(|one| one.flush)
         {
             oldest.flush = now;
+            self.cuts.due.add(now);
         }
-        self.cuts.0.insert(
+        let flush = now.after(WINDOW);
+        self.cuts.due.add(flush);
+        self.cuts.pending.insert(
             key,
             Pending {
-                flush: now.after(WINDOW),
+                flush,
                 at: now,
                 cut,
             },
@@ -87,18 +94,20 @@ impl Analysis {
     pub(super) fn flush_cuts(&mut self, now: Option<Timestamp>, findings: &mut Vec<Finding>) {
         let ripe: Vec<Key> = self
             .cuts
-            .0
+            .pending
             .iter()
             .filter(|(_, pending)| now.is_none_or(|now| pending.flush <= now))
             .map(|(key, _)| key.clone())
             .collect();
         for key in ripe {
-            let Some(Pending { at, mut cut, .. }) = self.cuts.0.remove(&key) else {
+            let Some(Pending { at, mut cut, .. }) = self.cuts.pending.remove(&key) else {
                 continue;
             };
             cut.incident = self.incidents.cut(&cut.service, cut.count);
             self.report(at, Body::ConnectionCut(Box::new(cut)), findings);
         }
+        let Cuts { pending, due } = &mut self.cuts;
+        due.find(pending.values().map(|pending| pending.flush));
     }
 }
 

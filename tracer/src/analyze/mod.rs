@@ -9,6 +9,7 @@ pub mod attribution;
 mod connects;
 mod cuts;
 mod death;
+mod earliest;
 mod history;
 mod incident;
 mod requests;

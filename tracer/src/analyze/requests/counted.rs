@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Analysis;
 use super::tell::absence;
 use super::upstream::{Case, Clue, before};
+use crate::analyze::earliest::Earliest;
 use crate::analyze::history::Explained;
 use crate::analyze::world::{ServiceKey, key_of};
 use crate::model::{Confidence, Endpoint, Failure, Finding, NetNs, Service, Timestamp, Witness};
@@ -59,6 +60,7 @@ impl Balance {
 #[derive(Default)]
 pub(super) struct Counts {
     windows: BTreeMap<Key, Sum>,
+    due: Earliest,
     /// Counted by the kernel: their lines are no news.
     counted: Balance,
     /// Told from lines: the kernel's count has them as well.
@@ -67,7 +69,7 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn due(&self) -> Option<Timestamp> {
-        self.windows.values().map(|sum| sum.ends).min()
+        self.due.get()
     }
 
     /// The kernel counted some; what can't wait is returned.
@@ -103,6 +105,7 @@ impl Counts {
         if self.windows.len() >= MAX_WINDOWS {
             return Some(sum);
         }
+        self.due.add(sum.ends);
         self.windows.insert(key, sum);
         None
     }
@@ -125,9 +128,12 @@ impl Counts {
             .filter(|(_, sum)| now.is_none_or(|now| sum.ends <= now))
             .map(|(key, _)| key.clone())
             .collect();
-        ripe.iter()
+        let over = ripe
+            .iter()
             .filter_map(|key| self.windows.remove(key))
-            .collect()
+            .collect();
+        self.due.find(self.windows.values().map(|sum| sum.ends));
+        over
     }
 }
 

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::analyze::earliest::Earliest;
 use crate::analyze::world::ServiceKey;
 use crate::model::{
     Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, ProxyKind, Request,
@@ -273,15 +274,19 @@ pub(super) enum Decided {
 pub(super) struct Waiting {
     exchanges: VecDeque<Inbound>,
     attempts: VecDeque<Attempts>,
+    attempts_due: Earliest,
     /// Exchanges that were told without a line although one could have come.
     told: VecDeque<Inbound>,
 }
 
 impl Waiting {
     pub(super) fn due(&self) -> Option<Timestamp> {
-        let exchanges = self.exchanges.iter().map(|inbound| inbound.until);
-        let attempts = self.attempts.iter().map(|attempts| attempts.until);
-        exchanges.chain(attempts).min()
+        // All exchanges are held as long: the first is due first.
+        let exchange = self.exchanges.front().map(|inbound| inbound.until);
+        [exchange, self.attempts_due.get()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// An exchange ended.
@@ -344,6 +349,7 @@ impl Waiting {
         } else {
             LINE_HOLD
         });
+        self.attempts_due.add(line.until);
         self.attempts.push_back(line);
         if self.attempts.len() > MAX_ATTEMPTS
             && let Some(oldest) = self.attempts.pop_front()
@@ -359,7 +365,7 @@ impl Waiting {
         {
             self.tell(ripe, now, out);
         }
-        if self.attempts.iter().any(|one| one.until <= now) {
+        if self.attempts_due.get().is_some_and(|due| due <= now) {
             for attempts in std::mem::take(&mut self.attempts) {
                 if attempts.until <= now {
                     self.give_up(attempts, out);
@@ -367,6 +373,7 @@ impl Waiting {
                     self.attempts.push_back(attempts);
                 }
             }
+            self.find_due();
         }
     }
 
@@ -383,6 +390,12 @@ impl Waiting {
                 self.attempts.push_back(attempts);
             }
         }
+        self.find_due();
+    }
+
+    fn find_due(&mut self) {
+        self.attempts_due
+            .find(self.attempts.iter().map(|attempts| attempts.until));
     }
 
     fn tell(&mut self, inbound: Inbound, now: Timestamp, out: &mut Vec<Decided>) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-pub(super) fn described() -> String {
+pub fn described() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
         .lines()

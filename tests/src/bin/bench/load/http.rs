@@ -6,27 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::Driven;
+
 const CONNECTIONS: usize = 32;
 const REQUEST: &[u8] = b"GET /api/orders/17?customer=4711 HTTP/1.1\r\nHost: shop.example\r\n\
                          User-Agent: bench\r\nAccept: */*\r\n\r\n";
 
-/// What came of it.
-pub(super) struct Driven {
-    /// Answered requests.
-    pub(super) requests: u64,
-    time: Duration,
-}
-
-impl Driven {
-    pub(super) fn per_second(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let requests = self.requests as f64;
-        requests / self.time.as_secs_f64()
-    }
-}
-
 /// Asks the server at `port` for `time`; every answer must have `status`.
-pub(super) fn drive(port: u16, status: u16, time: Duration) -> Result<Driven> {
+pub fn drive(port: u16, status: u16, time: Duration) -> Result<Driven> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = TcpStream::connect(("127.0.0.1", port)).context("connecting to nginx")?;
@@ -65,7 +52,7 @@ pub(super) fn drive(port: u16, status: u16, time: Duration) -> Result<Driven> {
         requests += others + 1;
     }
     Ok(Driven {
-        requests,
+        count: requests,
         time: began.elapsed(),
     })
 }

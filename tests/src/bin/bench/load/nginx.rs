@@ -1,7 +1,7 @@
 //! The proxy under load: an nginx of our own, in a folder of its own.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::run;
+use tracer_tests::free_port;
 
-pub(super) struct Nginx {
+pub struct Nginx {
     child: Child,
     folder: PathBuf,
     port: u16,
@@ -19,12 +19,10 @@ pub(super) struct Nginx {
 
 impl Nginx {
     /// Hands on to an upstream where nobody listens, or answers by itself.
-    pub(super) fn start(refused: bool) -> Result<Self> {
-        let program = run::find("nginx")
-            .context("nginx is not installed; `cargo xtask setup --tests` does it")?;
+    pub fn start(refused: bool) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("tracer-bench-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let (port, nobody) = (free_port()?, free_port()?);
+        let (port, nobody) = (free_port(), free_port());
         let answer = if refused {
             format!("proxy_pass http://127.0.0.1:{nobody};")
         } else {
@@ -46,7 +44,7 @@ http {{
             ),
         )
         .with_context(|| format!("writing {}", config.display()))?;
-        let child = Command::new(program)
+        let child = Command::new("nginx")
             .arg("-p")
             .arg(&folder)
             .arg("-c")
@@ -54,7 +52,7 @@ http {{
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .context("starting nginx")?;
+            .context("starting nginx; `cargo xtask setup --tests` installs it")?;
         let nginx = Self {
             child,
             folder,
@@ -69,7 +67,7 @@ http {{
         bail!("nginx does not listen on port {port}")
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 }
@@ -84,9 +82,4 @@ impl Drop for Nginx {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
-    Ok(listener.local_addr().context("asking for the port")?.port())
 }

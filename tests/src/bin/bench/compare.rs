@@ -1,0 +1,189 @@
+//! What being watched costs a load.
+//!
+//! Machines are noisy, and rented ones more so: in each round a load runs with nobody, the tracer
+//! and each other tool in turn, and what counts is the median of the rounds' ratios.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::load::nginx::Nginx;
+use crate::load::{Driven, connects, exits, http};
+use crate::watcher::{BPFTRACE_CONNECTS, BPFTRACE_EXITS, EXITSNOOP, Peer, TCPSTATES, Told, Tracer};
+
+/// A load, and what must be told of it.
+pub struct Load {
+    pub name: &'static str,
+    pub unit: Unit,
+    /// The worst ratio that is aimed at.
+    pub aim: f64,
+    peers: &'static [&'static Peer],
+    told: fn(&Told) -> u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    MicrosEach,
+    PerSecond,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Exits,
+    Connects,
+    Http { status: u16 },
+}
+
+pub static EXITS: Load = Load {
+    name: "vfork and exit, µs each",
+    unit: Unit::MicrosEach,
+    aim: 1.02,
+    peers: &[&EXITSNOOP, &BPFTRACE_EXITS],
+    told: |told| told.total("exits"),
+    kind: Kind::Exits,
+};
+pub static CONNECTS: Load = Load {
+    name: "refused loopback connects, µs each",
+    unit: Unit::MicrosEach,
+    aim: 1.05,
+    peers: &[&TCPSTATES, &BPFTRACE_CONNECTS],
+    told: |told| told.total("connects_failed"),
+    kind: Kind::Connects,
+};
+pub static HEALTHY: Load = Load {
+    name: "nginx, healthy requests/s",
+    unit: Unit::PerSecond,
+    aim: 0.99,
+    peers: &[],
+    told: |told| told.requests_failed,
+    kind: Kind::Http { status: 200 },
+};
+pub static REFUSED: Load = Load {
+    name: "nginx, requests/s answered 502",
+    unit: Unit::PerSecond,
+    aim: 0.95,
+    peers: &[],
+    told: |told| told.requests_failed,
+    kind: Kind::Http { status: 502 },
+};
+
+/// A load's values, round by round.
+pub struct Compared {
+    pub load: &'static Load,
+    pub alone: Vec<f64>,
+    /// The tracer first.
+    pub watched: Vec<Watched>,
+    /// What the tracer did not tell, over all rounds.
+    pub missed: u64,
+}
+
+pub struct Watched {
+    pub by: &'static str,
+    pub values: Vec<f64>,
+    /// To the same round's value without anybody.
+    pub ratios: Vec<f64>,
+}
+
+pub fn compare(
+    load: &'static Load,
+    binary: &Path,
+    rounds: usize,
+    time: Duration,
+) -> Result<Compared> {
+    let nginx = match load.kind {
+        Kind::Http { status } => Some(Nginx::start(status == 502)?),
+        Kind::Exits | Kind::Connects => None,
+    };
+    let drive = || match (load.kind, &nginx) {
+        (Kind::Http { status }, Some(nginx)) => http::drive(nginx.port(), status, time),
+        (Kind::Connects, _) => connects::drive(time),
+        _ => exits::drive(time),
+    };
+    // The first run warms up.
+    drive()?;
+    let mut compared = Compared {
+        load,
+        alone: Vec::new(),
+        watched: vec![Watched::new("tracer")],
+        missed: 0,
+    };
+    let mut peers = load.peers.to_vec();
+    for round in 1..=rounds {
+        let alone = load.value(drive()?);
+        compared.alone.push(alone);
+
+        let tracer = Tracer::start(binary, &[], |_| {})?;
+        let driven = drive()?;
+        let told = (load.told)(&tracer.stop()?);
+        let expected = load.expected(driven);
+        compared.missed += expected.saturating_sub(told);
+        compared.watched[0].add(load.value(driven), alone);
+        let mut line = format!(
+            "{}, round {round} of {rounds}: {alone:.2} alone, {:.2} with the tracer, which told {told} of {expected}",
+            load.name,
+            load.value(driven)
+        );
+
+        let mut absent = Vec::new();
+        for (index, peer) in peers.iter().enumerate() {
+            let Some(watching) = peer.start()? else {
+                absent.push(index);
+                continue;
+            };
+            let value = load.value(drive()?);
+            watching.stop().with_context(|| peer.name)?;
+            compared.of(peer.name).add(value, alone);
+            let _ = write!(line, ", {value:.2} with {}", peer.name);
+        }
+        for index in absent.into_iter().rev() {
+            println!("{} is not installed", peers.remove(index).name);
+        }
+        println!("{line}");
+    }
+    Ok(compared)
+}
+
+impl Compared {
+    fn of(&mut self, by: &'static str) -> &mut Watched {
+        let known = self.watched.iter().position(|one| one.by == by);
+        let index = known.unwrap_or_else(|| {
+            self.watched.push(Watched::new(by));
+            self.watched.len() - 1
+        });
+        &mut self.watched[index]
+    }
+}
+
+impl Watched {
+    fn new(by: &'static str) -> Self {
+        Self {
+            by,
+            values: Vec::new(),
+            ratios: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, value: f64, alone: f64) {
+        self.values.push(value);
+        self.ratios.push(value / alone);
+    }
+}
+
+impl Load {
+    fn value(&self, driven: Driven) -> f64 {
+        match self.unit {
+            Unit::MicrosEach => driven.micros_each(),
+            Unit::PerSecond => driven.per_second(),
+        }
+    }
+
+    fn expected(&self, driven: Driven) -> u64 {
+        match self.kind {
+            Kind::Http { status: 200 } => 0,
+            _ => driven.count,
+        }
+    }
+}

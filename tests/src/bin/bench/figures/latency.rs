@@ -1,0 +1,129 @@
+//! From the kernel's own time of an exit to the line about it in another process.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, sleep};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::Figure;
+use crate::statistics::percentile;
+use crate::watcher::Tracer;
+
+const DEATHS: usize = 500;
+const BETWEEN: Duration = Duration::from_millis(10);
+/// Lines that are late are waited for.
+const LATE: Duration = Duration::from_secs(1);
+/// The processes that die, as they are told.
+pub const VICTIM: &str = "exit 23";
+
+pub fn measure(binary: &Path) -> Result<Vec<Figure>> {
+    let mut figures = of("idle", &deaths(binary)?, 0.15, 2.0);
+    let busy = Busy::start();
+    figures.extend(of("all processors busy", &deaths(binary)?, 0.15, 2.0));
+    drop(busy);
+    Ok(figures)
+}
+
+/// Milliseconds.
+fn deaths(binary: &Path) -> Result<Vec<f64>> {
+    let delays = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&delays);
+    let tracer = Tracer::start(binary, &["--all"], move |line| {
+        if let Some(delay) = delay_of(line)
+            && let Ok(mut seen) = seen.lock()
+        {
+            seen.push(delay);
+        }
+    })?;
+    for _ in 0..DEATHS {
+        die()?;
+        sleep(BETWEEN);
+    }
+    sleep(LATE);
+    tracer.stop()?;
+    let delays = delays.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
+    ensure!(
+        delays.len() >= DEATHS,
+        "{} of {DEATHS} deaths were told",
+        delays.len()
+    );
+    Ok(delays.clone())
+}
+
+/// A process that ends with status 23.
+pub fn die() -> Result<()> {
+    let status = Command::new("sh")
+        .args(["-c", VICTIM])
+        .stdin(Stdio::null())
+        .status()
+        .context("starting a shell")?;
+    ensure!(status.code() == Some(23), "{VICTIM} ended with {status}");
+    Ok(())
+}
+
+/// How long ago the death of one of these processes was when its line came, in ms.
+pub fn delay_of(line: &str) -> Option<f64> {
+    if !line.contains("\"kind\":\"death\"") || !line.contains("\"exit_code\":23") {
+        return None;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let (_, at) = line.split_once("\"at\":\"")?;
+    // 2026-11-23T03:42:27.694895016Z: that it is the same day is known well enough.
+    let time = at.get(11..29)?;
+    let (clock, nanos) = time.split_once('.')?;
+    let mut seconds = 0;
+    for part in clock.split(':') {
+        seconds = seconds * 60 + part.parse::<u64>().ok()?;
+    }
+    let at = Duration::new(seconds, nanos.parse().ok()?);
+    let today = Duration::new(now.as_secs() % 86_400, now.subsec_nanos());
+    Some(today.checked_sub(at)?.as_secs_f64() * 1e3)
+}
+
+/// p50, p99 and the longest.
+pub fn of(when: &str, delays: &[f64], p50: f64, p99: f64) -> Vec<Figure> {
+    let figure = |what: &str, hundredths| {
+        Figure::new(
+            format!("{when}, {what}"),
+            percentile(delays, hundredths),
+            "ms",
+            3,
+        )
+    };
+    vec![
+        figure("p50", 50).at_most(p50),
+        figure("p99", 99).at_most(p99),
+        figure("longest", 100),
+    ]
+}
+
+/// A thread on every processor that only counts.
+struct Busy {
+    stop: Arc<AtomicBool>,
+}
+
+impl Busy {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..processors {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Self { stop }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,52 @@
+//! Processes that do nothing but be there.
+
+use std::io;
+use std::ptr;
+
+use anyhow::{Context as _, Result};
+
+/// So many of them. Dropping ends them.
+pub struct Idle(Vec<libc::pid_t>);
+
+impl Idle {
+    pub fn start(count: usize) -> Result<Self> {
+        let mut all = Self(Vec::with_capacity(count));
+        for _ in 0..count {
+            // SAFETY: the child calls what may be called after a fork of a process with threads
+            // only.
+            let pid = unsafe { libc::fork() };
+            match pid {
+                -1 => {
+                    return Err(io::Error::last_os_error())
+                        .with_context(|| format!("making {count} processes"));
+                }
+                0 => wait_for_the_end(),
+                _ => all.0.push(pid),
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn wait_for_the_end() -> ! {
+    // SAFETY: no memory is involved. Who lost its parent ends with it.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        loop {
+            libc::pause();
+        }
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        for &pid in &self.0 {
+            // SAFETY: a child of this process that nobody has waited for: the pid is its own.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+        for &pid in &self.0 {
+            // SAFETY: as above; the status is not asked for.
+            unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Who watches while a load runs: nobody, the tracer as users run it, or another tool.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Tools write their header when they begin to attach, or when they are done: no more is known.
+const PEER_ATTACHES: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Another tool that tells of the same.
+pub struct Peer {
+    pub name: &'static str,
+    program: &'static str,
+    args: &'static [&'static str],
+}
+
+pub static EXITSNOOP: Peer = Peer {
+    name: "exitsnoop",
+    program: "exitsnoop",
+    args: &[],
+};
+pub static TCPSTATES: Peer = Peer {
+    name: "tcpstates",
+    program: "tcpstates",
+    args: &[],
+};
+pub static BPFTRACE_EXITS: Peer = Peer {
+    name: "bpftrace",
+    program: "bpftrace",
+    args: &[
+        "-e",
+        "tracepoint:sched:sched_process_exit { printf(\"%d %s\\n\", pid, comm); }",
+    ],
+};
+/// From SYN_SENT to CLOSE.
+pub static BPFTRACE_CONNECTS: Peer = Peer {
+    name: "bpftrace",
+    program: "bpftrace",
+    args: &[
+        "-e",
+        "tracepoint:sock:inet_sock_set_state /args->oldstate == 2 && args->newstate == 7/ \
+         { printf(\"%d %s %d\\n\", pid, comm, args->dport); }",
+    ],
+};
+
+impl Peer {
+    /// None where it is not installed.
+    pub fn start(&self) -> Result<Option<Watching>> {
+        // Debian's tools are where administrators look.
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new(self.program);
+        command
+            .args(self.args)
+            .env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
+        match Watching::spawn(&mut command, |_| {}) {
+            Ok(mut watching) => {
+                sleep(PEER_ATTACHES);
+                if let Some(status) = watching.child.try_wait().context("looking at a peer")? {
+                    bail!("{} ended ({status})", self.name);
+                }
+                Ok(Some(watching))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("starting {}", self.name)),
+        }
+    }
+}
+
+/// A running tool whose output is read.
+pub struct Watching {
+    child: Child,
+    reader: JoinHandle<()>,
+}
+
+impl Watching {
+    fn spawn(
+        command: &mut Command,
+        mut line: impl FnMut(&str) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let stdout = child.stdout.take();
+        let reader = thread::spawn(move || {
+            let Some(stdout) = stdout else { return };
+            for text in lines(stdout) {
+                line(&text);
+            }
+        });
+        Ok(Self { child, reader })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).context("sending a signal")
+    }
+
+    /// Ends it; what it writes until then is read.
+    pub fn stop(mut self) -> Result<()> {
+        self.signal(Signal::INT)?;
+        let until = Instant::now() + PATIENCE;
+        while self
+            .child
+            .try_wait()
+            .context("waiting for its end")?
+            .is_none()
+        {
+            if Instant::now() > until {
+                self.child.kill().context("killing it")?;
+                bail!("it did not end within {} s", PATIENCE.as_secs());
+            }
+            sleep(Duration::from_millis(10));
+        }
+        self.reader
+            .join()
+            .map_err(|_| anyhow!("reading its output failed"))
+    }
+}
+
+fn lines(from: impl Read) -> impl Iterator<Item = String> {
+    BufReader::with_capacity(1 << 20, from)
+        .lines()
+        .map_while(Result::ok)
+}
+
+/// The tracer, armed.
+pub struct Tracer {
+    watching: Watching,
+    told: std::sync::mpsc::Receiver<Told>,
+    /// From its start until its first line.
+    pub armed_after: Duration,
+}
+
+/// What it told.
+#[derive(Default)]
+pub struct Told {
+    /// Failed requests.
+    pub requests_failed: u64,
+    /// The last finding.
+    pub end: Value,
+}
+
+impl Told {
+    pub fn total(&self, what: &str) -> u64 {
+        self.end[what].as_u64().unwrap_or_default()
+    }
+}
+
+impl Tracer {
+    /// Returns once its hooks are armed. Each finding's text is shown to `line` as it comes.
+    pub fn start(
+        binary: &Path,
+        args: &[&str],
+        mut line: impl FnMut(&str) + Send + 'static,
+    ) -> Result<Self> {
+        let (send, told) = std::sync::mpsc::channel();
+        let (armed, is_armed) = std::sync::mpsc::channel();
+        let mut sum = Told::default();
+        let began = Instant::now();
+        let mut command = Command::new(binary);
+        command.args(["watch", "--json"]).args(args);
+        let watching = Watching::spawn(&mut command, move |text| {
+            line(text);
+            if text.contains("\"kind\":\"start\"") {
+                let _ = armed.send(began.elapsed());
+            } else if text.contains("\"kind\":\"request_failed\"") {
+                sum.requests_failed += count_of(text);
+            } else if text.contains("\"kind\":\"end\"") {
+                sum.end = serde_json::from_str(text).unwrap_or_default();
+                let _ = send.send(std::mem::take(&mut sum));
+            }
+        })
+        .with_context(|| format!("starting {}", binary.display()))?;
+        let armed_after = is_armed
+            .recv_timeout(PATIENCE)
+            .context("the tracer did not start: try `tracer doctor`")?;
+        Ok(Self {
+            watching,
+            told,
+            armed_after,
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.watching.pid()
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.watching.signal(signal)
+    }
+
+    pub fn stop(self) -> Result<Told> {
+        self.watching.stop()?;
+        let told = self.told.recv().context("the tracer told no end")?;
+        ensure!(told.end.is_object(), "the tracer's end is no JSON");
+        Ok(told)
+    }
+}
+
+/// How many requests a line is about.
+fn count_of(line: &str) -> u64 {
+    line.split_once("\"count\":")
+        .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or_default()
+}
