@@ -1,6 +1,8 @@
 //! A report as one page: no other file, no network, nothing that runs but its own small script,
 //! and readable without that.
 //!
+//! Its style is one file however long: sections in the order of the page, of which there is one.
+//!
 //! The page's policy (CSP) forbids everything else: should an escape ever be missing, what gets in
 //! can neither run nor call home.
 
