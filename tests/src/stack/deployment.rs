@@ -2,7 +2,7 @@
 //! brings a new release.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,32 +123,26 @@ impl Site {
     /// Runs a command under the tracer's eyes.
     #[track_caller]
     pub fn run(&self, grace: &str, args: &[&str], command: &[&str]) -> Deployed {
-        let report = self.folder.path().join("report.json");
-        let output = Command::new(crate::binary())
-            .args(["deploy", "--service", &self.name, "--grace", grace])
-            .arg("--report")
-            .arg(&report)
-            .args(args)
-            .arg("--")
-            .args(command)
-            .stdin(Stdio::null())
-            .output()
-            .expect("the tracer could not be started");
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let stderr = text(output.stderr);
-        let report = fs::read(&report).unwrap_or_else(|error| panic!("{error}: {stderr}"));
-        Deployed {
-            status: output.status,
-            stdout: text(output.stdout),
-            stderr,
-            report: serde_json::from_slice(&report).unwrap(),
-        }
+        Deployed::by(&self.name, grace, self.folder.path(), args, command)
     }
 
     /// Requests by way of nginx, one after the other, until the guard is dropped.
     pub fn load(&self) -> Load {
+        Load::on(self.nginx.port())
+    }
+}
+
+/// Requests that are made meanwhile.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Load {
+    /// Requests to whoever listens at a port, for two minutes at most.
+    pub fn on(port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (port, stopped) = (self.nginx.port(), Arc::clone(&stop));
+        let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let until = Instant::now() + Duration::from_mins(2);
             while !stopped.load(Ordering::Relaxed) && Instant::now() < until {
@@ -157,17 +151,11 @@ impl Site {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        Load {
+        Self {
             stop,
             thread: Some(thread),
         }
     }
-}
-
-/// Requests that are made meanwhile.
-pub struct Load {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Drop for Load {
@@ -180,6 +168,31 @@ impl Drop for Load {
 }
 
 impl Deployed {
+    /// Runs a command that deploys a service under the tracer's eyes; its report goes to `folder`.
+    #[track_caller]
+    pub fn by(service: &str, grace: &str, folder: &Path, args: &[&str], command: &[&str]) -> Self {
+        let report = folder.join("report.json");
+        let output = Command::new(crate::binary())
+            .args(["deploy", "--service", service, "--grace", grace])
+            .arg("--report")
+            .arg(&report)
+            .args(args)
+            .arg("--")
+            .args(command)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the tracer could not be started");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let stderr = text(output.stderr);
+        let report = fs::read(&report).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+        Self {
+            status: output.status,
+            stdout: text(output.stdout),
+            stderr,
+            report: serde_json::from_slice(&report).unwrap(),
+        }
+    }
+
     /// The verdict, of the report.
     pub fn verdict(&self) -> &Value {
         &self.report["deployment"]

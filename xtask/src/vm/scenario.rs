@@ -88,7 +88,7 @@ const fn only_named(step: Step) -> Step {
 }
 
 /// The steps, in the order in which a guest takes them: what endangers others comes last.
-pub(crate) const STEPS: [Step; 22] = [
+pub(crate) const STEPS: [Step; 23] = [
     scenario("support", 120),
     scenario("systemd", 240),
     scenario("tls", 240),
@@ -104,6 +104,7 @@ pub(crate) const STEPS: [Step; 22] = [
     native("syscall-unix", "unix", "fentry,kprobe"),
     native("kmsg-oom", "oom", "fentry,kprobe"),
     native("counters-oom", "oom", "fentry,kprobe,kmsg"),
+    scenario("deploy", 400),
     scenario("stops", 240),
     scenario("container", 180),
     scenario("earlyoom", 240),

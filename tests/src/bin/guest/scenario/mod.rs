@@ -2,6 +2,7 @@
 
 mod capture;
 mod container;
+mod deploy;
 mod earlyoom;
 mod global_oom;
 mod php_fpm;
@@ -18,6 +19,7 @@ pub fn run(name: &str) {
         "systemd" => systemd::run(),
         "tls" => tls::run(),
         "php_fpm" => php_fpm::run(),
+        "deploy" => deploy::run(),
         "stops" => stops::run(),
         "container" => container::run(),
         "earlyoom" => earlyoom::run(),
