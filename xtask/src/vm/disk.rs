@@ -22,14 +22,21 @@ pub(super) const ROOT: &str = "PARTUUID=c0ffee01-01";
 
 /// An ext4 file system called `label` with what is in `folder`, and `room_mib` more.
 pub(super) fn plain(folder: &Path, image: &Path, label: &str, room_mib: u64) -> Result<()> {
-    let size = used_mib(folder)? + room_mib;
+    let size = with_overhead(used_mib(folder)?) + room_mib;
     let _ = std::fs::remove_file(image);
     format(folder, image, label, size, None)
 }
 
+/// What a file system needs besides its files: tables in proportion, and the largest journal that
+/// one below 1 GiB is given.
+fn with_overhead(mib: u64) -> u64 {
+    const JOURNAL: u64 = 16;
+    mib + mib / 20 + JOURNAL
+}
+
 /// The same behind a partition table, as root disk. Run as root: the owners of files are kept.
 pub(super) fn bootable(folder: &Path, image: &Path, room_mib: u64) -> Result<()> {
-    let size = used_mib(folder)? + room_mib;
+    let size = with_overhead(used_mib(folder)?) + room_mib;
     let _ = std::fs::remove_file(image);
     let file = File::create(image).with_context(|| format!("creating {}", image.display()))?;
     file.set_len(size * MIB + PARTITION)

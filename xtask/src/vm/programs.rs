@@ -12,6 +12,9 @@ use super::disk;
 use super::scenario::{NATIVE, Plan};
 use crate::run;
 
+/// Built along, but of no use there: nothing is measured in an emulated machine.
+const NOT_FOR_GUESTS: [&str; 1] = ["bench"];
+
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The programs, by their path on the disk of programs.
@@ -86,7 +89,7 @@ fn program(artifact: &Value) -> Option<(String, PathBuf)> {
         ("bin", false) => name.to_owned(),
         _ => return None,
     };
-    Some((at, file.into()))
+    (!NOT_FOR_GUESTS.contains(&name)).then(|| (at, file.into()))
 }
 
 impl Programs {
