@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::MemoryCgroup;
+
 /// The tracer to test: `$TRACER_BIN`, else the newest build in the workspace.
 #[track_caller]
 pub fn binary() -> PathBuf {
@@ -51,10 +53,19 @@ impl Tracer {
     /// Starts `tracer watch --json` and waits until its hooks are armed.
     #[track_caller]
     pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
+        Self::start_as(Command::new(binary()).args(["watch", "--json"]).args(args))
+    }
+
+    /// The same in a cgroup.
+    #[track_caller]
+    pub fn start_in(cgroup: &MemoryCgroup) -> Self {
+        Self::start_as(cgroup.enter(Command::new(binary()).args(["watch", "--json"])))
+    }
+
+    #[track_caller]
+    fn start_as(command: &mut Command) -> Self {
         super::need_root();
-        let mut child = Command::new(binary())
-            .args(["watch", "--json"])
-            .args(args)
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

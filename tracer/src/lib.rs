@@ -12,6 +12,7 @@ pub mod demo;
 pub mod deploy;
 pub mod export;
 pub mod kernel;
+pub mod memory;
 pub mod model;
 pub mod observe;
 pub mod pipeline;

@@ -13,6 +13,7 @@ use crate::analyze::{Analysis, Options};
 use crate::capture::{Notice, OutputError, Recorder, Setup, Summary};
 use crate::control::{Answer, Asked, Request, Standing, Status, protocol};
 use crate::kernel::{Followed, Kernel, StartError};
+use crate::memory;
 use crate::model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
 use crate::observe::{self, Observer, clock};
 use crate::settings::{HttpMode, Settings};
@@ -145,7 +146,8 @@ impl Live {
     ) -> io::Result<()> {
         self.scan(emit)?;
         self.let_look(clock::now());
-        give_back_memory();
+        memory::give_back();
+        memory::stay_resident();
         let mut stop = pin!(stop);
         loop {
             let wait = self.until_due();
@@ -394,15 +396,5 @@ async fn next(desk: &mut Option<Desk>) -> Option<Asked> {
     match desk {
         Some(desk) => desk.asked.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Start-up reads megabytes (the kernel's types, /proc) that nothing needs afterwards; what was
-/// freed of them goes back to the machine, which may be a small one.
-fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: releases free memory of the allocator only; no pointer in use is affected.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

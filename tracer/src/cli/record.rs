@@ -10,6 +10,7 @@ use super::recording::{self, RotationArgs};
 use super::watch::{duration, reader_gone, stop_request};
 use super::{Outcome, control, runtime};
 use crate::capture::{Setup, Target};
+use crate::memory;
 use crate::model::Body;
 use crate::pipeline::Live;
 use crate::settings::{HttpMode, Settings};
@@ -70,6 +71,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 () = reader_gone(), if streams => {}
             }
         };
+        memory::stand_last();
         let mut live = Live::start(rules, &settings)?;
         let setup = Setup::new(to.clone(), args.rotation.rotation());
         live.record(&setup, recording::tell)?;

@@ -15,6 +15,7 @@ use super::filter::{self, ServiceGlob};
 use super::recording::{self, RotationArgs};
 use super::{ColorChoice, Outcome, runtime};
 use crate::capture::{Setup, Target};
+use crate::memory;
 use crate::model::{Finding, Kind};
 use crate::pipeline::Live;
 use crate::present::Sink;
@@ -93,6 +94,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 () = reader_gone() => {}
             }
         };
+        memory::stand_last();
         let mut live = Live::start(rules, &settings)?;
         if let Some(path) = &args.record {
             let setup = Setup::new(Target::File(path.clone()), args.rotation.rotation());

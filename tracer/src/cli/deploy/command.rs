@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::deploy::CommandEnd;
+use crate::memory::OomScore;
 
 /// What asks a tracer to end.
 const CAUGHT: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
@@ -27,6 +28,8 @@ pub(super) struct Signals {
     before: libc::sigset_t,
     /// Loading the tracer's programs may raise it.
     locked_memory: Rlimit,
+    /// The tracer lowers its own.
+    oom_score: Option<OomScore>,
     asynchronous: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -65,6 +68,7 @@ impl Signals {
             descriptor,
             before,
             locked_memory: getrlimit(Resource::Memlock),
+            oom_score: OomScore::own(),
             asynchronous: None,
         })
     }
@@ -162,7 +166,8 @@ pub(super) fn start(args: &[OsString], signals: &Signals) -> Started {
     let mut command = Command::new(program);
     command.args(rest);
     let (mask, locked_memory) = (signals.before, signals.locked_memory);
-    // SAFETY: between fork and exec there are two system calls and nothing else.
+    let oom_score = signals.oom_score;
+    // SAFETY: between fork and exec there are system calls and nothing else.
     unsafe {
         command.pre_exec(move || {
             let result =
@@ -172,6 +177,8 @@ pub(super) fn start(args: &[OsString], signals: &Signals) -> Started {
             }
             // Where it can't be lowered again, it can't matter.
             let _ = rustix::process::setrlimit(Resource::Memlock, locked_memory);
+            // It was not lowered where it can't be raised.
+            let _ = oom_score.map(OomScore::take);
             Ok(())
         });
     }

@@ -28,6 +28,7 @@ use crate::capture::{Notice, Setup, Target};
 use crate::control::{Asked, Request};
 use crate::deploy::verdict::Memory;
 use crate::deploy::{CommandEnd, Deployment, FAIL_ON};
+use crate::memory;
 use crate::model::{Body, Finding, Kind, Timestamp};
 use crate::observe::{clock, usage};
 use crate::pipeline::Live;
@@ -115,6 +116,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let notices: Arc<Mutex<Vec<Notice>>> = Arc::default();
     let ran = runtime()?.block_on(async {
         let mut signals = signals.listen().context("cannot wait for signals")?;
+        memory::stand_last();
         let mut live = Live::start(rules, &settings)?;
         if let Some(path) = &args.record {
             let setup = Setup::new(Target::File(path.clone()), args.rotation.rotation());

@@ -15,6 +15,7 @@ use super::{Args, FRAME};
 use crate::analyze::world::ServiceView;
 use crate::cli::filter::{self, ServiceGlob};
 use crate::cli::{control, runtime, watch};
+use crate::memory;
 use crate::model::{Body, Finding, WallTime};
 use crate::observe::usage;
 use crate::pipeline::Live;
@@ -77,6 +78,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let asked = watch::stop_request(None)?;
         // Before the terminal is taken over: what can't be done here is said on it as it is.
+        memory::stand_last();
         let mut live = Live::start(rules, &settings)?;
         let _control = control::listen(&mut live, "top", None);
         let (ended, screen_ended) = oneshot::channel();

@@ -1,6 +1,8 @@
 //! The whole machine runs out of memory. The kernel's choice is told, with whoever asked for the
 //! last page, and the tracer is still there to tell it.
 
+use std::fs;
+
 use super::hog;
 use crate::findings::{TracerService, about, only};
 use crate::systemd::{main_pid, systemctl, unit, wait_for_state};
@@ -14,6 +16,8 @@ pub fn run() {
         ),
     );
     let mut tracer = TracerService::start();
+    let score = format!("/proc/{}/oom_score_adj", main_pid("tracer.service"));
+    assert_eq!(fs::read_to_string(score).unwrap().trim(), "-900");
     systemctl(&["start", "glutton.service"]);
     let pid = main_pid("glutton.service");
     let mark = tracer.wait_for("the OOM killer's choice", |one| {
