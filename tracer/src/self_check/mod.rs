@@ -71,7 +71,7 @@ struct Expected {
     first_comm: String,
     /// Facts of the process that started and killed it.
     parent: ProcessFacts,
-    /// Its peak resident set, bytes.
+    /// Its peak resident set, bytes. Up to its exec it had this process's memory, and that counts.
     peak_bytes: u64,
     /// Where it listened.
     listeners: Vec<Endpoint>,
@@ -114,7 +114,9 @@ pub async fn run(kernel: &mut Kernel) -> Result<SelfCheck, SelfCheckError> {
         parent: process_facts(own, hierarchy).ok_or(SelfCheckError::NoProc(own))?,
         args: said.args,
         first_comm: own_name(),
-        peak_bytes: peak_bytes(pid).ok_or(SelfCheckError::NoProc(pid))?,
+        peak_bytes: peak_bytes(pid)
+            .ok_or(SelfCheckError::NoProc(pid))?
+            .max(peak_bytes(own).ok_or(SelfCheckError::NoProc(own))?),
         listeners: said.listeners,
         connections: said.connections,
         refused: said.refused,
