@@ -165,11 +165,11 @@ pub fn submit_now<T>(entry: RingBufEntry<T>) {
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
-/// Sends a record; wakes the reader at most once a millisecond per processor. What is sent without
-/// a wake-up is read on the reader's timer.
+/// Sends a record; wakes the reader at most every 4 ms per processor. What is sent without a
+/// wake-up is read on the reader's timer, which is no slower while it finds something.
 #[inline(always)]
 pub fn submit_batched<T>(entry: RingBufEntry<T>, ring: Ring, at_ns: u64) {
-    const WAKE_EVERY_NS: u64 = 1_000_000;
+    const WAKE_EVERY_NS: u64 = 4_000_000;
     let mut flags = BPF_RB_NO_WAKEUP;
     if let Some(woken) = WOKEN.get_ptr_mut(ring as u32) {
         // SAFETY: the map's value for this processor; a program that interrupts this one can at

@@ -13,7 +13,7 @@ use crate::{
     kernel_read::Address,
     maps::{Ring, header, layout, now, reserve_death, reserve_traffic, submit_batched, submit_now},
     oom, signal,
-    task::{parent_of, task_record},
+    task::{leader_record, start_of, task_record},
 };
 
 /// `SIGNAL_GROUP_EXIT`: the whole group ends with `group_exit_code`.
@@ -35,10 +35,11 @@ pub fn process_fork(ctx: RawTracePointContext) -> i32 {
     let Some(mut entry) = reserve_traffic::<ForkRecord>() else {
         return 0;
     };
+    let parent = child.follow(layout!(task_real_parent));
     entry.write(ForkRecord {
         header: header(kind::FORK, at_ns),
-        child: task_record(child),
-        parent_start_ns: parent_of(child).1,
+        child: leader_record(child, parent),
+        parent_start_ns: start_of(parent),
     });
     submit_batched(entry, Ring::Traffic, at_ns);
     0
@@ -126,8 +127,6 @@ pub fn process_exit(ctx: RawTracePointContext) -> i32 {
     }
     log!(&ctx, "process {} is dead", pid);
     report_exit(leader, shared, pid, start_ns);
-    signal::forget(pid);
-    oom::forget(pid);
     0
 }
 
@@ -144,32 +143,32 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
         shared.read_at(layout!(signal_group_exit_code))
     };
     let oom_marked = !shared.follow(layout!(signal_oom_mm)).is_null();
+    let parent = leader.follow(layout!(task_real_parent));
     let record = entry.as_mut_ptr();
     // SAFETY: the record is in the ring, for this program alone until it is submitted; every field
     // is written.
     unsafe {
         (&raw mut (*record).header).write(header(kind::EXIT, at_ns));
-        (&raw mut (*record).task).write(task_record(leader));
+        (&raw mut (*record).task).write(leader_record(leader, parent));
         (&raw mut (*record).status).write(status);
         (&raw mut (*record).oom_marked).write(u32::from(oom_marked));
         (&raw mut (*record).peak_rss_pages).write(shared.read_at(layout!(signal_maxrss)));
-        (&raw mut (*record).parent_start_ns).write(parent_of(leader).1);
+        (&raw mut (*record).parent_start_ns).write(start_of(parent));
         if let Some(last) = signal::last(pid, start_ns) {
             (&raw mut (*record).stop).write(last.stop);
             (&raw mut (*record).other).write(last.other);
+            signal::forget(pid);
         } else {
             (&raw mut (*record).stop).write(Signal::NONE);
             (&raw mut (*record).other).write(Signal::NONE);
         }
-        match oom::mark_of(pid, start_ns) {
-            Some(mark) if oom_marked => {
-                (&raw mut (*record).trigger).write(mark.trigger);
-                (&raw mut (*record).oom_at_ns).write(mark.at_ns);
-            }
-            _ => {
-                (&raw mut (*record).trigger).write(Actor::NOBODY);
-                (&raw mut (*record).oom_at_ns).write(0);
-            }
+        if oom_marked && let Some(mark) = oom::mark_of(pid, start_ns) {
+            (&raw mut (*record).trigger).write(mark.trigger);
+            (&raw mut (*record).oom_at_ns).write(mark.at_ns);
+            oom::forget(pid);
+        } else {
+            (&raw mut (*record).trigger).write(Actor::NOBODY);
+            (&raw mut (*record).oom_at_ns).write(0);
         }
     }
     // Most processes end well, some machines' by the thousand: a wake-up costs more than the rest.

@@ -78,13 +78,6 @@ pub fn start_of(task: Address) -> u64 {
         .read_at(layout!(task_start_boottime))
 }
 
-/// Pid and creation time of the process that waits for `task`.
-#[inline(always)]
-pub fn parent_of(task: Address) -> (u32, u64) {
-    let parent = task.follow(layout!(task_real_parent));
-    (parent.read_at(layout!(task_tgid)), start_of(parent))
-}
-
 /// The cgroup of `task` in the hierarchy that userspace chose.
 #[inline(always)]
 pub fn cgroup_of(task: Address) -> Address {
@@ -119,11 +112,16 @@ pub fn cgroup_id(cgroup: Address) -> u64 {
 #[inline(always)]
 pub fn task_record(task: Address) -> Task {
     let leader = task.follow(layout!(task_group_leader));
+    leader_record(leader, leader.follow(layout!(task_real_parent)))
+}
+
+/// The process of which `leader` is the first thread; `parent` waits for it. Each read costs:
+/// nothing is read twice.
+#[inline(always)]
+pub fn leader_record(leader: Address, parent: Address) -> Task {
     Task {
         pid: leader.read_at(layout!(task_tgid)),
-        ppid: leader
-            .follow(layout!(task_real_parent))
-            .read_at(layout!(task_tgid)),
+        ppid: parent.read_at(layout!(task_tgid)),
         start_ns: leader.read_at(layout!(task_start_boottime)),
         cgroup: cgroup_id(cgroup_of(leader)),
         uid: leader

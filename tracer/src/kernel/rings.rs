@@ -22,7 +22,7 @@ use crate::settings::Settings;
 
 /// Records read from one ring in one go; the rest is left for the next.
 const BATCH: usize = 8192;
-/// Records that are sent without waking the reader follow one that does within a millisecond: look
+/// Records that are sent without waking the reader follow one that does within 4 ms: look
 /// again this long after having read any.
 const LINGER: Duration = Duration::from_millis(5);
 /// How often the counters of losses are looked at.

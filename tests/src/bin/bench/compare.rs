@@ -134,7 +134,9 @@ pub fn compare(
                 continue;
             };
             let value = load.value(drive()?);
-            watching.stop().with_context(|| peer.name)?;
+            if !watching.stop().with_context(|| peer.name)? {
+                println!("{} had to be killed", peer.name);
+            }
             compared.of(peer.name).add(value, alone);
             let _ = write!(line, ", {value:.2} with {}", peer.name);
         }

@@ -108,25 +108,27 @@ impl Watching {
         kill_process(pid, signal).context("sending a signal")
     }
 
-    /// Ends it; what it writes until then is read.
-    pub fn stop(mut self) -> Result<()> {
+    /// Ends it; what it writes until then is read. Whether it ended by itself: if not, it was killed.
+    pub fn stop(mut self) -> Result<bool> {
         self.signal(Signal::INT)?;
         let until = Instant::now() + PATIENCE;
+        let mut killed = false;
         while self
             .child
             .try_wait()
             .context("waiting for its end")?
             .is_none()
         {
-            if Instant::now() > until {
+            if Instant::now() > until && !killed {
                 self.child.kill().context("killing it")?;
-                bail!("it did not end within {} s", PATIENCE.as_secs());
+                killed = true;
             }
             sleep(Duration::from_millis(10));
         }
         self.reader
             .join()
-            .map_err(|_| anyhow!("reading its output failed"))
+            .map_err(|_| anyhow!("reading its output failed"))?;
+        Ok(!killed)
     }
 }
 
@@ -203,7 +205,8 @@ impl Tracer {
     }
 
     pub fn stop(self) -> Result<Told> {
-        self.watching.stop()?;
+        let ended = self.watching.stop()?;
+        ensure!(ended, "the tracer did not end within {PATIENCE:?}");
         let told = self.told.recv().context("the tracer told no end")?;
         ensure!(told.end.is_object(), "the tracer's end is no JSON");
         Ok(told)

@@ -1,8 +1,8 @@
 //! Failed requests: one finding per request of a client that failed, with everything that told of
 //! it, its upstream and the death behind it.
 //!
-//! This file takes in what witnesses tell; `pair` joins exchanges and log lines, `upstream` finds
-//! the upstream and what went wrong, `tell` finds the death behind it and writes the finding,
+//! This file takes in what witnesses tell; `pair` says which exchange and log lines are of one
+//! request, `waiting` holds them until they are together, `upstream` finds the upstream and what went wrong, `tell` finds the death behind it and writes the finding,
 //! `counted` takes in storms, `losses` counts.
 //!
 //! 1. An inbound exchange is a request that failed: each gives exactly one finding, at once, or,
@@ -29,10 +29,12 @@
 mod counted;
 pub(super) mod losses;
 mod pair;
+mod shelf;
 mod tell;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -44,9 +46,10 @@ use crate::model::{
 };
 use counted::Counts;
 use losses::Ranking;
-use pair::{Attempts, Inbound, Lines, Waiting, Worth};
+use pair::{Attempts, Inbound, Worth};
 use tell::case_of;
 use upstream::Clues;
+use waiting::{Lines, Waiting};
 
 /// Processes of proxies whose witnesses are known; those that are dead go first.
 const MAX_WITNESSED: usize = 4096;

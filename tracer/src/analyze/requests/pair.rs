@@ -12,31 +12,23 @@
 //!   different upstreams are attempts of one request; the same upstream again is the next request.
 //! - HTTP/2 and HTTP/3, and lines about an answer that was under way, never have an exchange.
 
-use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::time::Duration;
 
-use crate::analyze::earliest::Earliest;
+use super::shelf::{Mark, Marks};
 use crate::analyze::world::ServiceKey;
 use crate::model::{
     Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, ProxyKind, Request,
     Service, Timestamp,
 };
 
-/// An exchange waits this long for its lines.
-const EXCHANGE_HOLD: Duration = Duration::from_millis(100);
-/// Lines wait this long for their exchange.
-const LINE_HOLD: Duration = Duration::from_secs(1);
-/// A line this much later than the exchange that was told without it is still of it.
-const TOLD_FOR: Duration = Duration::from_secs(3);
-/// Exchanges that wait; more are told at once.
-const MAX_HELD: usize = 4096;
-/// Requests of which lines wait; more are decided at once.
-const MAX_ATTEMPTS: usize = 4096;
-/// Exchanges remembered after they were told; the oldest go first.
-const MAX_TOLD: usize = 4096;
 /// Attempts of a request that are kept.
 const MAX_LINES: usize = 8;
+/// Nothing fits better.
+pub(super) const BEST: u8 = 6;
+/// Nothing that was read before the request began fits better.
+pub(super) const BEST_STALE: u8 = BEST - FRESH;
+const FRESH: u8 = 4;
 
 /// An inbound exchange, and what was found out about it.
 pub(super) struct Inbound {
@@ -50,7 +42,8 @@ pub(super) struct Inbound {
     pub at: Timestamp,
     pub exchange: HttpExchange,
     pub attempts: Option<Attempts>,
-    until: Timestamp,
+    /// Until when it waits, or is remembered.
+    pub until: Timestamp,
 }
 
 impl Inbound {
@@ -75,6 +68,20 @@ impl Inbound {
             until: at,
         }
     }
+
+    /// The other end of its connection.
+    fn client(&self) -> Option<(IpAddr, u16)> {
+        match &self.exchange.remote {
+            Some(Endpoint::Tcp(remote)) => Some((remote.ip(), remote.port())),
+            _ => None,
+        }
+    }
+
+    /// The client that the proxy was told of.
+    fn forwarded(&self) -> Option<IpAddr> {
+        let header = self.exchange.request.as_ref()?.forwarded_for.as_deref()?;
+        Some(header.parse::<IpAddr>().ok()?.to_canonical())
+    }
 }
 
 /// What lines are worth without an exchange.
@@ -96,7 +103,8 @@ pub(super) struct Attempts {
     lines: Vec<(Timestamp, LogEntry)>,
     /// What they are worth when no exchange turns up.
     pub worth: Worth,
-    until: Timestamp,
+    /// Until when they wait.
+    pub until: Timestamp,
 }
 
 impl Attempts {
@@ -118,7 +126,7 @@ impl Attempts {
 
     /// Whether nothing more can come: the request was over when its line was written, and no other
     /// witness follows it.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.worth == Worth::All && self.last().status.is_some()
     }
 
@@ -159,18 +167,29 @@ impl Attempts {
         self.lines.iter().find_map(|(_, entry)| what(entry))
     }
 
+    fn request(&self) -> Option<&Request> {
+        self.tell(|entry| entry.request.as_ref())
+    }
+
     fn client(&self) -> Option<(IpAddr, Option<u16>)> {
         self.tell(|entry| Some((entry.client?.to_canonical(), entry.client_port)))
     }
 
+    /// `next` is about the same request.
+    pub(super) fn append(&mut self, next: Self) {
+        self.lines.extend(next.lines);
+        self.worth = self.worth.max(next.worth);
+    }
+
     /// Whether the kernel's or the TLS library's witness may have seen the same request.
-    fn may_pair(&self) -> bool {
+    pub(super) fn may_pair(&self) -> bool {
         let last = self.last();
         last.phase != Phase::Answering && last.http1 != Some(false)
     }
 
-    /// Whether `entry` is about the same request.
-    fn continues(&self, key: &ServiceKey, entry: &LogEntry) -> bool {
+    /// Whether `next` is about the same request.
+    pub(super) fn continues(&self, next: &Self) -> bool {
+        let (key, entry) = (&next.key, next.last());
         let first = self.last();
         if self.key != *key
             || self.lines.len() >= MAX_LINES
@@ -203,8 +222,8 @@ impl Attempts {
         }
     }
 
-    /// How well they fit an exchange; None: not at all.
-    fn fits(&self, inbound: &Inbound) -> Option<u8> {
+    /// How well they fit an exchange, at most [`BEST`]; None: not at all.
+    pub(super) fn fits(&self, inbound: &Inbound) -> Option<u8> {
         let exchange = &inbound.exchange;
         if self.key != inbound.key || !self.may_pair() {
             return None;
@@ -213,30 +232,146 @@ impl Attempts {
         let worker = inbound
             .worker
             .filter(|_| pid.is_some_and(|pid| inbound.pids.contains(&pid)));
-        match (self.client(), &exchange.remote) {
-            (Some((ip, port)), Some(Endpoint::Tcp(remote))) => {
-                let direct = ip == remote.ip() && port.is_none_or(|port| port == remote.port());
-                let forwarded = || {
-                    let header = exchange.request.as_ref()?.forwarded_for.as_deref()?;
-                    header.parse::<IpAddr>().ok()
-                };
-                if !direct && forwarded().is_none_or(|header| header.to_canonical() != ip) {
+        match (self.client(), inbound.client()) {
+            (Some((ip, port)), Some(remote)) => {
+                let direct = (ip, port.unwrap_or(remote.1)) == remote;
+                if !direct && inbound.forwarded() != Some(ip) {
                     return None;
                 }
             }
             _ if worker.is_none() => return None,
             _ => {}
         }
-        let logged = self.tell(|entry| entry.request.as_ref());
-        if let (Some(logged), Some(seen)) = (logged, &exchange.request)
+        if let (Some(logged), Some(seen)) = (self.request(), &exchange.request)
             && !is_same_request(logged, seen)
         {
             return None;
         }
         let thread = worker.is_some_and(|worker| self.last().tid == Some(worker.tid));
         let fresh = self.at() >= exchange.began;
-        Some(4 * u8::from(fresh) + u8::from(worker.is_some()) + u8::from(thread))
+        Some(FRESH * u8::from(fresh) + u8::from(worker.is_some()) + u8::from(thread))
     }
+}
+
+/// Hashes what lines and exchanges have in common, so that those of a request are found among
+/// thousands that wait. [`Attempts::fits`] and [`Attempts::continues`] decide.
+#[derive(Default)]
+pub(super) struct Marker(RandomState);
+
+/// What a mark is of, of one proxy. What is not told is None.
+#[derive(Hash)]
+enum Common<'a> {
+    /// The client and the request's method and target.
+    Request(Option<IpAddr>, Option<(&'a str, &'a [u8])>),
+    /// The connection's other end.
+    Client(Option<(IpAddr, u16)>),
+    /// The client that the proxy was told of.
+    Forwarded(IpAddr),
+    /// Lines that tell neither a request with its client nor a client with its port.
+    Bare,
+    /// Worker, connection, and the request where it is told.
+    Continued(Pid, Option<Pid>, Option<u64>, Option<(&'a str, &'a [u8])>),
+}
+
+/// Where lines may find their exchange, or it them.
+pub(super) enum Places {
+    Marked([Option<Mark>; 5]),
+    Anywhere,
+}
+
+impl Marker {
+    fn mark(&self, key: &ServiceKey, common: &Common<'_>) -> Mark {
+        self.0.hash_one((key, common))
+    }
+
+    /// What an exchange is found by.
+    pub(super) fn of_exchange(&self, inbound: &Inbound) -> Marks {
+        let mark = |common| Some(self.mark(&inbound.key, &common));
+        let request = inbound.exchange.request.as_ref().and_then(beginning);
+        let (client, forwarded) = (inbound.client(), inbound.forwarded());
+        [
+            mark(Common::Request(client.map(|(ip, _)| ip), request)),
+            forwarded.and_then(|ip| mark(Common::Request(Some(ip), request))),
+            mark(Common::Client(client)),
+            forwarded.and_then(|ip| mark(Common::Forwarded(ip))),
+        ]
+    }
+
+    /// Where the exchange of these lines is.
+    pub(super) fn exchange_of(&self, attempts: &Attempts) -> Places {
+        let mark = |common| Some(self.mark(&attempts.key, &common));
+        let request = attempts.request().and_then(beginning);
+        match (attempts.client(), request) {
+            (Some((ip, _)), Some(request)) => Places::Marked([
+                mark(Common::Request(Some(ip), Some(request))),
+                mark(Common::Request(Some(ip), None)),
+                mark(Common::Request(None, Some(request))),
+                mark(Common::Request(None, None)),
+                None,
+            ]),
+            (Some((ip, Some(port))), None) => Places::Marked([
+                mark(Common::Client(Some((ip, port)))),
+                mark(Common::Client(None)),
+                mark(Common::Forwarded(ip)),
+                None,
+                None,
+            ]),
+            _ => Places::Anywhere,
+        }
+    }
+
+    /// What lines are found by.
+    pub(super) fn of_attempts(&self, attempts: &Attempts) -> Marks {
+        let mark = |common| Some(self.mark(&attempts.key, &common));
+        let request = attempts.request().and_then(beginning);
+        match (attempts.client(), request) {
+            (Some((ip, _)), Some(request)) => {
+                let request = mark(Common::Request(Some(ip), Some(request)));
+                [request, None, None, None]
+            }
+            (Some((ip, Some(port))), None) => {
+                let client = mark(Common::Client(Some((ip, port))));
+                [client, mark(Common::Forwarded(ip)), None, None]
+            }
+            _ => [mark(Common::Bare), None, None, None],
+        }
+    }
+
+    /// Where the lines of this exchange are.
+    pub(super) fn attempts_of(&self, inbound: &Inbound) -> Places {
+        let request = inbound.exchange.request.as_ref().and_then(beginning);
+        let (Some(request), Some((ip, port))) = (request, inbound.client()) else {
+            return Places::Anywhere;
+        };
+        let mark = |common| Some(self.mark(&inbound.key, &common));
+        let forwarded = inbound.forwarded();
+        Places::Marked([
+            mark(Common::Request(Some(ip), Some(request))),
+            forwarded.and_then(|ip| mark(Common::Request(Some(ip), Some(request)))),
+            mark(Common::Client(Some((ip, port)))),
+            forwarded.and_then(|ip| mark(Common::Forwarded(ip))),
+            mark(Common::Bare),
+        ])
+    }
+
+    /// What lines of one request have in common with the next of them; None: there is no next.
+    pub(super) fn continued(&self, attempts: &Attempts) -> Option<Mark> {
+        let entry = attempts.last();
+        let request = entry.request.as_ref().and_then(beginning);
+        let common = Common::Continued(entry.pid?, entry.tid, entry.connection, request);
+        Some(self.mark(&attempts.key, &common))
+    }
+}
+
+/// A request's method and the beginning of its target, which may be cut off in what one of them
+/// tells; None when less than that was kept.
+fn beginning(request: &Request) -> Option<(&str, &[u8])> {
+    const KEPT: usize = 64;
+    let target = match request.target.strip_suffix('…') {
+        Some(stem) if stem.len() < KEPT => return None,
+        _ => request.target.as_bytes(),
+    };
+    Some((&request.method, &target[..target.len().min(KEPT)]))
 }
 
 /// Whether both have the same method and target; either target may be cut off.
@@ -248,194 +383,4 @@ pub(super) fn is_same_request(a: &Request, b: &Request) -> bool {
     };
     a.method == b.method
         && (a.target == b.target || cut(&a.target, &b.target) || cut(&b.target, &a.target))
-}
-
-/// Which lines there can be about an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lines {
-    /// None.
-    None,
-    /// Those that were read: no log is known to be followed.
-    WereRead,
-    /// Those, or some that are still to be read.
-    MayFollow,
-}
-
-/// What is decided.
-pub(super) enum Decided {
-    /// A request that a witness saw, with its lines if there are any.
-    Seen(Box<Inbound>),
-    /// A request that only the log tells of.
-    Logged(Attempts),
-}
-
-/// Exchanges and lines that wait for each other.
-#[derive(Default)]
-pub(super) struct Waiting {
-    exchanges: VecDeque<Inbound>,
-    attempts: VecDeque<Attempts>,
-    attempts_due: Earliest,
-    /// Exchanges that were told without a line although one could have come.
-    told: VecDeque<Inbound>,
-}
-
-impl Waiting {
-    pub(super) fn due(&self) -> Option<Timestamp> {
-        // All exchanges are held as long: the first is due first.
-        let exchange = self.exchanges.front().map(|inbound| inbound.until);
-        [exchange, self.attempts_due.get()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// An exchange ended.
-    pub(super) fn exchange(
-        &mut self,
-        mut inbound: Inbound,
-        lines: Lines,
-        now: Timestamp,
-        out: &mut Vec<Decided>,
-    ) {
-        if lines != Lines::None
-            && let Some(index) = best(self.attempts.iter().map(|one| one.fits(&inbound)))
-        {
-            inbound.attempts = self.attempts.remove(index);
-            out.push(Decided::Seen(Box::new(inbound)));
-            return;
-        }
-        if lines != Lines::MayFollow {
-            out.push(Decided::Seen(Box::new(inbound)));
-            return;
-        }
-        inbound.until = now.after(EXCHANGE_HOLD);
-        self.exchanges.push_back(inbound);
-        if self.exchanges.len() > MAX_HELD
-            && let Some(oldest) = self.exchanges.pop_front()
-        {
-            self.tell(oldest, now, out);
-        }
-    }
-
-    /// A line was read.
-    pub(super) fn line(&mut self, mut line: Attempts, now: Timestamp, out: &mut Vec<Decided>) {
-        let (key, (at, entry)) = (&line.key, &line.lines[0]);
-        let of_held = self
-            .exchanges
-            .iter_mut()
-            .filter_map(|inbound| inbound.attempts.as_mut());
-        if let Some(known) = of_held
-            .chain(&mut self.attempts)
-            .find(|known| known.continues(key, entry))
-        {
-            known.lines.push((*at, entry.clone()));
-            known.worth = known.worth.max(line.worth);
-            return;
-        }
-        let open = |inbound: &Inbound| {
-            inbound
-                .attempts
-                .is_none()
-                .then(|| line.fits(inbound))
-                .flatten()
-        };
-        if let Some(index) = best(self.exchanges.iter().map(open)) {
-            // It stays for what is left of its time: further attempts may follow.
-            self.exchanges[index].attempts = Some(line);
-            return;
-        }
-        line.until = now.after(if line.is_over() {
-            EXCHANGE_HOLD
-        } else {
-            LINE_HOLD
-        });
-        self.attempts_due.add(line.until);
-        self.attempts.push_back(line);
-        if self.attempts.len() > MAX_ATTEMPTS
-            && let Some(oldest) = self.attempts.pop_front()
-        {
-            self.give_up(oldest, out);
-        }
-    }
-
-    /// Decides what need not wait any longer.
-    pub(super) fn advance(&mut self, now: Timestamp, out: &mut Vec<Decided>) {
-        while self.exchanges.front().is_some_and(|one| one.until <= now)
-            && let Some(ripe) = self.exchanges.pop_front()
-        {
-            self.tell(ripe, now, out);
-        }
-        if self.attempts_due.get().is_some_and(|due| due <= now) {
-            for attempts in std::mem::take(&mut self.attempts) {
-                if attempts.until <= now {
-                    self.give_up(attempts, out);
-                } else {
-                    self.attempts.push_back(attempts);
-                }
-            }
-            self.find_due();
-        }
-    }
-
-    /// Decides everything that can be told as it is: a service is back, or (`last`) the tracer
-    /// stops.
-    pub(super) fn flush(&mut self, now: Timestamp, last: bool, out: &mut Vec<Decided>) {
-        for inbound in std::mem::take(&mut self.exchanges) {
-            self.tell(inbound, now, out);
-        }
-        for attempts in std::mem::take(&mut self.attempts) {
-            if last || !attempts.may_pair() || attempts.is_over() {
-                self.give_up(attempts, out);
-            } else {
-                self.attempts.push_back(attempts);
-            }
-        }
-        self.find_due();
-    }
-
-    fn find_due(&mut self) {
-        self.attempts_due
-            .find(self.attempts.iter().map(|attempts| attempts.until));
-    }
-
-    fn tell(&mut self, inbound: Inbound, now: Timestamp, out: &mut Vec<Decided>) {
-        if inbound.attempts.is_none() {
-            while self.told.front().is_some_and(|one| one.until <= now)
-                || self.told.len() >= MAX_TOLD
-            {
-                self.told.pop_front();
-            }
-            self.told.push_back(Inbound {
-                proxy: inbound.proxy.clone(),
-                key: inbound.key.clone(),
-                exchange: inbound.exchange.clone(),
-                attempts: None,
-                until: now.after(TOLD_FOR),
-                ..inbound
-            });
-        }
-        out.push(Decided::Seen(Box::new(inbound)));
-    }
-
-    /// No exchange turned up: the request was retried with success, or it is one that only the log
-    /// tells of.
-    fn give_up(&mut self, attempts: Attempts, out: &mut Vec<Decided>) {
-        if attempts.worth == Worth::Nothing {
-            return;
-        }
-        if let Some(index) = best(self.told.iter().map(|told| attempts.fits(told))) {
-            self.told.remove(index);
-            return;
-        }
-        out.push(Decided::Logged(attempts));
-    }
-}
-
-/// The first of the best.
-fn best(ranks: impl Iterator<Item = Option<u8>>) -> Option<usize> {
-    ranks
-        .enumerate()
-        .filter_map(|(index, rank)| Some((index, rank?)))
-        .min_by_key(|(index, rank)| (std::cmp::Reverse(*rank), *index))
-        .map(|(index, _)| index)
 }

@@ -1,7 +1,8 @@
 //! Writes the findings: what went wrong with a request, which death is behind it, what told of it.
 
-use super::pair::{Attempts, Decided, Inbound};
+use super::pair::{Attempts, Inbound};
 use super::upstream::{self, Case, Clue};
+use super::waiting::Decided;
 use crate::analyze::Analysis;
 use crate::analyze::history::{Explained, History};
 use crate::analyze::world::{Place, World, key_of, same};
