@@ -19,8 +19,9 @@ fn status(pid: u32, field: &str) -> u64 {
 
 #[test]
 fn it_outlives_every_leak_of_the_cgroup_it_shares_and_tells_of_each() {
-    // What the tracer needs to start, and little more.
-    let cgroup = MemoryCgroup::new("tracer-test-starved", 40 * MIB);
+    // Where the tracer is not permitted to stand last, the kernel kills the largest: each leak, as
+    // long as the tracer takes less than half of what there is.
+    let cgroup = MemoryCgroup::new("tracer-test-starved", 96 * MIB);
     let mut tracer = Tracer::start_in(&cgroup);
     for _ in 0..5 {
         let mut leaker = Guard::spawn(cgroup.enter(fixture().arg("leak")));

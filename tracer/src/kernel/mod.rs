@@ -11,6 +11,7 @@ mod http;
 mod load;
 #[cfg(feature = "kernel-log")]
 mod log;
+mod overtaken;
 mod plan;
 mod rings;
 mod skips;

@@ -14,6 +14,7 @@ use super::decode::{self, Decoded, Reading, decode};
 use super::facts::KernelFacts;
 use super::http::Followed;
 use super::load::{self, Loaded, StartError};
+use super::overtaken;
 use super::plan::{Plan, Refusal, ScopeRung, plan};
 use super::skips;
 use super::tally::{Counted, Tally};
@@ -172,7 +173,7 @@ impl Kernel {
 
     /// Reads both rings up to now, and appends what was seen, ordered by time. What is newer than
     /// the moment at which reading began is kept for the next call, so that neither ring gets
-    /// ahead of the other.
+    /// ahead of the other; so is, for 20 ms, what came after an exit whose OOM mark may be late.
     ///
     /// From one call to the next, two things may be older than what was given before: the remainder
     /// of a storm of failed connects, told with the time of its last failure some 25 ms after it,
@@ -195,6 +196,9 @@ impl Kernel {
         self.fetch_remainders(began);
         self.look_for_losses(began);
 
+        if let Some(first) = overtaken::reunite(&mut self.batch, began) {
+            upto = upto.min(Timestamp(first.0.saturating_sub(1)));
+        }
         self.batch.sort_by_key(|observation| observation.at);
         let newer = self
             .batch

@@ -1,0 +1,148 @@
+//! OOM victims that end before they are marked. The kernel sends SIGKILL first and marks the victim
+//! then (`__oom_kill_process`): on another processor, and more so in a virtual machine that is
+//! short of them, the victim may be gone by that time. Its exit waits a moment for the mark.
+
+use std::time::Duration;
+
+use crate::model::{Exit, Observation, Timestamp, What};
+
+const SIGKILL: u8 = 9;
+const SI_KERNEL: i32 = 0x80;
+/// How much later a mark may come. Everything newer waits as long.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Puts marks that came late before their victims' exits. Gives the time of the first exit whose
+/// mark may still come.
+pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Timestamp> {
+    let mut first: Option<Timestamp> = None;
+    for index in 0..batch.len() {
+        let at = batch[index].at;
+        let What::Exited(exit) = &batch[index].what else {
+            continue;
+        };
+        if !may_be_victim(exit) {
+            continue;
+        }
+        let key = exit.task.key;
+        let late = batch.iter_mut().find_map(|other| match &other.what {
+            // Some kernels tell the victim's pid only.
+            What::OomMarked(mark)
+                if mark.victim.key.pid == key.pid
+                    && [0, key.start_ticks].contains(&mark.victim.key.start_ticks) =>
+            {
+                Some((mark.trigger, &mut other.at))
+            }
+            _ => None,
+        });
+        if let Some((trigger, marked_at)) = late {
+            *marked_at = Timestamp(at.0.saturating_sub(1)).min(*marked_at);
+            if let What::Exited(exit) = &mut batch[index].what {
+                exit.oom_marked = true;
+                exit.oom_trigger = Some(trigger);
+            }
+        } else if now.since(at) < PATIENCE {
+            first = Some(first.map_or(at, |first| first.min(at)));
+        }
+    }
+    first
+}
+
+/// Whether the kernel killed it for a reason that it did not have when it ended.
+fn may_be_victim(exit: &Exit) -> bool {
+    let by_kernel = exit
+        .other
+        .is_some_and(|sent| sent.signal == u32::from(SIGKILL) && sent.code == SI_KERNEL);
+    by_kernel && !exit.oom_marked && exit.status.signal() == Some(SIGKILL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Actor, ExitStatus, OomMark, ProcessKey, SignalSent, TaskFacts};
+
+    const KEY: ProcessKey = ProcessKey {
+        pid: 60,
+        start_ticks: 5,
+    };
+
+    fn task() -> TaskFacts {
+        TaskFacts {
+            key: KEY,
+            ppid: 1,
+            ns_pid: 60,
+            uid: 0,
+            cgroup: 7,
+            comm: crate::model::Comm::new("node"),
+        }
+    }
+
+    fn exit(at: u64, code: i32) -> Observation {
+        let what = What::Exited(Box::new(Exit {
+            task: task(),
+            parent: ProcessKey {
+                pid: 1,
+                start_ticks: 1,
+            },
+            status: ExitStatus::Signal {
+                signal: SIGKILL,
+                core_dumped: false,
+            },
+            peak_bytes: 1,
+            oom_marked: false,
+            oom_trigger: None,
+            stop: None,
+            other: Some(SignalSent {
+                at: Timestamp(at - 1),
+                signal: 9,
+                code,
+                sender: Actor::default(),
+            }),
+        }));
+        Observation {
+            at: Timestamp(at),
+            what,
+        }
+    }
+
+    fn mark(at: u64) -> Observation {
+        let what = What::OomMarked(Box::new(OomMark {
+            victim: task(),
+            trigger: Actor::default(),
+            trigger_cgroup: 7,
+            scope: None,
+            full_cgroup: None,
+            anon_bytes: None,
+            file_bytes: None,
+        }));
+        Observation {
+            at: Timestamp(at),
+            what,
+        }
+    }
+
+    #[test]
+    fn a_mark_that_comes_late_goes_before_the_exit() {
+        let mut batch = [exit(1000, SI_KERNEL), mark(1500)];
+        assert_eq!(reunite(&mut batch, Timestamp(2000)), None);
+        assert_eq!(batch[1].at, Timestamp(999));
+        let What::Exited(exit) = &batch[0].what else {
+            panic!("{batch:?}");
+        };
+        assert!(exit.oom_marked && exit.oom_trigger.is_some());
+    }
+
+    #[test]
+    fn an_exit_waits_for_its_mark_for_a_moment() {
+        let mut batch = [exit(1000, SI_KERNEL)];
+        let first = reunite(&mut batch, Timestamp(2000));
+        assert_eq!(first, Some(Timestamp(1000)));
+        let later = Timestamp(1000).after(PATIENCE);
+        assert_eq!(reunite(&mut batch, later), None);
+    }
+
+    #[test]
+    fn a_kill_by_a_user_waits_for_nothing() {
+        let mut batch = [exit(1000, 0)];
+        assert_eq!(reunite(&mut batch, Timestamp(1001)), None);
+    }
+}
