@@ -27,7 +27,7 @@ mod wire;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use format::{Gap, Header};
 pub use output::{OutputError, Rotation, Target};

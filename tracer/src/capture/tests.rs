@@ -5,7 +5,7 @@ mod contract;
 mod damage;
 mod recording;
 mod replaying;
-mod story;
+pub(crate) mod story;
 mod versions;
 
 use prost::Message as _;

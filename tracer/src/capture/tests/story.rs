@@ -5,31 +5,31 @@ use std::time::Duration;
 
 use crate::model::*;
 
-pub(super) const MS: u64 = 1_000_000;
-pub(super) const SECOND: u64 = 1000 * MS;
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1000 * MS;
 
-pub(super) fn worker() -> ProcessKey {
+pub(crate) fn worker() -> ProcessKey {
     ProcessKey {
         pid: 700,
         start_ticks: 1000,
     }
 }
 
-pub(super) fn proxy() -> ProcessKey {
+pub(crate) fn proxy() -> ProcessKey {
     ProcessKey {
         pid: 800,
         start_ticks: 900,
     }
 }
 
-pub(super) fn seen(at_ns: u64, what: What) -> Observation {
+pub(crate) fn seen(at_ns: u64, what: What) -> Observation {
     Observation {
         at: Timestamp(at_ns),
         what,
     }
 }
 
-pub(super) fn session() -> Session {
+pub(crate) fn session() -> Session {
     Session {
         tracer_version: "0.1.0".into(),
         kernel: "6.1.0".into(),
@@ -62,7 +62,7 @@ fn task(key: ProcessKey, comm: &str) -> TaskFacts {
     }
 }
 
-pub(super) fn process(key: ProcessKey, comm: &str, args: &[&str], unit: &str) -> What {
+pub(crate) fn process(key: ProcessKey, comm: &str, args: &[&str], unit: &str) -> What {
     What::Process(Box::new(ProcessFacts {
         task: task(key, comm),
         args: args.iter().map(|arg| (*arg).into()).collect(),
@@ -74,11 +74,11 @@ pub(super) fn process(key: ProcessKey, comm: &str, args: &[&str], unit: &str) ->
     }))
 }
 
-pub(super) fn upstream() -> Endpoint {
+pub(crate) fn upstream() -> Endpoint {
     Endpoint::tcp(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000)
 }
 
-pub(super) fn listens(socket: SocketId, holder: ProcessKey) -> Listener {
+pub(crate) fn listens(socket: SocketId, holder: ProcessKey) -> Listener {
     Listener {
         socket,
         netns: 7,
@@ -96,7 +96,7 @@ fn actor(key: ProcessKey, comm: &str) -> Actor {
     }
 }
 
-pub(super) fn refused(at_ns: u64) -> Observation {
+pub(crate) fn refused(at_ns: u64) -> Observation {
     let failed = ConnectFailed {
         owner: actor(proxy(), "nginx"),
         netns: 7,
@@ -110,7 +110,7 @@ pub(super) fn refused(at_ns: u64) -> Observation {
 }
 
 /// What was there before.
-pub(super) fn start() -> Vec<Observation> {
+pub(crate) fn start() -> Vec<Observation> {
     let at = 60 * SECOND;
     let scanned = listens(SocketId::Scanned(5), worker());
     vec![
@@ -149,7 +149,7 @@ pub(super) fn start() -> Vec<Observation> {
 }
 
 /// The worker's end.
-pub(super) fn outage() -> Vec<Observation> {
+pub(crate) fn outage() -> Vec<Observation> {
     let at = 70 * SECOND;
     let down = What::ListenerDown {
         socket: SocketId::Kernel(0xffff_8880_0000_1000),
@@ -206,7 +206,7 @@ pub(super) fn outage() -> Vec<Observation> {
 }
 
 /// It is back, as another process.
-pub(super) fn recovery() -> Vec<Observation> {
+pub(crate) fn recovery() -> Vec<Observation> {
     let at = 73 * SECOND;
     let fresh = ProcessKey {
         pid: 900,
@@ -242,12 +242,12 @@ pub(super) fn recovery() -> Vec<Observation> {
     ]
 }
 
-pub(super) fn end() -> Observation {
+pub(crate) fn end() -> Observation {
     seen(80 * SECOND, What::End)
 }
 
 /// All of it.
-pub(super) fn whole() -> Vec<Observation> {
+pub(crate) fn whole() -> Vec<Observation> {
     [start(), outage(), recovery(), vec![end()]].concat()
 }
 
@@ -350,6 +350,6 @@ fn asides() -> Vec<Observation> {
 }
 
 /// All of it, and one of every other kind of observation: what the samples of the format hold.
-pub(super) fn everything() -> Vec<Observation> {
+pub(crate) fn everything() -> Vec<Observation> {
     [start(), outage(), recovery(), asides(), vec![end()]].concat()
 }

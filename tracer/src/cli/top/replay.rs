@@ -71,6 +71,8 @@ type Remark = (String, Note);
 /// What a capture holds, by reading it once.
 struct Survey {
     range: (WallTime, WallTime),
+    /// How far to go on for each of them to be told. Not when it began: what was observed is not
+    /// always in order of time, and what is told of an incident may follow from what came later.
     incidents: Vec<WallTime>,
 }
 
@@ -93,12 +95,12 @@ impl Survey {
                     && incident.closed.is_none()
                     && filter::concerns(globs, &finding)
                     && incidents.len() < MAX_MARKS
+                    && let Some((_, told)) = range
                 {
-                    incidents.push(incident.opened);
+                    incidents.push(told);
                 }
             }
         }
-        incidents.sort_unstable();
         incidents.dedup();
         let Some(range) = range else {
             bail!("there is nothing in the capture");
@@ -324,5 +326,68 @@ impl Player {
             })
             .collect();
         screen.sampled(at, &samples);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyze::Options;
+    use crate::analyze::rules::Rules;
+    use crate::capture::tests::story::{self, seen};
+    use crate::capture::{Recorder, Setup, Target};
+    use crate::model::{Timestamp, What};
+    use crate::present::top::Theme;
+
+    /// A capture of the worker's end in which something newer was observed before it.
+    fn capture(path: &std::path::Path, late_ns: u64) {
+        let setup = Setup::new(Target::File(path.to_owned()), None);
+        let rules = Rules::none();
+        let machine = story::session();
+        let recorder =
+            Recorder::start(&setup, &rules, Options::default(), machine, |_| {}).unwrap();
+        for observation in story::whole() {
+            if let What::Exited(_) = observation.what {
+                let Timestamp(at) = observation.at;
+                recorder.record(&seen(at + late_ns, What::Tick));
+            }
+            recorder.record(&observation);
+        }
+        recorder.finish().unwrap();
+    }
+
+    #[test]
+    fn at_an_incidents_mark_it_is_told_and_before_it_is_not() {
+        for late_ns in [0, 1, 5_000_000, 2_000_000_000] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.capture");
+            capture(&path, late_ns);
+            let files = [Source::File(path)];
+            let survey = Survey::of(&files, &[]).unwrap();
+            let [mark] = survey.incidents[..] else {
+                panic!("one incident: {:?}", survey.incidents);
+            };
+            let theme = Theme {
+                colour: false,
+                unicode: false,
+            };
+            let mut screen = Screen::new(theme, jiff::tz::TimeZone::UTC);
+            let mut player = Player::open(files.to_vec(), Vec::new(), survey).unwrap();
+            player.seek(player.survey.range.0, &mut screen).unwrap();
+            assert!(!shown(&mut screen).contains("SIGKILL"), "{late_ns}");
+            player.act(Want::NextIncident, &mut screen).unwrap();
+            assert_eq!(player.at, mark);
+            let told = shown(&mut screen);
+            assert!(told.contains("1 open"), "{late_ns}: {told}");
+            player.seek(WallTime(mark.0 - 1), &mut screen).unwrap();
+            assert!(!shown(&mut screen).contains("1 open"), "{late_ns}");
+        }
+    }
+
+    fn shown(screen: &mut Screen) -> String {
+        let area = ratatui::layout::Rect::new(0, 0, 100, 30);
+        let mut buffer = ratatui::buffer::Buffer::empty(area);
+        screen.draw(&mut buffer);
+        buffer.content.iter().map(|cell| cell.symbol()).collect()
     }
 }
