@@ -251,6 +251,7 @@ impl Live {
     fn catch_up(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         self.round(emit)?;
         while self.kernel.has_pending() {
+            std::thread::sleep(self.kernel.next_due().unwrap_or_default());
             self.round(emit)?;
         }
         Ok(())
@@ -377,9 +378,6 @@ impl Live {
     fn until_due(&self) -> Duration {
         /// An idle tracer still looks at its drop counters now and then.
         const IDLE: Duration = Duration::from_secs(1);
-        if self.kernel.has_pending() {
-            return Duration::ZERO;
-        }
         let now = clock::now();
         let onlooker = self.onlooker.as_ref().map(|onlooker| onlooker.due);
         [self.observer.due(), self.analysis.due(), onlooker]

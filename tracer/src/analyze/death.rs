@@ -21,11 +21,9 @@ use super::verdict::{
 use super::world::{End, Hold, Process, World, is_shell, same};
 use crate::model::{
     Actor, Body, Cause, Death, Exit, ExitStatus, Finding, Manager, MemoryInfo, OomMark, OomReport,
-    Pid, ProcessInfo, ProcessKey, SignalName, SignalSent, Timestamp, printable,
+    Pid, ProcessInfo, ProcessKey, SIGKILL, SignalName, SignalSent, Timestamp, printable,
 };
 
-const SIGKILL: u8 = 9;
-const SI_KERNEL: i32 = 0x80;
 /// Kills within this of a mark may be of the same OOM event.
 const SAME_EVENT: Duration = Duration::from_secs(1);
 const LONG_LIVED: Duration = Duration::from_secs(10);
@@ -303,8 +301,7 @@ impl Analysis {
             let mark = self.marks.of(exit.task.key);
             return Some(self.oom_facts(mark, process, at, false));
         }
-        let by_kernel = |sent: SignalSent| sent.signal == 9 && sent.code == SI_KERNEL;
-        if !exit.other.is_some_and(by_kernel) {
+        if !exit.other.is_some_and(|sent| sent.is_kernel_kill()) {
             return None;
         }
         let (_, mark) = self.marks.marks.values().find(|(marked, mark)| {

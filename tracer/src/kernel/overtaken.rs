@@ -4,16 +4,18 @@
 
 use std::time::Duration;
 
-use crate::model::{Exit, Observation, Timestamp, What};
+use crate::model::{Exit, Observation, OomMark, ProcessKey, SIGKILL, SignalSent, Timestamp, What};
 
-const SIGKILL: u8 = 9;
-const SI_KERNEL: i32 = 0x80;
 /// How much later a mark may come. Everything newer waits as long.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Puts marks that came late before their victims' exits. Gives the time of the first exit whose
 /// mark may still come.
 pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Timestamp> {
+    // There are few, and mostly none.
+    let marks: Vec<usize> = (0..batch.len())
+        .filter(|at| matches!(batch[*at].what, What::OomMarked(_)))
+        .collect();
     let mut first: Option<Timestamp> = None;
     for index in 0..batch.len() {
         let at = batch[index].at;
@@ -24,18 +26,13 @@ pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Times
             continue;
         }
         let key = exit.task.key;
-        let late = batch.iter_mut().find_map(|other| match &other.what {
-            // Some kernels tell the victim's pid only.
-            What::OomMarked(mark)
-                if mark.victim.key.pid == key.pid
-                    && [0, key.start_ticks].contains(&mark.victim.key.start_ticks) =>
-            {
-                Some((mark.trigger, &mut other.at))
-            }
+        let late = marks.iter().find_map(|mark| match &batch[*mark].what {
+            What::OomMarked(marked) if is_of(marked, key) => Some((*mark, marked.trigger)),
             _ => None,
         });
-        if let Some((trigger, marked_at)) = late {
-            *marked_at = Timestamp(at.0.saturating_sub(1)).min(*marked_at);
+        if let Some((mark, trigger)) = late {
+            let before = Timestamp(at.0.saturating_sub(1));
+            batch[mark].at = batch[mark].at.min(before);
             if let What::Exited(exit) = &mut batch[index].what {
                 exit.oom_marked = true;
                 exit.oom_trigger = Some(trigger);
@@ -47,18 +44,22 @@ pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Times
     first
 }
 
+/// Whether it is the mark of that process. Some kernels tell the victim's pid only.
+fn is_of(mark: &OomMark, key: ProcessKey) -> bool {
+    let victim = mark.victim.key;
+    victim.pid == key.pid && [0, key.start_ticks].contains(&victim.start_ticks)
+}
+
 /// Whether the kernel killed it for a reason that it did not have when it ended.
 fn may_be_victim(exit: &Exit) -> bool {
-    let by_kernel = exit
-        .other
-        .is_some_and(|sent| sent.signal == u32::from(SIGKILL) && sent.code == SI_KERNEL);
+    let by_kernel = exit.other.as_ref().is_some_and(SignalSent::is_kernel_kill);
     by_kernel && !exit.oom_marked && exit.status.signal() == Some(SIGKILL)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Actor, ExitStatus, OomMark, ProcessKey, SignalSent, TaskFacts};
+    use crate::model::{Actor, ExitStatus, SI_KERNEL, TaskFacts};
 
     const KEY: ProcessKey = ProcessKey {
         pid: 60,

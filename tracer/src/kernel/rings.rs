@@ -41,6 +41,8 @@ pub struct Kernel {
     tally: Tally,
     /// Read, but newer than the moment up to which everything was read.
     held: Vec<Observation>,
+    /// Whether they are held for a mark that may be late, and reading on at once is no use.
+    awaits_mark: bool,
     /// Sorting space, kept.
     batch: Vec<Observation>,
     lost: Losses,
@@ -82,6 +84,7 @@ impl Kernel {
             },
             tally: Tally::default(),
             held: Vec::new(),
+            awaits_mark: false,
             batch: Vec::new(),
             lost: Losses::default(),
             busy: false,
@@ -156,15 +159,19 @@ impl Kernel {
         Ok(())
     }
 
-    /// Whether there is something to drain now, without waiting.
+    /// Whether something was read that was not given yet: [`Self::drain`] again after
+    /// [`Self::next_due`].
     pub fn has_pending(&self) -> bool {
         !self.held.is_empty()
     }
 
     /// How long to wait at most before draining again.
     pub fn next_due(&self) -> Option<Duration> {
-        if self.has_pending() {
+        if self.awaits_mark {
             return Some(Duration::from_millis(1));
+        }
+        if self.has_pending() {
+            return Some(Duration::ZERO);
         }
         let timer = if self.busy { LINGER } else { LOST_EVERY };
         let counter = self.tally.next_due().map(|due| due.since(now()));
@@ -196,9 +203,10 @@ impl Kernel {
         self.fetch_remainders(began);
         self.look_for_losses(began);
 
-        if let Some(first) = overtaken::reunite(&mut self.batch, began) {
-            upto = upto.min(Timestamp(first.0.saturating_sub(1)));
-        }
+        let waiting = overtaken::reunite(&mut self.batch, began);
+        let before = |exit: Timestamp| Timestamp(exit.0.saturating_sub(1));
+        self.awaits_mark = waiting.is_some_and(|exit| before(exit) < upto);
+        upto = waiting.map_or(upto, |exit| upto.min(before(exit)));
         self.batch.sort_by_key(|observation| observation.at);
         let newer = self
             .batch

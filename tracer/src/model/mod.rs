@@ -23,6 +23,6 @@ pub use observation::*;
 pub use printable::printable;
 pub use request::*;
 pub use service::{Manager, ProxyKind, Service};
-pub use signal::{SignalName, signal_from_name};
+pub use signal::{SI_KERNEL, SIGKILL, SignalName, signal_from_name};
 pub use target::{clean_target, template};
 pub use time::{ClockAnchor, Timestamp, WallTime};

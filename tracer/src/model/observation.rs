@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     ClockAnchor, Comm, Endpoint, ExitStatus, HttpCounted, HttpExchange, LogEntry, NetNs, Pid,
-    ProcessKey, Timestamp, Witnesses,
+    ProcessKey, SI_KERNEL, SIGKILL, Timestamp, Witnesses,
 };
 
 /// Something seen outside.
@@ -228,6 +228,14 @@ pub struct SignalSent {
     pub code: i32,
     /// Who sent it. Meaningless for a fault (the process itself) or a timer (whoever ran).
     pub sender: Actor,
+}
+
+impl SignalSent {
+    /// Whether it is a SIGKILL of the kernel's own: for want of memory, or with a namespace or
+    /// cgroup that ends.
+    pub fn is_kernel_kill(&self) -> bool {
+        self.signal == u32::from(SIGKILL) && self.code == SI_KERNEL
+    }
 }
 
 /// A dead process. Hook `sched_process_exit`.

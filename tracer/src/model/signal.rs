@@ -6,6 +6,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalName(pub u32);
 
+/// The signal that can't be caught.
+pub const SIGKILL: u8 = 9;
+/// `si_code` of a signal from the kernel itself.
+pub const SI_KERNEL: i32 = 0x80;
+
 const NAMES: [&str; 32] = [
     "", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
     "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",

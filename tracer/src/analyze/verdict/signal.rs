@@ -3,7 +3,7 @@
 use super::{Evidence, Verdict, peak_and_up, up};
 use crate::model::printable;
 use crate::model::quantity::duration;
-use crate::model::{Cause, Pid, SignalName, Timestamp};
+use crate::model::{Cause, Pid, SI_KERNEL, SignalName, Timestamp};
 
 pub(super) const KILL: u32 = 9;
 const HUP: u32 = 1;
@@ -12,8 +12,6 @@ pub(super) const QUIT: u32 = 3;
 const ABRT: u32 = 6;
 const PIPE: u32 = 13;
 pub(super) const TERM: u32 = 15;
-/// `si_code` of a signal from the kernel itself.
-const SI_KERNEL: i32 = 0x80;
 
 /// Who sent a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,11 +14,10 @@ use tokio::io::unix::AsyncFd;
 
 use crate::deploy::CommandEnd;
 use crate::memory::OomScore;
+use crate::model::SI_KERNEL;
 
 /// What asks a tracer to end.
 const CAUGHT: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
-/// `si_code` of a signal from the kernel: a terminal's, which the command gets as well.
-const SI_KERNEL: i32 = 0x80;
 /// A signal that was sent to the whole group has ended the command by then.
 const SENT_TO_ALL: Duration = Duration::from_millis(100);
 
@@ -228,6 +227,7 @@ impl Running {
                 }
                 caught = signals.next() => {
                     self.interrupted = true;
+                    // A terminal's comes from the kernel, and the command gets it as well.
                     if caught.code != SI_KERNEL && !is_own(caught.sender) {
                         tokio::select! {
                             _ = descriptor.readable() => {}

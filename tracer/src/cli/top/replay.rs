@@ -388,6 +388,10 @@ mod tests {
         let area = ratatui::layout::Rect::new(0, 0, 100, 30);
         let mut buffer = ratatui::buffer::Buffer::empty(area);
         screen.draw(&mut buffer);
-        buffer.content.iter().map(|cell| cell.symbol()).collect()
+        buffer
+            .content
+            .iter()
+            .map(ratatui::buffer::Cell::symbol)
+            .collect()
     }
 }
