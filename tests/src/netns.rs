@@ -31,6 +31,15 @@ impl NetNamespace {
         ip(&all);
     }
 
+    /// Sets one of the namespace's own settings, a path below /proc/sys.
+    #[track_caller]
+    pub fn sysctl(&self, name: &str, value: &str) {
+        let set = format!("echo {value} > /proc/sys/{name}");
+        let mut shell = self.command("sh".as_ref());
+        let status = shell.args(["-c", &set]).status().unwrap();
+        assert!(status.success(), "{set}");
+    }
+
     /// A command that runs inside: `ip netns exec NAME program`.
     pub fn command(&self, program: &std::ffi::OsStr) -> Command {
         let mut command = Command::new("ip");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tracer_tests::stack::wait_until;
 use tracer_tests::{Guard, NetNamespace, Tracer, fixture, free_port};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -144,6 +145,42 @@ fn routes_that_lead_nowhere_are_told_when_connect_returns() {
 }
 
 #[test]
+fn a_connect_without_a_free_port_is_told_when_connect_returns() {
+    for way in ["blocking", "nonblocking"] {
+        let netns = NetNamespace::new();
+        let _server = Guard::ready(
+            netns
+                .command(fixture().get_program())
+                .args(["full", "127.0.0.1:8000"]),
+        );
+        netns.sysctl("net/ipv4/ip_local_port_range", "40000 40000");
+        let mut holder = Guard::ready(netns.command(fixture().get_program()).args([
+            "give-up",
+            "127.0.0.1:8000",
+            "20000",
+        ]));
+        holder.release();
+        let sockets = format!("/proc/{}/net/tcp", holder.pid());
+        wait_until("the port to be taken", LIMIT, || {
+            let taken = format!(":{:04X} ", 40_000);
+            std::fs::read_to_string(&sockets)
+                .unwrap()
+                .contains(&taken)
+                .then_some(())
+        });
+        let tracer = Tracer::start::<&str>([]);
+        let client = Guard::ready(netns.command(fixture().get_program()).args([
+            "connect",
+            "127.0.0.1:8000",
+            way,
+            "1",
+        ]));
+        let found = only_failure(tracer, client, libc::EADDRNOTAVAIL);
+        assert_eq!(found["error"], "no_local_port", "{found}");
+    }
+}
+
+#[test]
 fn a_neighbour_that_does_not_answer_is_unreachable_after_a_while() {
     let netns = linked();
     for way in ["blocking", "nonblocking"] {
@@ -233,10 +270,7 @@ fn blackholed(syn_retries: u32) -> NetNamespace {
         "nud",
         "permanent",
     ]);
-    let set = format!("echo {syn_retries} > /proc/sys/net/ipv4/tcp_syn_retries");
-    let mut shell = netns.command("sh".as_ref());
-    let status = shell.args(["-c", &set]).status().unwrap();
-    assert!(status.success(), "{set}");
+    netns.sysctl("net/ipv4/tcp_syn_retries", &syn_retries.to_string());
     netns
 }
 

@@ -217,11 +217,15 @@ kernel_layout! {
     sock_err: required offset("sock", "sk_err");
     /// IP protocol; 6 is TCP.
     sock_protocol: required offset("sock", "sk_protocol");
+    /// `struct socket` of a `struct sock`; NULL once it was closed.
+    sock_socket: required offset("sock", "sk_socket");
     /// Inode number of a network namespace.
     net_inum: required offset("net", "ns.inum");
 
     /// `struct sock` of a `struct socket`.
     socket_sk: required offset("socket", "sk");
+    /// State of a `struct socket`; 1, unconnected, until its protocol's connect function has succeeded.
+    socket_state: required offset("socket", "state");
     /// `SOCK_*` type of a `struct socket`, a short.
     socket_type: required offset("socket", "type");
     /// Open files of a task.
@@ -235,6 +239,13 @@ kernel_layout! {
 
     /// `si_code` in `struct kernel_siginfo`.
     siginfo_code: required offset("kernel_siginfo", "si_code");
+
+    /// A system call's first argument in the saved registers, also when it returns. x86-64 only.
+    registers_argument1: optional offset("pt_regs", "di");
+    /// The second.
+    registers_argument2: optional offset("pt_regs", "si");
+    /// The third.
+    registers_argument3: optional offset("pt_regs", "dx");
 }
 
 /// What userspace decided from the machine's facts; injected as the read-only global `DECISIONS`.

@@ -272,7 +272,7 @@ records! {
     }
 
     /// Hook `inet_sock_set_state` SYN_SENT→CLOSE, or a connect that failed before SYN_SENT (fexit,
-    /// kretprobe or `sys_exit_connect`). Ring `TRAFFIC`, woken at most once a millisecond.
+    /// kretprobe or `sys_exit_connect`). Ring `TRAFFIC`, woken at most every 4 ms.
     ///
     /// Failures of one process to one address with one error are counted in the kernel: a record
     /// goes out for the first and then at most every 10 ms, carrying the count so far, so that

@@ -2,7 +2,8 @@
 //! failed before a SYN was sent (no route, no free port, forbidden).
 //!
 //! One rung of the ladder is loaded: fexit, else kprobe with kretprobe, else the system call's
-//! tracepoints, which see only the user's arguments and cost every system call a little.
+//! tracepoint at its end (5.15+), else both of its tracepoints. The last two see only the user's
+//! arguments and cost every system call a little.
 
 use aya_ebpf::{
     helpers::generated,
@@ -11,19 +12,23 @@ use aya_ebpf::{
     programs::{FExitContext, ProbeContext, RetProbeContext, TracePointContext},
 };
 use tracer_common::record::{
-    ConnectTarget, Endpoints, UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind,
+    ConnectTarget, UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind,
 };
 
 use crate::{
     exchange::{LAST_CONNECT, is_proxy},
     kernel_read::Address,
-    maps::{Ring, STARTED, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
+    maps::{Ring, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
     refusals,
     task::{current, current_actor, current_pid_tgid},
-    tcp::{AF_INET, AF_INET6, IPPROTO_TCP, from_ipv4, netns_of, report_connect},
+    tcp::{
+        AF_INET, AF_INET6, IPPROTO_TCP, Remote, from_ipv4, is_failure_before_syn, netns_of,
+        report_connect, was_told,
+    },
 };
 
 const AF_UNIX: u16 = 1;
+const EINPROGRESS: i32 = 115;
 const SOCK_STREAM: u16 = 1;
 const SOCK_SEQPACKET: u16 = 5;
 
@@ -107,6 +112,35 @@ pub fn connect_enter(ctx: TracePointContext) -> u32 {
     0
 }
 
+/// connect() returns, and its arguments are still in the registers that were saved when it began.
+#[tracepoint]
+pub fn connect_return(ctx: TracePointContext) -> u32 {
+    // SAFETY: within the context, which the verifier checks.
+    let value: i64 = unsafe { ctx.read_at(16).unwrap_or(0) };
+    let result = value as i32;
+    // Without asking for anything dear: most are connects that succeed, or go on by themselves.
+    if result == -EINPROGRESS || (result >= 0 && !is_proxy((current_pid_tgid() >> 32) as u32)) {
+        return 0;
+    }
+    // SAFETY: the helpers have no preconditions; the running task's registers are there.
+    let registers = Address(unsafe {
+        let task = generated::bpf_get_current_task_btf();
+        generated::bpf_task_pt_regs(task) as u64
+    });
+    let address: u64 = registers.read_at(layout!(registers_argument2));
+    if !is_of_interest(result, Memory::User.family(address)) {
+        return 0;
+    }
+    let call = Call {
+        socket: socket_of(registers.read_at(layout!(registers_argument1))).0,
+        address,
+        len: registers.read_at(layout!(registers_argument3)),
+        at_ns: now(),
+    };
+    returned(&call, Memory::User, result);
+    0
+}
+
 #[tracepoint]
 pub fn connect_exit(ctx: TracePointContext) -> u32 {
     // SAFETY: within the context, which the verifier checks.
@@ -155,6 +189,15 @@ enum Memory {
 }
 
 impl Memory {
+    /// The address family of the address at `from`; 0 when it can't be read.
+    #[inline(always)]
+    fn family(self, from: u64) -> u16 {
+        let mut family = 0u16;
+        // SAFETY: `family` has room for two bytes.
+        unsafe { self.read((&raw mut family).cast(), 2, from) };
+        family
+    }
+
     /// Reads up to `size` bytes; false when they can't be read.
     ///
     /// # Safety
@@ -173,37 +216,51 @@ impl Memory {
     }
 }
 
+/// What a call's end may have to tell.
+#[inline(always)]
+fn is_of_interest(result: i32, family: u16) -> bool {
+    let error = result.unsigned_abs();
+    match family {
+        // A proxy's is remembered also when it succeeds.
+        AF_UNIX => result >= 0 || is_unix_failure(error),
+        // What happens after SYN_SENT is told by the socket's state.
+        AF_INET | AF_INET6 => result < 0 && (is_failure_before_syn(error) || error == EINVAL),
+        _ => false,
+    }
+}
+
+/// What a blackhole route gives, and what too short an address gives.
+const EINVAL: u32 = 22;
+
 #[inline(always)]
 fn returned(call: &Call, memory: Memory, result: i32) {
     let thread = current_pid_tgid();
-    // SAFETY: a map value of the running thread, copied at once.
-    let started = unsafe { STARTED.get(thread).copied() };
-    if started.is_some() {
-        let _ = STARTED.remove(thread);
-    }
     let of_proxy = is_proxy((thread >> 32) as u32);
     if result >= 0 && !of_proxy {
         return;
     }
-    let error = result.unsigned_abs();
+    if !is_of_interest(result, memory.family(call.address)) {
+        return;
+    }
     let socket = Address(call.socket);
     let sock = socket.follow(layout!(socket_sk));
-    if of_proxy && sock.read_at::<u16>(layout!(sock_family)) == AF_UNIX {
+    let family: u16 = sock.read_at(layout!(sock_family));
+    if of_proxy && family == AF_UNIX {
         remember_target(call, memory, thread, result);
     }
     if result >= 0 {
         return;
     }
+    let error = result.unsigned_abs();
     let kind: u16 = socket.read_at(layout!(socket_type));
-    match sock.read_at::<u16>(layout!(sock_family)) {
+    match family {
         AF_UNIX if matches!(kind, SOCK_STREAM | SOCK_SEQPACKET) && is_unix_failure(error) => {
             report_unix(call, memory, sock, error);
         }
-        family @ (AF_INET | AF_INET6)
-            // What happens after SYN_SENT is told by the socket's state.
-            if started.is_none()
-                && (is_failure_before_syn(error) || is_blackhole(call, family, error))
-                && sock.read_at::<u16>(layout!(sock_protocol)) == IPPROTO_TCP =>
+        AF_INET | AF_INET6
+            if (is_failure_before_syn(error) || is_blackhole(call, family, error))
+                && sock.read_at::<u16>(layout!(sock_protocol)) == IPPROTO_TCP
+                && !was_told(sock) =>
         {
             report_tcp(call, memory, sock, family, error);
         }
@@ -277,39 +334,8 @@ fn is_unix_failure(error: u32) -> bool {
     )
 }
 
-/// Errors that connect() can return before a SYN is sent. Refused, timed out and reset are not
-/// among them: a second connect() on a socket whose first one failed returns those again.
-#[inline(always)]
-fn is_failure_before_syn(error: u32) -> bool {
-    const EPERM: u32 = 1;
-    const EAGAIN: u32 = 11;
-    const ENOMEM: u32 = 12;
-    const EACCES: u32 = 13;
-    const EADDRINUSE: u32 = 98;
-    const EADDRNOTAVAIL: u32 = 99;
-    const ENETDOWN: u32 = 100;
-    const ENETUNREACH: u32 = 101;
-    const ENOBUFS: u32 = 105;
-    const EHOSTUNREACH: u32 = 113;
-    matches!(
-        error,
-        EPERM
-            | EAGAIN
-            | ENOMEM
-            | EACCES
-            | EADDRINUSE
-            | EADDRNOTAVAIL
-            | ENETDOWN
-            | ENETUNREACH
-            | ENOBUFS
-            | EHOSTUNREACH
-    )
-}
-
-/// EINVAL is what a blackhole route gives, and what too short an address gives.
 #[inline(always)]
 fn is_blackhole(call: &Call, family: u16, error: u32) -> bool {
-    const EINVAL: u32 = 22;
     let whole = if family == AF_INET { 16 } else { 28 };
     error == EINVAL && call.len as u32 >= whole
 }
@@ -378,15 +404,12 @@ fn report_tcp(call: &Call, memory: Memory, sock: Address, family: u16, error: u3
     } else {
         remote.copy_from_slice(&address[8..]);
     }
-    let endpoints = Endpoints {
-        local: [0; 16],
-        remote,
-        local_port: 0,
-        remote_port: u16::from_be_bytes([address[2], address[3]]),
+    let remote = Remote {
+        address: remote,
+        port: u16::from_be_bytes([address[2], address[3]]),
         family: u16::from_ne_bytes([address[0], address[1]]),
-        pad: 0,
         netns: netns_of(sock),
-        pad2: 0,
     };
-    report_connect(&current_actor(), &endpoints, error, call.at_ns);
+    let nowhere = Address::NULL;
+    report_connect(&current_actor(), &remote, nowhere, error, call.at_ns);
 }

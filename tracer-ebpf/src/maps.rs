@@ -81,9 +81,10 @@ pub struct Connecting {
 #[map]
 pub static CONNECTING: HashMap<u64, Connecting> = HashMap::with_max_entries(8192, 0);
 
-/// The socket that a thread, still inside connect(), has brought to SYN_SENT.
+/// When the failure of a connect was told by its socket's state, CLOCK_BOOTTIME ns, by socket
+/// address; only failures with an error that connect() also returns before a SYN was sent.
 #[map]
-pub static STARTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(2048, 0);
+pub static TOLD: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
 /// Failed TCP connects, counted.
 #[map]

@@ -10,8 +10,8 @@ use crate::{
     http,
     kernel_read::Address,
     maps::{
-        CONNECTING, Connecting, DECISIONS, REFUSALS, Ring, STARTED, count_lost, header, layout,
-        now, reserve_death, reserve_traffic, submit_batched, submit_now,
+        CONNECTING, Connecting, DECISIONS, REFUSALS, Ring, TOLD, count_lost, header, layout, now,
+        reserve_death, reserve_traffic, submit_batched, submit_now,
     },
     refusals,
     task::{current_actor, current_is_exiting, current_pid_tgid},
@@ -75,10 +75,6 @@ fn connect_begins(socket: Address) {
         count_lost(lost::CONNECTING);
     }
     remember_target(&connecting.actor, connecting.at_ns, socket);
-    if DECISIONS.load().connect_returns == 1 {
-        // Fails only when the map is being changed by others.
-        let _ = STARTED.insert(current_pid_tgid(), socket.0, 0);
-    }
 }
 
 /// In softirq or in the peer's context.
@@ -119,52 +115,105 @@ fn connect_failed(socket: Address) {
     // SAFETY: a map value of this socket, whose lock is held; copied before it is removed.
     let connecting = unsafe { *connecting };
     let _ = CONNECTING.remove(socket.0);
+    let connect_returns = DECISIONS.load().connect_returns == 1;
     let error: u32 = socket.read_at(layout!(sock_err));
     if error == 0 {
         // Its owner is dying, or never got as far as to send: connect() then returns the reason.
-        if current_is_exiting() || fails_inside_connect(socket, connecting.at_ns) {
+        if current_is_exiting() || (connect_returns && fails_inside_connect(socket)) {
             return;
         }
+    } else if connect_returns && is_failure_before_syn(error) {
+        // Fails only when the map is being changed by others.
+        let _ = TOLD.insert(socket.0, now(), 0);
     }
-    report_connect(
-        &connecting.actor,
-        &endpoints(socket),
-        error,
-        connecting.at_ns,
-    );
+    let remote = Remote::of(socket);
+    report_connect(&connecting.actor, &remote, socket, error, connecting.at_ns);
 }
 
-/// Whether the running thread is still inside the connect() that brought `socket` to SYN_SENT.
-///
-/// Not seen to return are calls made through io_uring, hence the time limit: what such a call left
-/// behind must not hide that the thread gives up waiting later.
+/// Whether `socket` fails while its protocol's connect function still runs: what succeeds in there
+/// makes it a connecting one.
 #[inline(always)]
-fn fails_inside_connect(socket: Address, began_ns: u64) -> bool {
-    const CALL_LASTS_NS: u64 = 100_000_000;
-    if now().wrapping_sub(began_ns) > CALL_LASTS_NS {
+fn fails_inside_connect(socket: Address) -> bool {
+    const SS_UNCONNECTED: u32 = 1;
+    let file = socket.follow(layout!(sock_socket));
+    file.read_at::<u32>(layout!(socket_state)) == SS_UNCONNECTED
+}
+
+/// Whether the state of `socket` has told why connect() fails; asked once.
+#[inline(always)]
+pub fn was_told(socket: Address) -> bool {
+    /// From the failure until the thread that waits for it runs again. What a call that did not
+    /// wait left behind must not hide the failure of another socket at the same address.
+    const RETURNS_WITHIN_NS: u64 = 1_000_000_000;
+    // SAFETY: a map value, copied at once.
+    let Some(at_ns) = (unsafe { TOLD.get(socket.0).copied() }) else {
         return false;
-    }
-    let thread = current_pid_tgid();
-    // SAFETY: a map value of the running thread.
-    match unsafe { STARTED.get(thread) } {
-        Some(started) if *started == socket.0 => {
-            let _ = STARTED.remove(thread);
-            true
+    };
+    let _ = TOLD.remove(socket.0);
+    now().wrapping_sub(at_ns) < RETURNS_WITHIN_NS
+}
+
+/// Errors that connect() can return before a SYN is sent. Refused, timed out and reset are not
+/// among them: a second connect() on a socket whose first one failed returns those again.
+#[inline(always)]
+pub fn is_failure_before_syn(error: u32) -> bool {
+    const EPERM: u32 = 1;
+    const EAGAIN: u32 = 11;
+    const ENOMEM: u32 = 12;
+    const EACCES: u32 = 13;
+    const EADDRINUSE: u32 = 98;
+    const EADDRNOTAVAIL: u32 = 99;
+    const ENETDOWN: u32 = 100;
+    const ENETUNREACH: u32 = 101;
+    const ENOBUFS: u32 = 105;
+    const EHOSTUNREACH: u32 = 113;
+    matches!(
+        error,
+        EPERM
+            | EAGAIN
+            | ENOMEM
+            | EACCES
+            | EADDRINUSE
+            | EADDRNOTAVAIL
+            | ENETDOWN
+            | ENETUNREACH
+            | ENOBUFS
+            | EHOSTUNREACH
+    )
+}
+
+/// Where a connect went.
+pub struct Remote {
+    pub address: [u8; 16],
+    pub port: u16,
+    pub family: u16,
+    pub netns: u32,
+}
+
+impl Remote {
+    #[inline(always)]
+    fn of(socket: Address) -> Self {
+        let family = socket.read_at(layout!(sock_family));
+        Self {
+            address: remote_address(socket, family),
+            port: u16::from_be(socket.read_at(layout!(sock_dport))),
+            family,
+            netns: netns_of(socket),
         }
-        _ => false,
     }
 }
 
-/// Counts a failed connect, and sends a record when one is due.
+/// Counts a failed connect of `socket`, null before it had a local address, and sends a record
+/// when one is due.
 #[inline(always)]
-pub fn report_connect(actor: &Actor, endpoints: &Endpoints, error: u32, began_ns: u64) {
+pub fn report_connect(actor: &Actor, remote: &Remote, socket: Address, error: u32, began_ns: u64) {
     let at_ns = now();
     let key = RefusalKey {
-        remote: endpoints.remote,
+        remote: remote.address,
         pid: actor.pid,
-        netns: endpoints.netns,
-        remote_port: endpoints.remote_port,
-        family: endpoints.family,
+        netns: remote.netns,
+        remote_port: remote.port,
+        family: remote.family,
         error,
     };
     let Some(total) = refusals::count(&REFUSALS, &key, actor, at_ns) else {
@@ -174,10 +223,28 @@ pub fn report_connect(actor: &Actor, endpoints: &Endpoints, error: u32, began_ns
         refusals::not_sent(&REFUSALS, &key);
         return;
     };
+    // Read only now: most failures of a storm are only counted.
+    let (local, local_port) = if socket.is_null() {
+        ([0; 16], 0)
+    } else {
+        (
+            local_address(socket, remote.family),
+            socket.read_at(layout!(sock_num)),
+        )
+    };
     entry.write(ConnectRecord {
         header: header(kind::CONNECT_FAILED, at_ns),
         actor: *actor,
-        endpoints: *endpoints,
+        endpoints: Endpoints {
+            local,
+            remote: remote.address,
+            local_port,
+            remote_port: remote.port,
+            family: remote.family,
+            pad: 0,
+            netns: remote.netns,
+            pad2: 0,
+        },
         error,
         pad: 0,
         elapsed_ns: at_ns.wrapping_sub(began_ns),

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
-use tracer_common::Layout;
+use tracer_common::{ABSENT, Layout};
 
 use super::btf::Btf;
 use super::tracefs;
@@ -46,6 +46,9 @@ pub struct KernelFacts {
     pub fentry: Works,
     /// Kprobes may be made.
     pub kprobes: Works,
+    /// The tracepoint at the end of connect() can be found, and it is known where the arguments
+    /// are by then.
+    pub syscall_registers: Works,
     /// The tracepoints of connect() can be found.
     pub syscall_tracepoints: Works,
     /// /dev/kmsg may be read.
@@ -82,6 +85,9 @@ impl KernelFacts {
             Err(why) => (Err(why), None),
         };
         let status = fs::read_to_string("/proc/self/status");
+        let syscall_tracepoints = tracefs::tracepoint_id("syscalls", "sys_exit_connect")
+            .map(|_| ())
+            .map_err(|error| format!("no tracepoint syscalls/sys_exit_connect: {error}"));
         let mut facts = Self {
             version: parse_version(&release),
             release,
@@ -103,9 +109,13 @@ impl KernelFacts {
                 Ok(_) => Ok(()),
                 Err(_) => Err("the kernel is built without kprobes".into()),
             },
-            syscall_tracepoints: tracefs::tracepoint_id("syscalls", "sys_exit_connect")
-                .map(|_| ())
-                .map_err(|error| format!("no tracepoint syscalls/sys_exit_connect: {error}")),
+            syscall_registers: match &layout {
+                Some(layout) if layout.registers_argument1 == ABSENT => {
+                    Err("where system calls' arguments are is known for x86-64 only".into())
+                }
+                _ => syscall_tracepoints.clone(),
+            },
+            syscall_tracepoints,
             kernel_log: fs::File::open("/dev/kmsg")
                 .map(|_| ())
                 .map_err(|error| format!("/dev/kmsg can't be read: {error}")),
@@ -118,20 +128,25 @@ impl KernelFacts {
     /// Takes away what is named in `list`, as if the kernel did not have it.
     fn do_without(&mut self, list: &str) {
         for name in list.split(',').map(str::trim) {
+            let why = Err(format!("{WITHOUT} names {name}"));
             let works = match name {
                 "fentry" => &mut self.fentry,
                 "kprobe" => &mut self.kprobes,
-                "syscall" => &mut self.syscall_tracepoints,
+                "registers" => &mut self.syscall_registers,
+                "syscall" => {
+                    self.syscall_registers.clone_from(&why);
+                    &mut self.syscall_tracepoints
+                }
                 "kmsg" => &mut self.kernel_log,
                 _ => continue,
             };
-            *works = Err(format!("{WITHOUT} names {name}"));
+            *works = why;
         }
     }
 }
 
 /// For testing the lower rungs of the ladders on a kernel that has the higher ones: what to do
-/// without, of `fentry`, `kprobe`, `syscall` and `kmsg`, separated by commas.
+/// without, of `fentry`, `kprobe`, `registers`, `syscall` and `kmsg`, separated by commas.
 const WITHOUT: &str = "TRACER_WITHOUT";
 
 /// What the kernel's type information tells.

@@ -231,6 +231,9 @@ impl Loaded {
                     .and_then(|()| {
                         self.attach_kprobe("connect_kprobe", &[UNIX_CONNECT, INET_CONNECT])
                     }),
+                ConnectRung::SyscallExit => {
+                    self.attach_tracepoint("connect_return", "sys_exit_connect")
+                }
                 ConnectRung::Syscall => self
                     .attach_tracepoint("connect_exit", "sys_exit_connect")
                     .and_then(|()| self.attach_tracepoint("connect_enter", "sys_enter_connect")),
@@ -262,6 +265,7 @@ impl Loaded {
             "inet_connect_fexit",
             "connect_kprobe",
             "connect_kretprobe",
+            "connect_return",
             "connect_enter",
             "connect_exit",
         ] {

@@ -40,7 +40,9 @@ pub enum ConnectRung {
     Fexit,
     /// kprobe and kretprobe on them.
     Kretprobe,
-    /// The system call's tracepoints, at a small cost to every system call.
+    /// The tracepoint at the system call's end, at a small cost to every system call.
+    SyscallExit,
+    /// That and the one at its beginning.
     Syscall,
 }
 
@@ -50,7 +52,8 @@ impl ConnectRung {
         match self {
             Self::Fexit => "fexit unix_stream_connect, inet_stream_connect",
             Self::Kretprobe => "kretprobe unix_stream_connect, inet_stream_connect",
-            Self::Syscall => "tracepoint syscalls/sys_exit_connect",
+            Self::SyscallExit => "tracepoint syscalls/sys_exit_connect",
+            Self::Syscall => "tracepoints syscalls/sys_enter_connect, sys_exit_connect",
         }
     }
 }
@@ -189,6 +192,7 @@ pub fn plan(facts: &KernelFacts) -> Result<Plan, Refusal> {
         connect: Ladder::choose(&[
             (ConnectRung::Fexit, &facts.fentry),
             (ConnectRung::Kretprobe, &facts.kprobes),
+            (ConnectRung::SyscallExit, &facts.syscall_registers),
             (ConnectRung::Syscall, &facts.syscall_tracepoints),
         ]),
         scope: Ladder::choose(&[
@@ -217,6 +221,7 @@ mod tests {
             lockdown: Lockdown::Off,
             fentry: Ok(()),
             kprobes: Ok(()),
+            syscall_registers: Ok(()),
             syscall_tracepoints: Ok(()),
             kernel_log: Ok(()),
             cgroups: Hierarchy::Unified,
@@ -289,7 +294,11 @@ mod tests {
         let plan = flipped(|f| f.fentry = Err("EPERM".into())).unwrap();
         assert_eq!(
             plan.connect.rungs,
-            [ConnectRung::Kretprobe, ConnectRung::Syscall]
+            [
+                ConnectRung::Kretprobe,
+                ConnectRung::SyscallExit,
+                ConnectRung::Syscall
+            ]
         );
         assert_eq!(plan.connect.why_not, ["EPERM"]);
         assert_eq!(plan.scope.rungs[0], ScopeRung::Kprobe);
@@ -300,7 +309,11 @@ mod tests {
         let plan = flipped(|f| f.kprobes = Err("none".into())).unwrap();
         assert_eq!(
             plan.connect.rungs,
-            [ConnectRung::Fexit, ConnectRung::Syscall]
+            [
+                ConnectRung::Fexit,
+                ConnectRung::SyscallExit,
+                ConnectRung::Syscall
+            ]
         );
         assert_eq!(plan.connect.why_not, [""; 0], "nothing better is missing");
     }
@@ -312,7 +325,10 @@ mod tests {
             f.kprobes = Err("none".into());
         };
         let plan = flipped(bare).unwrap();
-        assert_eq!(plan.connect.rungs, [ConnectRung::Syscall]);
+        assert_eq!(
+            plan.connect.rungs,
+            [ConnectRung::SyscallExit, ConnectRung::Syscall]
+        );
         assert_eq!(plan.connect.why_not, ["EPERM", "none"]);
         assert_eq!(
             plan.scope.rungs,
@@ -321,11 +337,12 @@ mod tests {
         let plan = flipped(|f| {
             bare(f);
             f.kernel_log = Err("EACCES".into());
+            f.syscall_registers = Err("arm64".into());
             f.syscall_tracepoints = Err("ENOENT".into());
         })
         .unwrap();
         assert_eq!(plan.connect.rungs, []);
-        assert_eq!(plan.connect.why_not, ["EPERM", "none", "ENOENT"]);
+        assert_eq!(plan.connect.why_not, ["EPERM", "none", "arm64", "ENOENT"]);
         assert_eq!(plan.scope.rungs, [ScopeRung::Counters]);
     }
 

@@ -88,7 +88,7 @@ const fn only_named(step: Step) -> Step {
 }
 
 /// The steps, in the order in which a guest takes them: what endangers others comes last.
-pub(crate) const STEPS: [Step; 23] = [
+pub(crate) const STEPS: [Step; 24] = [
     scenario("support", 120),
     scenario("systemd", 240),
     scenario("tls", 240),
@@ -102,6 +102,7 @@ pub(crate) const STEPS: [Step; 23] = [
     native("kprobe-unix", "unix", "fentry"),
     native("kprobe-oom", "oom", "fentry"),
     native("syscall-unix", "unix", "fentry,kprobe"),
+    native("enter-unix", "unix", "fentry,kprobe,registers"),
     native("kmsg-oom", "oom", "fentry,kprobe"),
     native("counters-oom", "oom", "fentry,kprobe,kmsg"),
     scenario("deploy", 400),

@@ -11,7 +11,13 @@ use crate::systemd::systemctl;
 use crate::tell;
 
 /// What is forbidden to the tracer, best rungs first.
-const WITHOUT: [&str; 4] = ["", "fentry", "fentry,kprobe", "fentry,kprobe,kmsg"];
+const WITHOUT: [&str; 5] = [
+    "",
+    "fentry",
+    "fentry,kprobe",
+    "fentry,kprobe,registers",
+    "fentry,kprobe,kmsg",
+];
 
 pub fn run() {
     // Requests are followed where there is a proxy.
