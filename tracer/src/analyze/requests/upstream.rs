@@ -145,16 +145,7 @@ impl Clues {
             return;
         }
         if self.tried.len() >= MAX_TRIED {
-            self.tried.retain(|_, known| !is_old(known.last, at));
-        }
-        if self.tried.len() >= MAX_TRIED
-            && let Some(oldest) = self
-                .tried
-                .iter()
-                .min_by_key(|(_, known)| known.last)
-                .map(|(key, _)| key.clone())
-        {
-            self.tried.remove(&oldest);
+            self.forget_tries(at);
         }
         self.tried.insert(
             key,
@@ -166,6 +157,16 @@ impl Clues {
                 error,
             },
         );
+    }
+
+    /// Makes room for many, so that it is not looked for each time: what is old goes, and at least
+    /// the oldest quarter.
+    fn forget_tries(&mut self, at: Timestamp) {
+        let mut times: Vec<Timestamp> = self.tried.values().map(|known| known.last).collect();
+        let quarter = times.len() / 4;
+        let (_, &mut oldest, _) = times.select_nth_unstable(quarter);
+        self.tried
+            .retain(|_, known| known.last > oldest && !is_old(known.last, at));
     }
 
     /// A dying process's connection was closed.
