@@ -223,33 +223,30 @@ pub fn report_connect(actor: &Actor, remote: &Remote, socket: Address, error: u3
         refusals::not_sent(&REFUSALS, &key);
         return;
     };
-    // Read only now: most failures of a storm are only counted.
-    let (local, local_port) = if socket.is_null() {
-        ([0; 16], 0)
-    } else {
-        (
-            local_address(socket, remote.family),
-            socket.read_at(layout!(sock_num)),
-        )
-    };
-    entry.write(ConnectRecord {
-        header: header(kind::CONNECT_FAILED, at_ns),
-        actor: *actor,
-        endpoints: Endpoints {
-            local,
-            remote: remote.address,
-            local_port,
-            remote_port: remote.port,
-            family: remote.family,
-            pad: 0,
-            netns: remote.netns,
-            pad2: 0,
-        },
-        error,
-        pad: 0,
-        elapsed_ns: at_ns.wrapping_sub(began_ns),
-        total,
-    });
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is in the ring, for this program alone until it is submitted; every field
+    // is written. There is no room for it on the stack.
+    unsafe {
+        (*record).header = header(kind::CONNECT_FAILED, at_ns);
+        (*record).actor = *actor;
+        // Read only now: most failures of a storm are only counted.
+        (*record).endpoints.local = [0; 16];
+        (*record).endpoints.local_port = 0;
+        if !socket.is_null() {
+            (*record).endpoints.local = local_address(socket, key.family);
+            (*record).endpoints.local_port = socket.read_at(layout!(sock_num));
+        }
+        (*record).endpoints.remote = key.remote;
+        (*record).endpoints.remote_port = key.remote_port;
+        (*record).endpoints.family = key.family;
+        (*record).endpoints.pad = 0;
+        (*record).endpoints.netns = key.netns;
+        (*record).endpoints.pad2 = 0;
+        (*record).error = error;
+        (*record).pad = 0;
+        (*record).elapsed_ns = at_ns.wrapping_sub(began_ns);
+        (*record).total = total;
+    }
     submit_batched(entry, Ring::Traffic, at_ns);
 }
 

@@ -6,10 +6,10 @@
     reason = "a benchmark that fails says so by panicking"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -19,28 +19,6 @@ use tracer::model::{
     Actor, ClockAnchor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, Listener,
     Observation, ProcessFacts, ProcessKey, Session, SocketId, TaskFacts, Timestamp, WallTime, What,
 };
-
-/// Counts what is asked of the system's allocator.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: hands everything on to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const NETNS: u32 = 4_026_531_840;
 const EVENTS: u64 = 30_000;
@@ -165,14 +143,9 @@ fn bench(criterion: &mut Criterion) {
             analysis
         };
         let analysis = machine(services);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        drop(run(analysis));
-        let hundredths = (ALLOCATIONS.load(Ordering::Relaxed) - before) * 100 / EVENTS;
-        println!(
-            "{services} services: {}.{:02} allocations per event",
-            hundredths / 100,
-            hundredths % 100
-        );
+        counting::print(&format!("{services} services"), EVENTS, || {
+            drop(run(analysis));
+        });
         group.bench_function(BenchmarkId::from_parameter(services), |bencher| {
             bencher.iter_batched(
                 || machine(services),

@@ -17,6 +17,7 @@ pub mod model;
 pub mod observe;
 pub mod pipeline;
 pub mod present;
+pub mod rehearsal;
 pub mod report;
 pub mod self_check;
 pub mod settings;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 
-use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::mm::{Advice, MlockAllFlags, madvise, mlockall};
 
 /// Of -1000 to 1000. Killed only once there is nobody else, or once it has grown to nine tenths of
 /// the machine itself, which it never should: then it deserves it.
@@ -53,14 +53,33 @@ pub fn stand_last() {
     }
 }
 
-/// Start-up reads megabytes (the kernel's types, /proc) that nothing needs afterwards; what was
-/// freed of them goes back to the machine, which may be a small one.
+/// Start-up reads megabytes (the kernel's types, /proc) that nothing needs afterwards, by code that
+/// does not run again: both go back to the machine, which may be a small one.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: releases free memory of the allocator only; no pointer in use is affected.
     unsafe {
         libc::malloc_trim(0);
     }
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for (start, length) in maps.lines().filter_map(code) {
+        let start = std::ptr::with_exposed_provenance_mut(start);
+        // SAFETY: the mapping is of a file and can't be written, so that each page is read from the
+        // file again when it is used, as it was. A failure leaves the pages where they are.
+        let _ = unsafe { madvise(start, length, Advice::LinuxDontNeed) };
+    }
+}
+
+/// Start and length of a mapping of code, by a line of /proc/self/maps. Other mappings that can't
+/// be written may have been before they were relocated: what is in them is in no file.
+fn code(line: &str) -> Option<(usize, usize)> {
+    let mut parts = line.split_ascii_whitespace();
+    let (start, end) = parts.next()?.split_once('-')?;
+    let is_code = parts.next()? == "r-xp";
+    let is_file = parts.nth(3).is_some_and(|path| path.starts_with('/'));
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let end = usize::from_str_radix(end, 16).ok()?;
+    (is_code && is_file).then(|| (start, end.saturating_sub(start)))
 }
 
 /// Keeps in memory what is there now and what is used later of what is mapped now: code, tables,
@@ -74,6 +93,23 @@ pub fn stay_resident() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_code_that_is_in_a_file_is_given_back() {
+        let lines = [
+            ("1000-3000 r-xp 00001000 fe:00 17 /usr/bin/tracer", true),
+            ("1000-3000 r-xp 00001000 fe:00 17 /srv/a name/tracer", true),
+            ("1000-3000 r--p 00001000 fe:00 17 /usr/bin/tracer", false),
+            ("1000-3000 rwxp 00001000 fe:00 17 /usr/bin/tracer", false),
+            ("1000-3000 r-xp 00000000 00:00 0 [vdso]", false),
+            ("1000-3000 r-xp 00000000 00:00 0", false),
+            ("r-xp", false),
+        ];
+        for (line, given) in lines {
+            assert_eq!(code(line), given.then_some((0x1000, 0x2000)), "{line}");
+        }
+        give_back();
+    }
 
     #[test]
     fn a_score_is_read_and_taken() {

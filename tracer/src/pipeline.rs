@@ -16,6 +16,7 @@ use crate::kernel::{Followed, Kernel, StartError};
 use crate::memory;
 use crate::model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
 use crate::observe::{self, Observer, clock};
+use crate::rehearsal;
 use crate::settings::{HttpMode, Settings};
 
 /// Takes findings; an error ends the trace.
@@ -147,6 +148,7 @@ impl Live {
         self.scan(emit)?;
         self.let_look(clock::now());
         memory::give_back();
+        rehearsal::play();
         memory::stay_resident();
         let mut stop = pin!(stop);
         loop {

@@ -1,8 +1,14 @@
-//! The machine that numbers were measured on, in one line.
+//! The machine that numbers were measured on, in a few words.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
-pub fn described() -> String {
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+/// Processors, kernel, and the hooks that this kernel does not offer the best way to.
+pub fn described(tracer: &Path) -> Result<String> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
         .lines()
@@ -15,5 +21,24 @@ pub fn described() -> String {
         .filter(|line| line.starts_with("processor"))
         .count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{processors} × {model}, Linux {}", kernel.trim())
+    let mut parts = vec![format!("{processors} × {model}, Linux {}", kernel.trim())];
+    let lower = lower_rungs(tracer)?;
+    parts.extend(lower.iter().map(|(hook, via)| format!("`{hook}` by {via}")));
+    Ok(parts.join("; "))
+}
+
+/// Hooks, and how they were got, for which the tracer says why by no better way.
+fn lower_rungs(tracer: &Path) -> Result<Vec<(String, String)>> {
+    let mut watch = Command::new(tracer);
+    watch.args(["watch", "--json", "--for", "1s"]);
+    let output = watch.output().context("starting the tracer")?;
+    let first = output.stdout.split(|byte| *byte == b'\n').next();
+    let start: Value = serde_json::from_slice(first.unwrap_or_default()).context("its start")?;
+    let hooks = start["hooks"].as_array().context("its hooks")?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Ok(hooks
+        .iter()
+        .filter(|hook| hook["ok"] == true && hook["why"].is_string())
+        .filter_map(|hook| Some((text(&hook["name"])?, text(&hook["via"])?)))
+        .collect())
 }

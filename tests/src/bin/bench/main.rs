@@ -116,7 +116,7 @@ fn main() -> Result<()> {
         }
     }
     if args.write {
-        let page = table::page(&costs, &sections, &machine::described());
+        let page = table::page(&costs, &sections, &machine::described(&args.tracer)?);
         fs::write(&args.page, page).with_context(|| format!("writing {}", args.page.display()))?;
     }
     Ok(())
