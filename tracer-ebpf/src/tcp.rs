@@ -135,8 +135,8 @@ fn connect_failed(socket: Address) {
 #[inline(always)]
 fn fails_inside_connect(socket: Address) -> bool {
     const SS_UNCONNECTED: u32 = 1;
-    let file = socket.follow(layout!(sock_socket));
-    file.read_at::<u32>(layout!(socket_state)) == SS_UNCONNECTED
+    let handle = socket.follow(layout!(sock_socket));
+    handle.read_at::<u32>(layout!(socket_state)) == SS_UNCONNECTED
 }
 
 /// Whether the state of `socket` has told why connect() fails; asked once.
