@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// A cgroup of the test's own; removed when dropped.
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A cgroup of the test's own; removed when dropped, with whatever of the test's is left in it.
 pub struct MemoryCgroup {
     directory: PathBuf,
     root: PathBuf,
@@ -94,6 +96,16 @@ impl MemoryCgroup {
         self.directory.join("cgroup.procs")
     }
 
+    /// Kills whatever is inside. Only the test puts processes there.
+    fn kill(&self) {
+        let pids = fs::read_to_string(self.procs()).unwrap_or_default();
+        for pid in pids.lines().filter_map(|line| line.parse().ok()) {
+            if let Some(pid) = Pid::from_raw(pid) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+
     /// Lets `command` start inside.
     pub fn enter<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let procs = self.procs();
@@ -105,10 +117,14 @@ impl MemoryCgroup {
 
 impl Drop for MemoryCgroup {
     fn drop(&mut self) {
-        // Its processes may need a moment to be gone.
-        for _ in 0..100 {
+        // Its processes may need a moment to be gone. One that stays, full of its own garbage and
+        // deaf to SIGTERM, outlives its manager otherwise.
+        for attempt in 0..100 {
             if fs::remove_dir(&self.directory).is_ok() {
                 return;
+            }
+            if attempt >= 50 {
+                self.kill();
             }
             std::thread::sleep(Duration::from_millis(20));
         }

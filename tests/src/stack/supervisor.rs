@@ -6,7 +6,8 @@ use std::process::Command;
 
 use super::{Daemon, WARM_UP, program};
 
-/// A supervisord that restarts its program whenever it ends.
+/// A supervisord that restarts its program whenever it ends. Asked to end, it kills a program that
+/// lingers before [`Daemon`] loses its patience with supervisord itself.
 pub struct Supervisor {
     _daemon: Daemon,
     config: PathBuf,
@@ -40,6 +41,7 @@ command={command}
 environment=PORT=\"{port}\",WARM_UP_MS=\"{}\"
 autorestart=true
 startsecs=0
+stopwaitsecs=3
 stdout_logfile={at}/worker.log
 redirect_stderr=true
 ",
