@@ -36,7 +36,10 @@ pub fn free_port() -> u16 {
     let first = usize::try_from(std::process::id()).unwrap() * 64;
     loop {
         let taken = usize::from(TAKEN.fetch_add(1, Ordering::Relaxed));
-        assert!(taken < TEST_PORTS.len(), "no port of {TEST_PORTS:?} is free");
+        assert!(
+            taken < TEST_PORTS.len(),
+            "no port of {TEST_PORTS:?} is free"
+        );
         let offset = u16::try_from((first + taken) % TEST_PORTS.len()).unwrap();
         let port = TEST_PORTS.start + offset;
         let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();

@@ -4,6 +4,8 @@
 //! One pass over the types, no copy of them. The bytes are not trusted: every access is checked,
 //! every recursion bounded.
 
+mod file;
+
 use std::collections::HashMap;
 
 use thiserror::Error;
@@ -12,6 +14,8 @@ use tracer_common::{
     layout::{FIELDS, Lookup},
 };
 use zerocopy::IntoBytes;
+
+pub(super) use file::{PATH, TypeBytes};
 
 /// Why type information could not be read.
 #[derive(Debug, Error, PartialEq, Eq)]

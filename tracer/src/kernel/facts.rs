@@ -7,7 +7,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use tracer_common::{ABSENT, Layout};
 
-use super::btf::Btf;
+use super::btf::{Btf, PATH, TypeBytes};
 use super::tracefs;
 use crate::model::Hierarchy;
 
@@ -159,13 +159,12 @@ struct TypeFacts {
 
 impl TypeFacts {
     fn read() -> Self {
-        const PATH: &str = "/sys/kernel/btf/vmlinux";
         let unknown = |why| Self {
             layout: Err(why),
             missing_tracepoints: Vec::new(),
             function: None,
         };
-        let bytes = match fs::read(PATH) {
+        let bytes = match TypeBytes::open() {
             Ok(bytes) => bytes,
             Err(error) => return unknown(format!("{PATH}: {error}")),
         };

@@ -5,7 +5,7 @@ use std::io;
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use aya::{Btf, Ebpf, EbpfError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tracer_common::{Decisions, Layout};
@@ -13,9 +13,11 @@ use zerocopy::IntoBytes;
 
 use super::facts::{INET_CONNECT, OOM_KILL, UNIX_CONNECT};
 use super::http::Http;
+use super::loader;
 use super::plan::{BLIND_CONNECT, ConnectRung, Ladder, Plan, Refusal, ScopeRung, blind_without};
 use super::tls::Tls;
 use super::tracefs;
+use super::verify;
 use crate::model::{Hierarchy, Hook};
 use crate::settings::HttpMode;
 
@@ -118,7 +120,7 @@ pub(super) fn load(
             HttpMode::All => 2,
         },
     };
-    let mut options = EbpfLoader::new();
+    let mut options = loader::without_types();
     if http == HttpMode::Off {
         // Room for nobody's requests.
         for map in [
@@ -131,9 +133,6 @@ pub(super) fn load(
         }
     }
     let mut ebpf = options
-        // Parsing the kernel's type information takes longer than everything else, and is needed
-        // for fentry and fexit only.
-        .btf(None)
         .override_global("LAYOUT", layout.as_bytes(), true)
         .override_global("DECISIONS", decisions.as_bytes(), true)
         .load(OBJECT)
@@ -160,6 +159,7 @@ pub(super) fn load(
         blind: Vec::new(),
         scope: ScopeRung::Counters,
     };
+    verify::ahead(&mut loaded.ebpf, &first_programs(plan));
     let mut btf = LazyBtf::default();
     // Before the state changes, so that what the one leaves to the other is seen.
     if let Err(why) = loaded.attach_connect(plan, &mut btf) {
@@ -174,6 +174,21 @@ pub(super) fn load(
     }
     loaded.attach(plan, &mut btf)?;
     Ok((loaded, rings))
+}
+
+/// What is loaded first thing, if all goes well, and needs no type information for it.
+fn first_programs(plan: &Plan) -> Vec<&'static str> {
+    let connect: &[&str] = match plan.connect.rungs.first() {
+        Some(ConnectRung::Kretprobe) => &["connect_kretprobe", "connect_kprobe"],
+        Some(ConnectRung::SyscallExit) => &["connect_return"],
+        Some(ConnectRung::Syscall) => &["connect_exit", "connect_enter"],
+        Some(ConnectRung::Fexit) | None => &[],
+    };
+    let raw = RAW_TRACEPOINTS
+        .iter()
+        .filter(|(_, _, tracepoint)| !plan.without.contains(tracepoint))
+        .map(|&(_, program, _)| program);
+    connect.iter().copied().chain(raw).collect()
 }
 
 impl Loaded {
@@ -209,8 +224,7 @@ impl Loaded {
     }
 
     fn attach_raw(&mut self, name: &str, tracepoint: &str) -> Result<(), Failure> {
-        let program: &mut RawTracePoint = program(&mut self.ebpf, name)?;
-        program.load().map_err(|error| Failure::of(&error))?;
+        let program: &mut RawTracePoint = loaded(&mut self.ebpf, name)?;
         program
             .attach(tracepoint)
             .map_err(|error| Failure::of(&error))?;
@@ -327,8 +341,7 @@ impl Loaded {
     }
 
     fn attach_kprobe(&mut self, name: &str, functions: &[&str]) -> Result<(), Failure> {
-        let program: &mut KProbe = program(&mut self.ebpf, name)?;
-        program.load().map_err(|error| Failure::of(&error))?;
+        let program: &mut KProbe = loaded(&mut self.ebpf, name)?;
         for function in functions {
             program
                 .attach(*function, 0)
@@ -338,8 +351,7 @@ impl Loaded {
     }
 
     fn attach_tracepoint(&mut self, name: &str, tracepoint: &str) -> Result<(), Failure> {
-        let program: &mut TracePoint = program(&mut self.ebpf, name)?;
-        program.load().map_err(|error| Failure::of(&error))?;
+        let program: &mut TracePoint = loaded(&mut self.ebpf, name)?;
         let fd = program.fd().map_err(|error| Failure::of(&error))?;
         let attached = tracefs::tracepoint_id("syscalls", tracepoint)
             .and_then(|id| tracefs::attach(std::os::fd::AsFd::as_fd(fd), id))
@@ -365,8 +377,19 @@ impl LazyBtf {
     }
 }
 
+/// One of the object's programs, as what it is, verified by the kernel.
+pub(super) fn loaded<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, Failure>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    if let Some(program) = ebpf.program_mut(name) {
+        verify::load(program).map_err(|error| Failure::of(&error))?;
+    }
+    program(ebpf, name)
+}
+
 /// One of the object's programs, as what it is.
-pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, Failure>
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, Failure>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {

@@ -9,6 +9,7 @@ mod decode;
 mod facts;
 mod http;
 mod load;
+mod loader;
 #[cfg(feature = "kernel-log")]
 mod log;
 mod overtaken;
@@ -18,6 +19,7 @@ mod skips;
 mod tally;
 mod tls;
 mod tracefs;
+mod verify;
 
 pub use facts::{KernelFacts, Lockdown, Works, hierarchy};
 pub use http::Followed;

@@ -16,7 +16,7 @@ use aya::programs::{CgroupAttachMode, CgroupSkb};
 use tracer_common::record::HttpUnsentKey;
 use zerocopy::FromBytes;
 
-use super::load::{Failure, StartError, program, take};
+use super::load::{Failure, StartError, loaded, take};
 use crate::model::{Hook, Observation, Pid, Timestamp};
 use crate::settings::HttpMode;
 
@@ -41,7 +41,6 @@ pub struct Followed {
 pub(super) struct Http {
     mode: HttpMode,
     now: Followed,
-    loaded: bool,
     attached: BTreeMap<PathBuf, [CgroupSkbLink; 2]>,
     /// Why a cgroup is not among `attached`; the newest reason.
     why: Option<String>,
@@ -57,7 +56,6 @@ impl Http {
         Ok(Self {
             mode,
             now: Followed::default(),
-            loaded: false,
             attached: BTreeMap::new(),
             why: None,
             ports: take(ebpf, "PROXY_PORTS")?,
@@ -99,7 +97,7 @@ impl Http {
         let cgroups = outermost(wanted.cgroups.as_ref().ok());
         for cgroup in &cgroups {
             if !self.attached.contains_key(cgroup) {
-                match self.attach(ebpf, cgroup) {
+                match attach(ebpf, cgroup) {
                     Ok(links) => {
                         self.attached.insert(cgroup.clone(), links);
                     }
@@ -149,29 +147,21 @@ impl Http {
             }
         }
     }
+}
 
-    fn attach(
-        &mut self,
-        ebpf: &mut Ebpf,
-        cgroup: &std::path::Path,
-    ) -> Result<[CgroupSkbLink; 2], Failure> {
-        let directory = File::open(cgroup).map_err(|error| Failure(error.to_string(), ""))?;
-        let mut attach = |(name, hook): (&str, CgroupSkbAttachType)| {
-            let program: &mut CgroupSkb = program(ebpf, name)?;
-            if !self.loaded {
-                program.load().map_err(|error| Failure::of(&error))?;
-            }
-            // A link leaves room for others by itself, and refuses the flag that asks for it.
-            let link = program
-                .attach(&directory, hook, CgroupAttachMode::Single)
-                .map_err(|error| Failure::of(&error))?;
-            program.take_link(link).map_err(|error| Failure::of(&error))
-        };
-        let [ingress, egress] = PROGRAMS;
-        let links = [attach(ingress)?, attach(egress)?];
-        self.loaded = true;
-        Ok(links)
-    }
+/// Runs both programs for whatever is in the cgroup, until the links are dropped.
+fn attach(ebpf: &mut Ebpf, cgroup: &std::path::Path) -> Result<[CgroupSkbLink; 2], Failure> {
+    let directory = File::open(cgroup).map_err(|error| Failure(error.to_string(), ""))?;
+    let mut attach = |(name, hook): (&str, CgroupSkbAttachType)| {
+        let program: &mut CgroupSkb = loaded(ebpf, name)?;
+        // A link leaves room for others by itself, and refuses the flag that asks for it.
+        let link = program
+            .attach(&directory, hook, CgroupAttachMode::Single)
+            .map_err(|error| Failure::of(&error))?;
+        program.take_link(link).map_err(|error| Failure::of(&error))
+    };
+    let [ingress, egress] = PROGRAMS;
+    Ok([attach(ingress)?, attach(egress)?])
 }
 
 /// Bit sets of 64 ports, by their index.

@@ -15,6 +15,7 @@ mod x86;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd as _;
+use std::thread;
 use std::time::Duration;
 
 use aya::Ebpf;
@@ -25,7 +26,7 @@ use mapped::Candidate;
 use sites::sites;
 use uses::Uses;
 
-use super::load::{Failure, program};
+use super::load::{Failure, loaded};
 use crate::model::{Hook, Pid, Timestamp, printable};
 
 /// After how long a process that had no TLS library mapped is looked at again: it may have been
@@ -53,7 +54,20 @@ pub(super) struct Tls {
 /// The hooks on one library; detached when dropped.
 struct Attached {
     name: String,
-    _links: Vec<UProbeLink>,
+    links: Vec<UProbeLink>,
+}
+
+impl Drop for Attached {
+    /// The kernel has whoever takes a uprobe back wait until no processor runs it any more, 0.1 s
+    /// each on a busy machine. A proxy that is gone is when there are deaths to be told at once, so
+    /// that another thread waits.
+    fn drop(&mut self) {
+        let links = std::mem::take(&mut self.links);
+        // Without a thread they are dropped here.
+        let _ = thread::Builder::new()
+            .name("detach".into())
+            .spawn(move || drop(links));
+    }
 }
 
 /// How often a process was looked at, and when it is next.
@@ -179,10 +193,7 @@ fn attach(ebpf: &mut Ebpf, library: &Candidate) -> Result<Attached, AttachError>
     let path = format!("/proc/self/fd/{}", library.file.as_raw_fd());
     let mut links = Vec::new();
     for site in sites(&library.file, &functions)? {
-        let program: &mut UProbe = program(ebpf, site.program)?;
-        if program.fd().is_err() {
-            program.load().map_err(|error| Failure::of(&error))?;
-        }
+        let program: &mut UProbe = loaded(ebpf, site.program)?;
         let link = program
             .attach(site.offset, &path, UProbeScope::AllProcesses)
             .and_then(|id| program.take_link(id))
@@ -191,6 +202,6 @@ fn attach(ebpf: &mut Ebpf, library: &Candidate) -> Result<Attached, AttachError>
     }
     Ok(Attached {
         name: library.name.clone(),
-        _links: links,
+        links,
     })
 }
