@@ -164,7 +164,7 @@ impl Analysis {
             cause: verdict.cause,
             summary: verdict.summary.as_str().into(),
         };
-        self.world.processes.died(key, end);
+        self.world.died(key, end);
         if self.armed {
             self.totals.exits += 1;
             let is_oom = matches!(verdict.cause, Cause::OomCgroup | Cause::OomGlobal);

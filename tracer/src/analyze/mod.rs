@@ -297,6 +297,9 @@ impl Analysis {
     }
 
     fn listener_changed(&mut self, change: Change, at: Timestamp, findings: &mut Vec<Finding>) {
+        if let Change::Down(place) = &change {
+            self.world.listener_lost(place);
+        }
         if !self.armed {
             return;
         }

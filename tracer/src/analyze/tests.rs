@@ -1,5 +1,7 @@
 //! Whole stories: observations in, findings out.
 
+mod forgotten;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

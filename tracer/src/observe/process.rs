@@ -60,13 +60,13 @@ pub(super) struct ProcessReader {
 }
 
 impl ProcessReader {
-    /// Facts of a process, as many as there are before it is gone; `None` when it is gone already,
-    /// or a kernel thread.
+    /// Facts of a process, as many as there are before it is gone; `None` when it has ended already,
+    /// waited for by its parent or not, or is a kernel thread.
     pub(super) fn read(&mut self, pid: Pid) -> Option<ProcessFacts> {
         let process = ProcDir::open(pid)?;
         let read = &mut self.scratch;
         let stat = Stat::parse(process.read("stat", MAX_STAT, read)?)?;
-        if stat.kernel_thread {
+        if stat.kernel_thread || stat.ended {
             return None;
         }
         let status = String::from_utf8_lossy(process.read("status", MAX_STATUS, read)?);
@@ -179,7 +179,8 @@ pub(super) fn all_pids() -> Vec<Pid> {
 
 /// Creation time of a living process, in ticks.
 pub(super) fn start_ticks(pid: Pid) -> Option<u64> {
-    Stat::read(pid).map(|stat| stat.start_ticks)
+    let stat = Stat::read(pid).filter(|stat| !stat.ended);
+    stat.map(|stat| stat.start_ticks)
 }
 
 /// What is used of /proc/PID/stat.
@@ -189,6 +190,9 @@ struct Stat {
     ppid: Pid,
     start_ticks: u64,
     kernel_thread: bool,
+    /// Nothing of it runs any more: what is left waits for its parent, which may never ask. A first
+    /// thread that ended before the others looks the same but for their number.
+    ended: bool,
 }
 
 impl Stat {
@@ -210,11 +214,13 @@ impl Stat {
         // Fields from the third on.
         let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
         let flags: u64 = field(9)?.parse().ok()?;
+        let threads: u64 = field(20)?.parse().ok()?;
         Some(Self {
             comm: Comm(comm),
             ppid: field(4)?.parse().ok()?,
             start_ticks: field(22)?.parse().ok()?,
             kernel_thread: flags & KERNEL_THREAD != 0,
+            ended: matches!(field(3)?, "Z" | "X" | "x") && threads <= 1,
         })
     }
 }
@@ -295,6 +301,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use proptest::prelude::*;
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
 
     use super::*;
 
@@ -387,6 +394,32 @@ mod tests {
             let stat = Stat::parse(format!("12 ({name}){rest}").as_bytes()).unwrap();
             assert_eq!(stat.comm, Comm::new(name));
             assert_eq!((stat.ppid, stat.start_ticks), (7, 4242));
+        }
+    }
+
+    #[test]
+    fn what_only_waits_for_its_parent_is_no_process() {
+        let mut child = Command::new("/bin/cat")
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        assert!(start_ticks(pid).is_some());
+        drop(child.stdin.take());
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(rustix::process::Pid::from_child(&child)), ended).unwrap();
+        assert!(std::fs::exists(format!("/proc/{pid}")).unwrap());
+        assert!(reader().read(pid).is_none());
+        assert_eq!(start_ticks(pid), None);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_has_not_ended_with_its_first_thread() {
+        for (state, threads, ended) in [("Z", 1, true), ("X", 0, true), ("Z", 3, false)] {
+            let rest = format!(" {state} 7 1 1 0 -1 4 1 2 3 4 5 6 7 8 20 0 {threads} 0 4242 1");
+            let stat = Stat::parse(format!("12 (a){rest}").as_bytes()).unwrap();
+            assert_eq!(stat.ended, ended, "{rest}");
         }
     }
 

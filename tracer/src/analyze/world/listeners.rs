@@ -240,6 +240,24 @@ impl Listeners {
         }
     }
 
+    /// What the process owns and holds is called so from now on.
+    pub fn rename_of(&mut self, key: ProcessKey, service: &Service) {
+        for place in self.held.get(&key).into_iter().flatten() {
+            if let Some(known) = self.places.get_mut(place)
+                && known.owner == Some(key)
+            {
+                known.service = service.clone();
+            }
+        }
+    }
+
+    /// What is, or was, at a place is called so from now on.
+    pub fn rename(&mut self, place: &Place, service: &Service) {
+        if let Some(known) = self.places.get_mut(place) {
+            known.service = service.clone();
+        }
+    }
+
     /// A child holds its parent's unix sockets.
     pub fn inherit(&mut self, parent: ProcessKey, child: ProcessKey) {
         let Some(places) = self.held.get(&parent) else {

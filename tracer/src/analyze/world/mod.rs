@@ -248,6 +248,22 @@ impl World {
             )
     }
 
+    /// Nobody listens at a place any more: its name stays when the owner is forgotten.
+    pub(super) fn listener_lost(&mut self, place: &Place) {
+        if let Some(listening) = self.listeners.get(place) {
+            let service = self.listener_service(listening);
+            self.listeners.rename(place, &service);
+        }
+    }
+
+    /// A process is dead: what it listened at keeps its name when it is forgotten.
+    pub(super) fn died(&mut self, key: ProcessKey, end: End) {
+        if let Some(process) = self.processes.get(key) {
+            self.listeners.rename_of(key, &process.attribution.service);
+        }
+        self.processes.died(key, end);
+    }
+
     /// Who listens, or listened last, where a connect goes to: in its namespace, or in a container
     /// behind the address.
     pub fn upstream(&self, netns: NetNs, remote: &Endpoint) -> Option<(Place, &Listening)> {

@@ -1,0 +1,83 @@
+//! What is known of the dead once so many others have died that they are forgotten themselves.
+
+use super::*;
+
+/// The service that a connect to port 3001 is said to have meant, after `story` and a storm of
+/// exits.
+fn meant(story: Vec<Observation>) -> Option<String> {
+    let mut all = scan();
+    all.extend(story);
+    for pid in 1000..3000 {
+        let child = task(pid, 1, "true");
+        all.push(at(
+            100,
+            What::Forked {
+                child,
+                parent: key(1),
+            },
+        ));
+        all.push(at(100, exit(pid, "true", ExitStatus::Code(0), false)));
+    }
+    let What::ConnectFailed(mut failed) = refused(1) else {
+        unreachable!()
+    };
+    failed.remote = tcp(3001);
+    all.push(at(200, What::ConnectFailed(failed)));
+    all.push(at(60_000, What::End));
+    let findings = run(&all);
+    let mut failures = findings.iter().filter_map(|finding| match &finding.body {
+        Body::ConnectFailed(failure) => Some(failure.upstream.service.as_deref()),
+        _ => None,
+    });
+    failures.next().unwrap().map(str::to_owned)
+}
+
+fn listens() -> What {
+    What::ListenerUp(Listener {
+        socket: SocketId::Kernel(77),
+        netns: 1,
+        address: tcp(3001),
+        holders: [key(70)].into(),
+    })
+}
+
+fn stops_listening() -> What {
+    What::ListenerDown {
+        socket: SocketId::Kernel(77),
+        netns: 1,
+        address: tcp(3001),
+        by: Actor::default(),
+        exiting: true,
+    }
+}
+
+/// It listens before what it is was read.
+fn starts() -> Vec<Observation> {
+    let task = task(70, 1, "shop");
+    vec![
+        at(
+            10,
+            What::Executed {
+                task,
+                args: Box::default(),
+            },
+        ),
+        at(11, listens()),
+        at(12, process(70, 1, "shop", "shop.service")),
+    ]
+}
+
+#[test]
+fn a_listener_keeps_the_name_that_its_process_had_when_it_stopped() {
+    let mut story = starts();
+    story.push(at(20, stops_listening()));
+    story.push(at(20, exit(70, "shop", KILLED, false)));
+    assert_eq!(meant(story).as_deref(), Some("shop.service"));
+}
+
+#[test]
+fn a_listener_that_others_hold_keeps_the_name_of_the_process_that_died() {
+    let mut story = starts();
+    story.push(at(20, exit(70, "shop", KILLED, false)));
+    assert_eq!(meant(story).as_deref(), Some("shop.service"));
+}
