@@ -97,7 +97,7 @@ impl Analysis {
             };
             self.world.unknown(mark.victim, parent)
         });
-        let oom = self.oom_facts(Some(mark), &process, at, false);
+        let oom = self.oom_of_marked(Some(mark), &process, mark.victim.cgroup, at);
         let evidence = Evidence {
             status: Some(ExitStatus::Signal {
                 signal: SIGKILL,
@@ -291,29 +291,62 @@ impl Analysis {
         }
     }
 
+    /// The OOM kill of a marked process. The kernel marks one that is dying already when it asks for
+    /// more, without a word: it was killed along with another victim, and of what that one was.
+    fn oom_of_marked(
+        &self,
+        mark: Option<&OomMark>,
+        process: &Process,
+        cgroup: u64,
+        at: Timestamp,
+    ) -> OomFacts {
+        let own = self.oom_facts(mark, process, at, false);
+        if own.scope != Scope::Unknown {
+            return own;
+        }
+        let along = self.oom_along(process, cgroup, at);
+        along
+            .filter(|along| along.scope != Scope::Unknown)
+            .unwrap_or(own)
+    }
+
+    /// An OOM kill of the same cgroup or service, lately; one that is known to be of something, if
+    /// there are several.
+    fn oom_along(&self, process: &Process, cgroup: u64, at: Timestamp) -> Option<OomFacts> {
+        let others = self.marks.marks.values().filter(|(marked, mark)| {
+            let victim = self.world.processes.find(mark.victim.key);
+            at.since(*marked) <= SAME_EVENT
+                && *marked <= at
+                && ((cgroup != 0 && mark.victim.cgroup == cgroup)
+                    || victim.is_some_and(|victim| {
+                        same(&victim.attribution.service, &process.attribution.service)
+                    }))
+        });
+        let mut facts = others.map(|(_, mark)| self.oom_facts(Some(mark), process, at, true));
+        let first = facts.next()?;
+        match first.scope {
+            Scope::Unknown => facts
+                .find(|one| one.scope != Scope::Unknown)
+                .or(Some(first)),
+            _ => Some(first),
+        }
+    }
+
     /// The OOM kill that ended the process: it was marked, or it was killed by the kernel along
     /// with a victim of its cgroup or service.
     fn oom_of(&self, exit: &Exit, process: &Process, at: Timestamp) -> Option<OomFacts> {
         if exit.status.signal() != Some(SIGKILL) {
             return None;
         }
+        let cgroup = exit.task.cgroup;
         if exit.oom_marked {
             let mark = self.marks.of(exit.task.key);
-            return Some(self.oom_facts(mark, process, at, false));
+            return Some(self.oom_of_marked(mark, process, cgroup, at));
         }
         if !exit.other.is_some_and(|sent| sent.is_kernel_kill()) {
             return None;
         }
-        let (_, mark) = self.marks.marks.values().find(|(marked, mark)| {
-            let victim = self.world.processes.find(mark.victim.key);
-            at.since(*marked) <= SAME_EVENT
-                && *marked <= at
-                && ((exit.task.cgroup != 0 && mark.victim.cgroup == exit.task.cgroup)
-                    || victim.is_some_and(|victim| {
-                        same(&victim.attribution.service, &process.attribution.service)
-                    }))
-        })?;
-        Some(self.oom_facts(Some(mark), process, at, true))
+        self.oom_along(process, cgroup, at)
     }
 
     fn sent(&self, sent: &SignalSent, exit: &Exit, process: &Process) -> Sent {

@@ -1,5 +1,6 @@
 //! Whole stories: observations in, findings out.
 
+mod along;
 mod forgotten;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,57 @@
+//! Processes that an OOM kill takes along with its victim.
+
+use super::*;
+
+fn marked(pid: Pid, full: bool) -> What {
+    What::OomMarked(Box::new(OomMark {
+        victim: task(pid, 1, "node"),
+        trigger: actor(pid, "node"),
+        trigger_cgroup: 7,
+        scope: None,
+        full_cgroup: full.then_some(FullCgroup {
+            id: 7,
+            limit_bytes: 2 << 30,
+            usage_bytes: 2 << 30,
+        }),
+        anon_bytes: None,
+        file_bytes: None,
+    }))
+}
+
+fn causes(findings: &[Finding], kind: Kind) -> Vec<(Pid, Cause, bool)> {
+    let told = findings.iter().filter(|finding| finding.body.kind() == kind);
+    told.filter_map(|finding| match &finding.body {
+        Body::Oom(death) | Body::Death(death) => {
+            let along = death.why.contains("along with another victim");
+            Some((death.process.pid, death.cause, along))
+        }
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn one_that_is_marked_while_it_dies_died_of_what_the_victim_died_of() {
+    let mut all = scan();
+    all.push(at(500, process(61, 1, "node", "api.service")));
+    all.push(at(1000, marked(60, true)));
+    // It shares the victim's memory, was sent the same SIGKILL, and asked for more on its way.
+    all.push(at(1001, marked(61, false)));
+    all.push(at(1002, exit(61, "node", KILLED, true)));
+    all.push(at(1003, exit(60, "node", KILLED, true)));
+    let findings = run(&all);
+    let both = [(60, Cause::OomCgroup, false), (61, Cause::OomCgroup, true)];
+    assert_eq!(causes(&findings, Kind::Oom), both);
+    assert_eq!(causes(&findings, Kind::Death), [both[1], both[0]]);
+}
+
+#[test]
+fn a_mark_without_a_word_and_without_another_victim_is_of_nothing_known() {
+    let mut all = scan();
+    all.push(at(1000, marked(60, false)));
+    all.push(at(1003, exit(60, "node", KILLED, true)));
+    let findings = run(&all);
+    let alone = [(60, Cause::OomGlobal, false)];
+    assert_eq!(causes(&findings, Kind::Oom), alone);
+    assert_eq!(causes(&findings, Kind::Death), alone);
+}
