@@ -1,6 +1,7 @@
-//! OOM victims that end before they are marked. The kernel sends SIGKILL first and marks the victim
-//! then (`__oom_kill_process`): on another processor, and more so in a virtual machine that is
-//! short of them, the victim may be gone by that time. Its exit waits a moment for the mark.
+//! OOM victims that end before their mark is told. The kernel sends SIGKILL first, marks the victim
+//! then, and last of all tells of it (`__oom_kill_process`, `mark_oom_victim`): on another
+//! processor, and more so on a busy machine, the victim may be gone by that time. Its exit, which may
+//! know that it was marked but not by whom and of what, waits a moment for the mark.
 
 use std::time::Duration;
 
@@ -50,10 +51,15 @@ fn is_of(mark: &OomMark, key: ProcessKey) -> bool {
     victim.pid == key.pid && [0, key.start_ticks].contains(&victim.start_ticks)
 }
 
-/// Whether the kernel killed it for a reason that it did not have when it ended.
+/// Whether the kernel killed it, or marked it, and had not told why when it ended.
 fn may_be_victim(exit: &Exit) -> bool {
     let by_kernel = exit.other.as_ref().is_some_and(SignalSent::is_kernel_kill);
-    by_kernel && !exit.oom_marked && exit.status.signal() == Some(SIGKILL)
+    let untold = if exit.oom_marked {
+        exit.oom_trigger.is_none()
+    } else {
+        by_kernel
+    };
+    untold && exit.status.signal() == Some(SIGKILL)
 }
 
 #[cfg(test)]
@@ -130,6 +136,25 @@ mod tests {
             panic!("{batch:?}");
         };
         assert!(exit.oom_marked && exit.oom_trigger.is_some());
+    }
+
+    #[test]
+    fn an_exit_that_was_marked_waits_until_that_is_told() {
+        let mut marked = exit(1000, SI_KERNEL);
+        if let What::Exited(exit) = &mut marked.what {
+            exit.oom_marked = true;
+        }
+        let mut batch = [marked.clone()];
+        let waits = Some(Timestamp(1000));
+        assert_eq!(reunite(&mut batch, Timestamp(2000)), waits);
+        let mut batch = [marked.clone(), mark(1500)];
+        assert_eq!(reunite(&mut batch, Timestamp(2000)), None);
+        assert_eq!(batch[1].at, Timestamp(999));
+        // The kernel program had told of it before.
+        if let What::Exited(exit) = &mut marked.what {
+            exit.oom_trigger = Some(Actor::default());
+        }
+        assert_eq!(reunite(&mut [marked], Timestamp(2000)), None);
     }
 
     #[test]

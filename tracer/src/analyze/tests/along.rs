@@ -19,7 +19,9 @@ fn marked(pid: Pid, full: bool) -> What {
 }
 
 fn causes(findings: &[Finding], kind: Kind) -> Vec<(Pid, Cause, bool)> {
-    let told = findings.iter().filter(|finding| finding.body.kind() == kind);
+    let told = findings
+        .iter()
+        .filter(|finding| finding.body.kind() == kind);
     told.filter_map(|finding| match &finding.body {
         Body::Oom(death) | Body::Death(death) => {
             let along = death.why.contains("along with another victim");
