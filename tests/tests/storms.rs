@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::{Guard, Tracer, free_port};
+use tracer_tests::{Guard, Tracer, fixture, free_port};
 
 /// Failed connects to `port`, by whoever they are told of and how they failed.
 fn refused(findings: &[Value], port: u16) -> BTreeMap<String, u64> {
@@ -101,6 +101,26 @@ fn a_tracer_that_was_stopped_for_a_while_still_counts_exactly() {
         .map(|f| f["count"].as_u64().unwrap())
         .sum();
     assert_eq!(end["lost"], told, "{end}");
+}
+
+/// More exits than its ring holds, while it is stopped.
+#[test]
+fn a_death_that_was_lost_is_told_as_soon_as_it_is_missed() {
+    let mut tracer = Tracer::start_naming(&[("lost", "fixture named lost-in-a-storm")], &[]);
+    let victim = Guard::ready(fixture().args(["named", "lost-in-a-storm"]));
+    tracer.watch_for(Duration::from_millis(500));
+    tracer.signal(Signal::STOP);
+    let forks = "i=0; while [ $i -lt 4000 ]; do (:); i=$((i + 1)); done";
+    let mut others = Guard::spawn(Command::new("sh").args(["-c", forks]));
+    assert!(others.wait().success());
+    victim.signal(Signal::KILL);
+    thread::sleep(Duration::from_millis(100));
+    tracer.signal(Signal::CONT);
+    let death = tracer.death_of(victim.pid());
+    assert_eq!(death["cause"], "unknown", "{death}");
+    assert_eq!(death["service"]["name"], "lost", "{death}");
+    let ended = tracer.stop();
+    assert!(lost(&ended.findings, "deaths") > 0, "{ended:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod deploy;
 pub mod export;
 pub mod kernel;
 pub mod memory;
+mod missing;
 pub mod model;
 pub mod observe;
 pub mod pipeline;

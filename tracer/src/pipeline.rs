@@ -14,6 +14,7 @@ use crate::capture::{Notice, OutputError, Recorder, Setup, Summary};
 use crate::control::{Answer, Asked, Request, Standing, Status, protocol};
 use crate::kernel::{Followed, Kernel, StartError};
 use crate::memory;
+use crate::missing::Missing;
 use crate::model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
 use crate::observe::{self, Observer, clock};
 use crate::rehearsal;
@@ -74,6 +75,7 @@ pub struct Live {
     witness: Option<Box<Witness>>,
     desk: Option<Desk>,
     standing: Standing,
+    missing: Missing,
 }
 
 impl Live {
@@ -109,6 +111,7 @@ impl Live {
             witness: None,
             desk: None,
             standing: Standing::default(),
+            missing: Missing::default(),
         })
     }
 
@@ -295,6 +298,12 @@ impl Live {
             self.observer.run_due(now, &mut self.enriched);
             self.analyze(emit)?;
         }
+        if self.observer.take_rescanned() {
+            self.missing = Missing::look(self.analysis.world(), now);
+        }
+        for key in self.missing.take_due(self.analysis.world(), now) {
+            self.feed(What::Vanished(key), emit)?;
+        }
         if self.observer.take_logged_changed() | self.kernel.take_tls_changed() {
             self.proxies_seen = None;
         }
@@ -382,7 +391,8 @@ impl Live {
         const IDLE: Duration = Duration::from_secs(1);
         let now = clock::now();
         let onlooker = self.onlooker.as_ref().map(|onlooker| onlooker.due);
-        [self.observer.due(), self.analysis.due(), onlooker]
+        let missing = self.missing.due();
+        [self.observer.due(), self.analysis.due(), onlooker, missing]
             .into_iter()
             .flatten()
             .map(|due: Timestamp| due.since(now))

@@ -153,11 +153,37 @@ impl Analysis {
             oom,
             heap_limit_bytes: heap_limit(&process.facts, self.world.session.memory_bytes),
         };
-        let verdict = verdict(&evidence);
-        let is_main = self.world.is_main(&process);
-        let is_worker = self.world.is_worker(&process);
+        self.ended(&process, &evidence, Some(exit), at, findings);
+    }
+
+    /// A process is gone whose exit was lost: it is told, but not of what it died.
+    pub(super) fn vanished(&mut self, key: ProcessKey, at: Timestamp, findings: &mut Vec<Finding>) {
+        let known = self.world.processes.get(key);
+        let Some(process) = known.filter(|known| known.dead.is_none()).cloned() else {
+            return;
+        };
+        let evidence = Evidence {
+            at,
+            uptime: at.since(key.started()),
+            ..Evidence::default()
+        };
+        self.ended(&process, &evidence, None, at, findings);
+    }
+
+    fn ended(
+        &mut self,
+        process: &Process,
+        evidence: &Evidence,
+        exit: Option<&Exit>,
+        at: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        let key = process.task.key;
+        let verdict = verdict(evidence);
+        let is_main = self.world.is_main(process);
+        let is_worker = self.world.is_worker(process);
         let wanted =
-            self.options.all || is_relevant(&process, &verdict, &evidence, is_main, is_worker);
+            self.options.all || is_relevant(process, &verdict, evidence, is_main, is_worker);
         let holds = self.world.listeners.hold_of(key);
         let end = End {
             at,
@@ -166,7 +192,8 @@ impl Analysis {
         };
         self.world.died(key, end);
         if self.armed {
-            self.totals.exits += 1;
+            // One that was not seen is among the lost.
+            self.totals.exits += u64::from(exit.is_some());
             let is_oom = matches!(verdict.cause, Cause::OomCgroup | Cause::OomGlobal);
             self.totals.oom_kills += u64::from(is_oom);
             if wanted && key.pid != self.options.own_pid {
@@ -175,7 +202,7 @@ impl Analysis {
                     is_worker,
                     holds,
                 };
-                self.died(exit, &process, &evidence, verdict, part, at, findings);
+                self.died(exit, process, evidence, verdict, part, at, findings);
             }
         }
         for change in self.world.listeners.holder_died(key, at) {
@@ -186,7 +213,7 @@ impl Analysis {
     #[expect(clippy::too_many_arguments, reason = "one death's facts, used once")]
     fn died(
         &mut self,
-        exit: &Exit,
+        exit: Option<&Exit>,
         process: &Process,
         evidence: &Evidence,
         verdict: Verdict,
@@ -220,21 +247,23 @@ impl Analysis {
         };
         let opens = verdict.cause != Cause::Clean && (out_of_memory || matters);
         let (incident, bodies) = self.incidents.death(service, at, loss, opens, &self.world);
-        let (exit_code, signal, core_dumped) = match exit.status {
-            ExitStatus::Code(code) => (Some(code), None, None),
-            ExitStatus::Signal {
+        let (exit_code, signal, core_dumped) = match evidence.status {
+            None => (None, None, None),
+            Some(ExitStatus::Code(code)) => (Some(code), None, None),
+            Some(ExitStatus::Signal {
                 signal,
                 core_dumped,
-            } => (
+            }) => (
                 None,
                 Some(SignalName(u32::from(signal)).to_string()),
                 Some(core_dumped),
             ),
         };
-        let sender = [&exit.stop, &exit.other]
+        let sender = exit
             .into_iter()
+            .flat_map(|exit| [&exit.stop, &exit.other])
             .flatten()
-            .find(|sent| match exit.status.signal() {
+            .find(|sent| match evidence.status.and_then(ExitStatus::signal) {
                 Some(signal) => u32::from(signal) == sent.signal,
                 None => {
                     verdict.cause == Cause::Clean
@@ -256,10 +285,11 @@ impl Analysis {
             signal,
             core_dumped,
             by: sender.map(|sent| self.world.party(&sent.sender)),
-            memory: memory(process, exit.peak_bytes, evidence.oom.as_ref(), mark),
+            memory: memory(process, evidence.peak_bytes, evidence.oom.as_ref(), mark),
             trigger: mark
                 .map(|mark| mark.trigger)
-                .or(exit.oom_trigger.filter(|_| evidence.oom.is_some()))
+                .or(exit.and_then(|exit| exit.oom_trigger))
+                .filter(|_| evidence.oom.is_some())
                 .filter(|trigger| trigger.key.pid != 0)
                 .map(|trigger| self.world.party(&trigger)),
             why: verdict.why,

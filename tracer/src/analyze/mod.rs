@@ -118,6 +118,7 @@ impl Analysis {
                 self.came(task.key, findings);
             }
             What::Exited(exit) => self.exited(exit, at, findings),
+            What::Vanished(key) => self.vanished(*key, at, findings),
             What::OomMarked(mark) => self.oom_marked(mark, at, findings),
             What::OomReported(report) => self.marks.reported(report, at),
             What::ListenerUp(listener) => self.listener_up(listener, at, findings),

@@ -50,12 +50,8 @@ impl Checkpoint {
                 self.drop(&Slot::Process(task.key));
                 self.keep(Slot::Executed(task.key), observation);
             }
-            What::Exited(exit) => {
-                let key = exit.task.key;
-                for slot in [Slot::Forked, Slot::Executed, Slot::Process, Slot::Witnesses] {
-                    self.drop(&slot(key));
-                }
-            }
+            What::Exited(exit) => self.ended(exit.task.key),
+            What::Vanished(key) => self.ended(*key),
             What::Witnesses(witnesses) => {
                 self.keep(Slot::Witnesses(witnesses.proxy), observation);
             }
@@ -115,6 +111,12 @@ impl Checkpoint {
             self.kept.insert(self.next, observation.clone());
             self.slots.insert(slot, self.next);
             self.next += 1;
+        }
+    }
+
+    fn ended(&mut self, key: ProcessKey) {
+        for slot in [Slot::Forked, Slot::Executed, Slot::Process, Slot::Witnesses] {
+            self.drop(&slot(key));
         }
     }
 

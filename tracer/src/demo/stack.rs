@@ -3,12 +3,13 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,7 @@ const POLL: Duration = Duration::from_millis(10);
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Ports are looked for from here on, below the range of ephemeral ports.
-const FIRST_PORT: u16 = 17_300;
-const LAST_PORT: u16 = 27_300;
+const PORTS: Range<u16> = 17_300..27_300;
 
 /// Which proxy stands in front of the worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -385,13 +385,17 @@ fn spawn(command: &mut Command) -> Result<Child, DemoError> {
 }
 
 /// A port on 127.0.0.1 that nobody uses and that no outgoing connection will take. A process never
-/// gets the same one twice.
+/// gets the same one twice, and two demos at the same time do not begin with the same.
 fn free_port() -> Result<u16, DemoError> {
-    static NEXT: AtomicU16 = AtomicU16::new(FIRST_PORT);
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let first = usize::try_from(std::process::id()).unwrap_or(0) * 2;
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     loop {
-        let port = NEXT.fetch_add(1, Ordering::Relaxed);
-        if port > LAST_PORT {
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let Some(port) = PORTS.clone().nth((first + taken) % PORTS.len()) else {
+            return Err(DemoError::NoPort(last));
+        };
+        if taken >= PORTS.len() {
             return Err(DemoError::NoPort(last));
         }
         match TcpListener::bind(loopback(port)) {

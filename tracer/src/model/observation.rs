@@ -43,6 +43,8 @@ pub enum What {
     },
     /// A process is dead: all of its threads.
     Exited(Box<Exit>),
+    /// A process is there no more, and no event told of its end: events were lost.
+    Vanished(ProcessKey),
     /// The OOM killer chose a victim.
     OomMarked(Box<OomMark>),
     /// The kernel log's report of an OOM kill: the scope, where no hook tells it.

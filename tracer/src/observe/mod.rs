@@ -34,7 +34,7 @@ use crate::model::{
     ProcessKey, ProxyProcess, Ring, Side, Timestamp, What,
 };
 
-pub use process::process_facts;
+pub use process::{is_there, process_facts};
 pub use session::session;
 
 /// A process forked without an exec may set a title of its own (php-fpm pools, nginx workers);
@@ -76,6 +76,7 @@ pub struct Observer {
     limits: Later<(u64, Box<str>)>,
     resync: Option<Timestamp>,
     last_resync: Option<Timestamp>,
+    rescanned: bool,
     unix_scan: Option<Timestamp>,
     last_unix_scan: Timestamp,
     clock_check: Timestamp,
@@ -119,6 +120,7 @@ impl Observer {
             limits: Later::new(LIMIT_DELAY, 1024),
             resync: None,
             last_resync: None,
+            rescanned: false,
             unix_scan: None,
             last_unix_scan: Timestamp(0),
             clock_check: now.after(CLOCK_EVERY),
@@ -345,8 +347,14 @@ impl Observer {
         }
     }
 
+    /// Whether everything was looked at again since this was asked last.
+    pub fn take_rescanned(&mut self) -> bool {
+        std::mem::take(&mut self.rescanned)
+    }
+
     fn read_again(&mut self, out: &mut Vec<Observation>) {
         self.resync = None;
+        self.rescanned = true;
         self.scan_processes(out);
         self.scan_listeners(true, out);
         self.last_resync = Some(clock::now());

@@ -183,6 +183,11 @@ pub(super) fn start_ticks(pid: Pid) -> Option<u64> {
     stat.map(|stat| stat.start_ticks)
 }
 
+/// Whether a process lives.
+pub fn is_there(key: ProcessKey) -> bool {
+    start_ticks(key.pid) == Some(key.start_ticks)
+}
+
 /// What is used of /proc/PID/stat.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {

@@ -81,3 +81,21 @@ fn a_listener_that_others_hold_keeps_the_name_of_the_process_that_died() {
     story.push(at(20, exit(70, "shop", KILLED, false)));
     assert_eq!(meant(story).as_deref(), Some("shop.service"));
 }
+
+#[test]
+fn a_process_whose_exit_was_lost_is_told_once_it_is_missed() {
+    let mut all = scan();
+    all.push(at(1000, What::Vanished(key(60))));
+    // It was late only.
+    all.push(at(1001, exit(60, "node", KILLED, false)));
+    all.push(at(1002, down(SocketId::Kernel(9))));
+    let findings = run(&all);
+    let expected = [Kind::Start, Kind::Death, Kind::Incident, Kind::ListenerDown];
+    assert_eq!(kinds(&findings), expected);
+    let Body::Death(death) = &findings[1].body else {
+        panic!("no death: {findings:?}");
+    };
+    let seen = (death.cause, death.exit_code, death.signal.as_deref());
+    assert_eq!(seen, (Cause::Unknown, None, None));
+    assert_eq!(death.why, "ended unseen, while events were lost");
+}

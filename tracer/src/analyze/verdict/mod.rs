@@ -65,7 +65,11 @@ impl Verdict {
 /// The verdict.
 pub fn verdict(evidence: &Evidence) -> Verdict {
     match evidence.status {
-        None => Verdict::new(Cause::Unknown, "nothing tells how it ended", "unknown"),
+        None => Verdict::new(
+            Cause::Unknown,
+            "ended unseen, while events were lost",
+            "ended unseen",
+        ),
         Some(ExitStatus::Code(code)) => exited(code, evidence),
         Some(ExitStatus::Signal {
             signal,

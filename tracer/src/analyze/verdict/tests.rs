@@ -114,7 +114,7 @@ fn oom(scope: Scope) -> Option<OomFacts> {
 fn each_death_has_one_cause_and_says_why() {
     use Cause::{Clean, Crash, Error, Killed, OomDaemon, Unknown};
     for (status, last, cause, why) in [
-        (None, None, Unknown, "nothing tells"),
+        (None, None, Unknown, "ended unseen"),
         (C(0), None, Clean, "exited cleanly, up 3m12s"),
         (
             C(0),

@@ -518,6 +518,7 @@ pub(super) fn kinds() -> Vec<Boxed<What>> {
             .boxed(),
         any::<u64>().prop_map(What::LogLinesUnread).boxed(),
         text().prop_map(What::Mark).boxed(),
+        key().prop_map(What::Vanished).boxed(),
         (key(), any::<(bool, bool, bool)>())
             .prop_map(|(proxy, (http, tls, log))| {
                 What::Witnesses(Witnesses {

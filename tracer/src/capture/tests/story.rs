@@ -342,6 +342,7 @@ fn asides() -> Vec<Observation> {
         What::HttpCounted(Box::new(counted)),
         What::LogLinesUnread(2),
         What::Mark("deploy 42".into()),
+        What::Vanished(worker()),
         lost,
     ]
     .into_iter()

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::header::{Clock, Hook, Session};
 use super::http::{Http, HttpCounted, ProxyLog, Witnesses};
 use super::memory::{Cgroup, Container, Lost, OomMarked, OomReported};
-use super::process::{Executed, Exited, Forked, Process};
+use super::process::{Executed, Exited, Forked, Key, Process};
 use super::socket::{ConnectFailed, ConnectionCut, Listener, ListenerDown, ListenersScanned};
 use super::{Unknown, Wire, all, some};
 use crate::model::{self, Observation, Timestamp};
@@ -26,7 +26,7 @@ pub(in crate::capture) struct Event {
     pub(in crate::capture) after_ns: i64,
     #[prost(
         oneof = "What",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28"
     )]
     what: Option<What>,
 }
@@ -90,6 +90,8 @@ pub(super) enum What {
     Hook(Hook),
     #[prost(string, tag = "27")]
     Mark(String),
+    #[prost(message, tag = "28")]
+    Vanished(Key),
 }
 
 impl Event {
@@ -127,6 +129,7 @@ impl What {
             M::Forked { child, parent } => Self::Forked(Forked::of(child, parent)),
             M::Executed { task, args } => Self::Executed(Executed::of(task, args)),
             M::Exited(exit) => Self::Exited(Box::new(Wire::of(&**exit))),
+            M::Vanished(key) => Self::Vanished(Wire::of(key)),
             M::OomMarked(mark) => Self::OomMarked(Box::new(Wire::of(&**mark))),
             M::OomReported(report) => Self::OomReported(Wire::of(&**report)),
             M::ListenerUp(listener) => Self::ListenerUp(Wire::of(listener)),
@@ -193,6 +196,7 @@ impl What {
             Self::Forked(forked) => forked.model()?,
             Self::Executed(executed) => executed.model()?,
             Self::Exited(exit) => M::Exited(Box::new(exit.model()?)),
+            Self::Vanished(key) => M::Vanished(key.model()?),
             Self::OomMarked(mark) => M::OomMarked(Box::new(mark.model()?)),
             Self::OomReported(report) => M::OomReported(Box::new(report.model()?)),
             Self::ListenerUp(listener) => M::ListenerUp(listener.model()?),
