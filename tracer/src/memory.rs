@@ -53,6 +53,16 @@ pub fn stand_last() {
     }
 }
 
+/// Has all threads share one heap: what one of them frees is there for the others, and few allocate at
+/// the same time.
+pub fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the allocator's; no pointer is involved.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Start-up reads megabytes (the kernel's types, /proc) that nothing needs afterwards, by code that
 /// does not run again: both go back to the machine, which may be a small one.
 pub fn give_back() {

@@ -85,6 +85,7 @@ impl Live {
     ///
     /// When the main job cannot be done on this machine; nothing stays attached.
     pub fn start(rules: Rules, settings: &Settings) -> Result<Self, StartError> {
+        memory::share_heap();
         let kernel = Kernel::start(settings)?;
         let observer = Observer::new(kernel.hierarchy(), kernel.scope_from_kmsg())
             .with_logs(settings.show_query, rules.error_logs());
