@@ -8,10 +8,10 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// Without type information: the programs need none of it but for fentry and fexit.
 ///
-/// The library's loader reads and parses all of it when it is made, which took longer than
-/// anything else at the start (25 ms and as many megabytes), before it can be told not to. It is
-/// made by a thread that does not find the file, therefore. Without the capability for that
-/// (`CAP_SYS_CHROOT`) it takes its time.
+/// The library's loader reads and parses all of it when it is made, before it can be told not to:
+/// that took longer than anything else at the start, and 17 MiB. It is made by a thread that does
+/// not find the file, therefore. Without the capability for that (`CAP_SYS_CHROOT`) it takes its
+/// time.
 pub(super) fn without_types<'a>() -> EbpfLoader<'a> {
     let elsewhere = thread::Builder::new()
         .spawn(|| {
