@@ -93,10 +93,12 @@ fn enter(netns: NetNs, pid: Pid) -> io::Result<()> {
 }
 
 /// Adds the listeners of a namespace: of the one the thread is in when `entered`, and by what
-/// /proc shows of `pid` where that fails.
+/// /proc shows of `pid` where that fails. Nothing when that is gone, too.
 fn look(netns: NetNs, pid: Pid, tcp: bool, entered: bool, found: &mut Vec<Sockets>) {
-    let mut add = |unix, asked: Option<Vec<_>>, shown: fn(Pid) -> Vec<_>| {
-        let mut listening = asked.unwrap_or_else(|| shown(pid));
+    let mut add = |unix, asked: Option<Vec<_>>, shown: fn(Pid) -> Option<Vec<_>>| {
+        let Some(mut listening) = asked.or_else(|| shown(pid)) else {
+            return;
+        };
         listening.sort();
         found.push(Sockets {
             netns,
@@ -138,31 +140,28 @@ pub(super) fn with_holders(
     })
 }
 
-fn tcp_shown(pid: Pid) -> Vec<(u64, Endpoint)> {
-    let Some(process) = open(pid) else {
-        return Vec::new();
-    };
-    let v4 = process.tcp().unwrap_or_default();
+fn tcp_shown(pid: Pid) -> Option<Vec<(u64, Endpoint)>> {
+    let process = open(pid)?;
+    let v4 = process.tcp().ok()?;
+    // Not there without IPv6.
     let v6 = process.tcp6().unwrap_or_default();
-    v4.iter()
+    let listening = v4
+        .iter()
         .chain(&v6)
         .filter(|entry| entry.state == TcpState::Listen)
         .take(MAX_LISTENERS)
         .map(|entry| {
             let address = entry.local_address;
             (entry.inode, Endpoint::tcp(address.ip(), address.port()))
-        })
-        .collect()
+        });
+    Some(listening.collect())
 }
 
 /// By hand, because `procfs` leaves out the flags that tell a listener from a bound socket.
-fn unix_shown(pid: Pid) -> Vec<(u64, Endpoint)> {
-    let table = fs::read(format!("/proc/{pid}/net/unix")).unwrap_or_default();
-    table
-        .split(|&b| b == b'\n')
-        .filter_map(parse_unix)
-        .take(MAX_LISTENERS)
-        .collect()
+fn unix_shown(pid: Pid) -> Option<Vec<(u64, Endpoint)>> {
+    let table = fs::read(format!("/proc/{pid}/net/unix")).ok()?;
+    let listening = table.split(|&b| b == b'\n').filter_map(parse_unix);
+    Some(listening.take(MAX_LISTENERS).collect())
 }
 
 /// A line of /proc/net/unix: `Num: RefCount Protocol Flags Type St Inode Path`. The path is all
@@ -346,13 +345,20 @@ mod tests {
         };
         let pid = std::process::id();
         assert_eq!(
-            of(tcp_shown(pid), &tcp),
+            of(tcp_shown(pid).unwrap(), &tcp),
             of(diag::tcp_listeners().unwrap(), &tcp)
         );
         assert_eq!(
-            of(unix_shown(pid), &unix),
+            of(unix_shown(pid).unwrap(), &unix),
             of(diag::unix_listeners().unwrap(), &unix)
         );
+    }
+
+    #[test]
+    fn of_a_namespace_whose_process_is_gone_nothing_is_said() {
+        let mut child = Command::new("/bin/true").spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(sockets(&Windows::from([(1, child.id())]), true).len(), 0);
     }
 
     #[test]

@@ -390,11 +390,17 @@ impl Observer {
         let pids = process::all_pids();
         let windows = listeners::windows(&pids);
         let sockets = listeners::sockets(&windows, tcp);
-        let unix: BTreeMap<NetNs, Vec<(u64, Endpoint)>> = sockets
+        let mut unix: BTreeMap<NetNs, Vec<(u64, Endpoint)>> = sockets
             .iter()
             .filter(|found| found.unix)
             .map(|found| (found.netns, found.listening.clone()))
             .collect();
+        // Where the process to look through ended meanwhile, it is as it was.
+        for (netns, seen) in &self.unix_seen {
+            if windows.contains_key(netns) {
+                unix.entry(*netns).or_insert_with(|| seen.clone());
+            }
+        }
         if !tcp && unix == self.unix_seen && !self.unix_unheld {
             return;
         }
