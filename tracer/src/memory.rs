@@ -66,11 +66,7 @@ pub fn share_heap() {
 /// Start-up reads megabytes (the kernel's types, /proc) that nothing needs afterwards, by code that
 /// does not run again: both go back to the machine, which may be a small one.
 pub fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: releases free memory of the allocator only; no pointer in use is affected.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    trim();
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for (start, length) in maps.lines().filter_map(code) {
         let start = std::ptr::with_exposed_provenance_mut(start);
@@ -90,6 +86,15 @@ fn code(line: &str) -> Option<(usize, usize)> {
     let start = usize::from_str_radix(start, 16).ok()?;
     let end = usize::from_str_radix(end, 16).ok()?;
     (is_code && is_file).then(|| (start, end.saturating_sub(start)))
+}
+
+/// Gives back what a storm needed and nothing needs after it, as far as it is not locked.
+pub fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: releases free memory of the allocator only; no pointer in use is affected.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Keeps in memory what is there now and what is used later of what is mapped now: code, tables,

@@ -20,6 +20,11 @@ use crate::observe::{self, Observer, clock};
 use crate::rehearsal;
 use crate::settings::{HttpMode, Settings};
 
+/// How often memory is given back, if there was a storm.
+const TIDY_EVERY: Duration = Duration::from_mins(1);
+/// Observations in one turn that are no storm yet.
+const CALM: usize = 256;
+
 /// Takes findings; an error ends the trace.
 pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 
@@ -76,6 +81,9 @@ pub struct Live {
     desk: Option<Desk>,
     standing: Standing,
     missing: Missing,
+    tidy: Timestamp,
+    /// Whether there was one since memory was given back last.
+    storm: bool,
 }
 
 impl Live {
@@ -113,6 +121,8 @@ impl Live {
             desk: None,
             standing: Standing::default(),
             missing: Missing::default(),
+            tidy: clock::now().after(TIDY_EVERY),
+            storm: false,
         })
     }
 
@@ -284,6 +294,7 @@ impl Live {
     fn round(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         self.kernel.drain(&mut self.raw);
         let mut raw = std::mem::take(&mut self.raw);
+        self.storm |= raw.len() > CALM;
         // One by one, so that a death is written before the next event's facts are read.
         for observation in raw.drain(..) {
             let lost = matches!(observation.what, What::Lost { .. });
@@ -309,11 +320,26 @@ impl Live {
             self.proxies_seen = None;
         }
         self.follow_proxies(emit)?;
+        if self.tidy <= now {
+            self.tidy = now.after(TIDY_EVERY);
+            self.tidy_up();
+        }
         if self.analysis.due().is_some_and(|due| due <= now) {
             self.feed(What::Tick, emit)?;
         }
         self.let_look(now);
         Ok(())
+    }
+
+    /// After a storm: what it took is given back.
+    fn tidy_up(&mut self) {
+        if std::mem::take(&mut self.storm) {
+            self.raw.shrink_to(CALM);
+            self.enriched.shrink_to(CALM);
+            self.findings.shrink_to(CALM);
+            self.kernel.shrink_to(CALM);
+            memory::trim();
+        }
     }
 
     /// Sees to it that the requests of the proxies that run are followed, and tells by whom.

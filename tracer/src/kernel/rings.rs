@@ -215,6 +215,12 @@ impl Kernel {
         out.append(&mut self.batch);
     }
 
+    /// Keeps room for so many observations; the rest is given back.
+    pub fn shrink_to(&mut self, room: usize) {
+        self.batch.shrink_to(room);
+        self.held.shrink_to(room);
+    }
+
     /// Before the last [`Self::drain`]: counters and losses are told now, due or not.
     pub fn settle(&mut self) {
         for by in self.loaded.counted() {
