@@ -18,6 +18,7 @@ pub mod model;
 pub mod observe;
 pub mod pipeline;
 pub mod present;
+mod priority;
 pub mod rehearsal;
 pub mod report;
 pub mod self_check;

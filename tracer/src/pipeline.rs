@@ -17,6 +17,7 @@ use crate::memory;
 use crate::missing::Missing;
 use crate::model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
 use crate::observe::{self, Observer, clock};
+use crate::priority;
 use crate::rehearsal;
 use crate::settings::{HttpMode, Settings};
 
@@ -164,6 +165,7 @@ impl Live {
         memory::give_back();
         rehearsal::play();
         memory::stay_resident();
+        priority::go_first();
         let mut stop = pin!(stop);
         loop {
             let wait = self.until_due();

@@ -91,6 +91,9 @@ impl Watching {
             .spawn()?;
         let stdout = child.stdout.take();
         let reader = thread::spawn(move || {
+            // Of this thread alone. When a line was written is what counts, not when a busy machine
+            // lets it be read; without the privilege that is measured along.
+            let _ = rustix::process::setpriority_process(None, -20);
             let Some(stdout) = stdout else { return };
             for text in lines(stdout) {
                 line(&text);
