@@ -17,7 +17,7 @@ use rustix::fs::{Dir, Mode, OFlags, readlinkat_raw};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::diag;
-use super::process::{netns_of, start_ticks};
+use super::proc_dir::{netns_of, start_ticks};
 use crate::model::{Endpoint, Listener, NetNs, Pid, ProcessKey, SocketId};
 
 /// Listeners kept of one kind in one namespace.
@@ -249,7 +249,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::observe::process::netns_of;
+    use crate::observe::proc_dir::netns_of;
 
     fn me() -> ProcessKey {
         let pid = std::process::id();

@@ -10,6 +10,7 @@ mod diag;
 mod kmsg;
 mod listeners;
 mod logs;
+mod proc_dir;
 mod process;
 mod schedule;
 mod session;
@@ -34,7 +35,8 @@ use crate::model::{
     ProcessKey, ProxyProcess, Ring, Side, Timestamp, What,
 };
 
-pub use process::{is_there, process_facts};
+pub use proc_dir::is_there;
+pub use process::process_facts;
 pub use session::session;
 
 /// A process forked without an exec may set a title of its own (php-fpm pools, nginx workers);
@@ -57,7 +59,7 @@ const CLOCK_EVERY: Duration = Duration::from_secs(10);
 
 /// Inode of the tracer's own network namespace.
 pub fn own_netns() -> NetNs {
-    process::netns_of("self").unwrap_or(0)
+    proc_dir::netns_of("self").unwrap_or(0)
 }
 
 /// Reads what the hooks don't tell, at start-up and around their events.
@@ -298,7 +300,7 @@ impl Observer {
             let Some(key) = self.titles.pop(now) else {
                 break;
             };
-            if process::start_ticks(key.pid) == Some(key.start_ticks) {
+            if proc_dir::start_ticks(key.pid) == Some(key.start_ticks) {
                 self.read_process(key.pid, out);
             }
         }
@@ -362,7 +364,7 @@ impl Observer {
 
     /// Returns whether any of them is in a container.
     fn scan_processes(&mut self, out: &mut Vec<Observation>) -> bool {
-        let mut processes: Vec<ProcessFacts> = process::all_pids()
+        let mut processes: Vec<ProcessFacts> = proc_dir::all_pids()
             .into_iter()
             .filter_map(|pid| self.reader.read(pid))
             .collect();
@@ -387,7 +389,7 @@ impl Observer {
     fn scan_listeners(&mut self, tcp: bool, out: &mut Vec<Observation>) {
         self.unix_scan = None;
         self.last_unix_scan = clock::now();
-        let pids = process::all_pids();
+        let pids = proc_dir::all_pids();
         let windows = listeners::windows(&pids);
         let sockets = listeners::sockets(&windows, tcp);
         let mut unix: BTreeMap<NetNs, Vec<(u64, Endpoint)>> = sockets
@@ -415,7 +417,7 @@ impl Observer {
         self.unix_holders.clear();
         self.unix_unheld = false;
         // Again: who holds a socket may be younger than the first list.
-        let pids = process::all_pids();
+        let pids = proc_dir::all_pids();
         for (netns, unix, listeners) in listeners::with_holders(sockets, &pids) {
             if unix {
                 self.unix_unheld |= listeners.iter().any(|one| one.holders.is_empty());
@@ -477,8 +479,8 @@ impl Observer {
         // Kernels that pass only a pid: it may be a thread's.
         if let What::OomMarked(mark) = &mut observation.what
             && mark.victim.key.start_ticks == 0
-            && let Some(pid) = process::process_of(mark.victim.key.pid)
-            && let Some(facts) = self.reader.read(pid)
+            && let Some(pid) = proc_dir::process_of(mark.victim.key.pid)
+            && let Some(facts) = self.reader.read_victim(pid)
         {
             mark.victim = facts.task;
         }

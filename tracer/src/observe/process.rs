@@ -1,25 +1,17 @@
 //! A process's facts from /proc. Anything may be missing: the process may be gone half-way.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{Mode, OFlags};
-
 use super::cgroups::{CgroupTree, path_in, telling_path};
+use super::proc_dir::{MAX_STATUS, ProcDir, Stat, last_number_after, netns, number_after};
 use super::users::Users;
-use crate::model::{Comm, Hierarchy, Pid, ProcessFacts, ProcessKey, TaskFacts};
+use crate::model::{Hierarchy, Pid, ProcessFacts, ProcessKey, TaskFacts};
 
 /// Longest command line kept.
 const MAX_CMDLINE: u64 = 4 << 10;
 /// Longest environment read.
 const MAX_ENVIRON: u64 = 128 << 10;
-/// Longest stat read: a line of some fifty numbers and a name.
-const MAX_STAT: u64 = 4 << 10;
-/// Longest status read: the groups of a user, of which there may be many, stand before `NSpid:`.
-const MAX_STATUS: u64 = 64 << 10;
 /// Longest list of cgroups read.
 const MAX_CGROUP: u64 = 64 << 10;
 /// Longest value of an environment variable kept.
@@ -60,15 +52,30 @@ pub(super) struct ProcessReader {
 }
 
 impl ProcessReader {
-    /// Facts of a process, as many as there are before it is gone; `None` when it has ended already,
-    /// waited for by its parent or not, or is a kernel thread.
+    /// Facts of a process, as many as there are before it is gone; `None` when it is ending, has
+    /// ended, waited for by its parent or not, or is a kernel thread. Of one that is ending the exit
+    /// may have been told already, and most of what names it is gone.
     pub(super) fn read(&mut self, pid: Pid) -> Option<ProcessFacts> {
         let process = ProcDir::open(pid)?;
-        let read = &mut self.scratch;
-        let stat = Stat::parse(process.read("stat", MAX_STAT, read)?)?;
+        let stat = process.stat(&mut self.scratch)?;
+        if process.is_ending(&stat, &mut self.scratch) {
+            return None;
+        }
+        self.facts(pid, &process, &stat)
+    }
+
+    /// As [`Self::read`], of one that is ending, too.
+    pub(super) fn read_victim(&mut self, pid: Pid) -> Option<ProcessFacts> {
+        let process = ProcDir::open(pid)?;
+        let stat = process.stat(&mut self.scratch)?;
+        self.facts(pid, &process, &stat)
+    }
+
+    fn facts(&mut self, pid: Pid, process: &ProcDir, stat: &Stat) -> Option<ProcessFacts> {
         if stat.kernel_thread || stat.ended {
             return None;
         }
+        let read = &mut self.scratch;
         let status = String::from_utf8_lossy(process.read("status", MAX_STATUS, read)?);
         let uid = number_after(&status, "Uid:")?;
         let ns_pid = last_number_after(&status, "NSpid:").unwrap_or(pid);
@@ -117,127 +124,6 @@ pub fn process_facts(pid: Pid, hierarchy: Hierarchy) -> Option<ProcessFacts> {
         scratch: Vec::new(),
     };
     reader.read(pid)
-}
-
-/// A process's directory in /proc, held open: it stays that process's, and is empty when it is
-/// gone. So facts of two processes that had the same pid never mix.
-struct ProcDir(OwnedFd);
-
-impl ProcDir {
-    fn open(pid: Pid) -> Option<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty());
-        directory.ok().map(Self)
-    }
-
-    /// The first `limit` bytes of a file, read into `room`.
-    fn read<'a>(&self, file: &str, limit: u64, room: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.0, file, flags, Mode::empty()).ok()?;
-        room.clear();
-        File::from(file).take(limit).read_to_end(room).ok()?;
-        Some(room)
-    }
-
-    fn link(&self, name: &str) -> Option<Box<str>> {
-        let target = rustix::fs::readlinkat(&self.0, name, Vec::new()).ok()?;
-        let text = target.to_string_lossy();
-        Some(text.strip_suffix(" (deleted)").unwrap_or(&text).into())
-    }
-}
-
-/// The process that the thread `tid` belongs to.
-pub(super) fn process_of(tid: Pid) -> Option<Pid> {
-    let mut room = Vec::new();
-    let status = ProcDir::open(tid)?.read("status", MAX_STATUS, &mut room)?;
-    number_after(&String::from_utf8_lossy(status), "Tgid:")
-}
-
-/// Inode of the network namespace of `pid` (or `self`).
-pub(super) fn netns_of(pid: &str) -> Option<u32> {
-    let target = std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
-    netns(target.to_str()?)
-}
-
-/// From `net:[4026531840]`.
-fn netns(link: &str) -> Option<u32> {
-    let inode = link.strip_prefix("net:[")?.strip_suffix(']')?;
-    inode.parse().ok()
-}
-
-/// All pids, ascending.
-pub(super) fn all_pids() -> Vec<Pid> {
-    let mut pids: Vec<Pid> = std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    pids.sort_unstable();
-    pids
-}
-
-/// Creation time of a living process, in ticks.
-pub(super) fn start_ticks(pid: Pid) -> Option<u64> {
-    let stat = Stat::read(pid).filter(|stat| !stat.ended);
-    stat.map(|stat| stat.start_ticks)
-}
-
-/// Whether a process lives.
-pub fn is_there(key: ProcessKey) -> bool {
-    start_ticks(key.pid) == Some(key.start_ticks)
-}
-
-/// What is used of /proc/PID/stat.
-#[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    comm: Comm,
-    ppid: Pid,
-    start_ticks: u64,
-    kernel_thread: bool,
-    /// Nothing of it runs any more: what is left waits for its parent, which may never ask. A first
-    /// thread that ended before the others looks the same but for their number.
-    ended: bool,
-}
-
-impl Stat {
-    fn read(pid: Pid) -> Option<Self> {
-        Self::parse(ProcDir::open(pid)?.read("stat", MAX_STAT, &mut Vec::new())?)
-    }
-
-    /// The name stands in parentheses and may itself hold any byte, parentheses too.
-    fn parse(stat: &[u8]) -> Option<Self> {
-        /// `PF_KTHREAD`.
-        const KERNEL_THREAD: u64 = 0x0020_0000;
-        let open = stat.iter().position(|&b| b == b'(')?;
-        let close = stat.iter().rposition(|&b| b == b')')?;
-        let name = stat.get(open + 1..close)?;
-        let mut comm = [0; 16];
-        let len = name.len().min(15);
-        comm[..len].copy_from_slice(&name[..len]);
-        let rest = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
-        // Fields from the third on.
-        let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
-        let flags: u64 = field(9)?.parse().ok()?;
-        let threads: u64 = field(20)?.parse().ok()?;
-        Some(Self {
-            comm: Comm(comm),
-            ppid: field(4)?.parse().ok()?,
-            start_ticks: field(22)?.parse().ok()?,
-            kernel_thread: flags & KERNEL_THREAD != 0,
-            ended: matches!(field(3)?, "Z" | "X" | "x") && threads <= 1,
-        })
-    }
-}
-
-fn number_after(status: &str, label: &str) -> Option<u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
-}
-
-fn last_number_after(status: &str, label: &str) -> Option<u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
-    line.split_ascii_whitespace().last()?.parse().ok()
 }
 
 /// Splits at NUL; a process that rewrote its title has one argument, padded with NULs.
@@ -306,9 +192,11 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use proptest::prelude::*;
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
     use super::*;
+    use crate::model::Comm;
+    use crate::observe::proc_dir::{is_there, netns_of, start_ticks};
 
     fn reader() -> ProcessReader {
         ProcessReader {
@@ -353,18 +241,6 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_held_open_never_shows_another_process() {
-        let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
-        let process = ProcDir::open(child.id()).unwrap();
-        let mut room = Vec::new();
-        assert!(process.read("stat", MAX_STAT, &mut room).is_some());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert_eq!(process.read("stat", MAX_STAT, &mut room), None);
-        assert_eq!(process.link("exe"), None);
-    }
-
-    #[test]
     fn a_program_with_an_odd_name_in_a_deleted_directory_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("a) S 1\n(b");
@@ -393,16 +269,6 @@ mod tests {
     }
 
     #[test]
-    fn names_may_hold_anything() {
-        let rest = " S 7 1 1 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 1";
-        for name in ["plain", "a b", ") S 1 (", "new\nline", ""] {
-            let stat = Stat::parse(format!("12 ({name}){rest}").as_bytes()).unwrap();
-            assert_eq!(stat.comm, Comm::new(name));
-            assert_eq!((stat.ppid, stat.start_ticks), (7, 4242));
-        }
-    }
-
-    #[test]
     fn what_only_waits_for_its_parent_is_no_process() {
         let mut child = Command::new("/bin/cat")
             .stdin(Stdio::piped())
@@ -419,13 +285,80 @@ mod tests {
         child.wait().unwrap();
     }
 
+    /// The first process of a pid namespace ends only once nobody in it waits for its parent.
+    #[test]
+    fn what_is_ending_is_no_process() {
+        let pause = std::time::Duration::from_millis(10);
+        let mut unshare = Command::new("unshare")
+            .args(["--pid", "--fork", "sleep", "60"])
+            .spawn()
+            .unwrap();
+        let children = |pid: Pid| {
+            let children = format!("/proc/{pid}/task/{pid}/children");
+            let children = std::fs::read_to_string(children).unwrap();
+            children.trim().parse::<Pid>().ok()
+        };
+        let runs = |parent: Pid| loop {
+            let facts = children(parent).and_then(|child| reader().read(child));
+            if let Some(facts) = facts.filter(|facts| facts.task.comm == Comm::new("sleep")) {
+                break facts.task.key;
+            }
+            std::thread::sleep(pause);
+        };
+        let first = runs(unshare.id());
+        let mut nsenter = Command::new("nsenter")
+            .args(["--pid", "--target", &first.pid.to_string(), "sleep", "60"])
+            .spawn()
+            .unwrap();
+        runs(nsenter.id());
+        let signal = |pid: Pid, signal| {
+            let pid = i32::try_from(pid).ok();
+            let pid = pid.and_then(rustix::process::Pid::from_raw);
+            rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+        };
+        signal(nsenter.id(), Signal::STOP);
+        signal(first.pid, Signal::KILL);
+        let has_memory = || std::fs::read_link(format!("/proc/{}/exe", first.pid)).is_ok();
+        while has_memory() {
+            std::thread::sleep(pause);
+        }
+
+        let seen = reader().read(first.pid);
+        let victim = reader().read_victim(first.pid);
+        let there = is_there(first);
+        // Its child is another's to wait for now, and it ends.
+        nsenter.kill().unwrap();
+        nsenter.wait().unwrap();
+        unshare.wait().unwrap();
+        assert_eq!(seen, None);
+        assert_eq!(victim.unwrap().task.key, first);
+        assert!(there, "its exit may still be on its way");
+        assert!(!is_there(first));
+    }
+
     #[test]
     fn a_process_has_not_ended_with_its_first_thread() {
-        for (state, threads, ended) in [("Z", 1, true), ("X", 0, true), ("Z", 3, false)] {
-            let rest = format!(" {state} 7 1 1 0 -1 4 1 2 3 4 5 6 7 8 20 0 {threads} 0 4242 1");
-            let stat = Stat::parse(format!("12 (a){rest}").as_bytes()).unwrap();
-            assert_eq!(stat.ended, ended, "{rest}");
+        let script = "import ctypes, threading, time\n\
+            threading.Thread(target=lambda: time.sleep(60)).start()\n\
+            print('up', flush=True)\n\
+            ctypes.CDLL(None).pthread_exit(None)";
+        let mut child = Command::new("python3")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let state = || {
+            let process = ProcDir::open(child.id()).unwrap();
+            process.stat(&mut Vec::new()).unwrap()
+        };
+        while !state().ending {
+            std::thread::sleep(std::time::Duration::from_millis(10));
         }
+        let (first, seen) = (state(), reader().read(child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((first.threads, first.ended), (2, false));
+        assert_eq!(seen.unwrap().task.comm, Comm::new("python3"));
     }
 
     #[test]
@@ -478,7 +411,6 @@ mod tests {
     proptest! {
         #[test]
         fn anything_may_stand_in_proc(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Stat::parse(&bytes);
             let _ = split_args(&bytes);
             let _ = keep_environment(&bytes);
         }

@@ -46,7 +46,7 @@ fn titles_are_read_again_in_portions() {
     let child = TaskFacts {
         key: ProcessKey {
             pid,
-            start_ticks: process::start_ticks(pid).unwrap(),
+            start_ticks: proc_dir::start_ticks(pid).unwrap(),
         },
         ..Default::default()
     };
@@ -101,7 +101,7 @@ fn a_unix_listener_is_looked_for_as_soon_as_its_holder_is_dead() {
     let pid = std::process::id();
     let key = ProcessKey {
         pid,
-        start_ticks: process::start_ticks(pid).unwrap(),
+        start_ticks: proc_dir::start_ticks(pid).unwrap(),
     };
     let exit = |key| {
         kernel_event(What::Exited(Box::new(Exit {

@@ -7,22 +7,12 @@ use super::*;
 fn meant(story: Vec<Observation>) -> Option<String> {
     let mut all = scan();
     all.extend(story);
-    for pid in 1000..3000 {
-        let child = task(pid, 1, "true");
-        all.push(at(
-            100,
-            What::Forked {
-                child,
-                parent: key(1),
-            },
-        ));
-        all.push(at(100, exit(pid, "true", ExitStatus::Code(0), false)));
-    }
+    all.extend(storm());
     let What::ConnectFailed(mut failed) = refused(1) else {
         unreachable!()
     };
     failed.remote = tcp(3001);
-    all.push(at(200, What::ConnectFailed(failed)));
+    all.push(at(1200, What::ConnectFailed(failed)));
     all.push(at(60_000, What::End));
     let findings = run(&all);
     let mut failures = findings.iter().filter_map(|finding| match &finding.body {
@@ -30,6 +20,16 @@ fn meant(story: Vec<Observation>) -> Option<String> {
         _ => None,
     });
     failures.next().unwrap().map(str::to_owned)
+}
+
+/// More short-lived commands than dead processes are remembered.
+fn storm() -> impl Iterator<Item = Observation> {
+    (1000..3000).flat_map(|pid| {
+        let child = task(pid, 1, "true");
+        let parent = key(1);
+        let ended = exit(pid, "true", ExitStatus::Code(0), false);
+        [at(1050, What::Forked { child, parent }), at(1050, ended)]
+    })
 }
 
 fn listens() -> What {
@@ -98,4 +98,24 @@ fn a_process_whose_exit_was_lost_is_told_once_it_is_missed() {
     let seen = (death.cause, death.exit_code, death.signal.as_deref());
     assert_eq!(seen, (Cause::Unknown, None, None));
     assert_eq!(death.why, "ended unseen, while events were lost");
+}
+
+#[test]
+fn a_server_that_takes_long_to_die_is_not_forgotten_meanwhile() {
+    let mut all = scan();
+    all.extend(starts());
+    all.push(at(1000, exit(70, "shop", KILLED, false)));
+    all.extend(storm());
+    // Looked at again, it has no memory any more, and thus no arguments.
+    all.push(at(1100, process(70, 1, "shop", "other.service")));
+    all.push(at(1200, stops_listening()));
+    all.push(at(60_000, What::End));
+    let findings = run(&all);
+    let down = findings.iter().find_map(|finding| match &finding.body {
+        Body::ListenerDown(down) => Some(down),
+        _ => None,
+    });
+    let down = down.unwrap();
+    assert_eq!(&*down.service.name, "shop.service");
+    assert!(down.incident.is_some(), "its death is known");
 }

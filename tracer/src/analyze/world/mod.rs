@@ -216,7 +216,10 @@ impl World {
             .holders
             .iter()
             .filter_map(|key| self.processes.find(*key))
-            .min_by_key(|process| (process.task.key.pid == 1, process.task.key));
+            .min_by_key(|process| {
+                let key = process.task.key;
+                (key.pid == 1, key.start_ticks, key.pid)
+            });
         let key = owner.map(|owner| owner.task.key);
         let service = owner.map_or_else(nobody, |owner| owner.attribution.service.clone());
         for holder in &listener.holders {

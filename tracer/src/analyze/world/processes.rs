@@ -9,7 +9,9 @@ use crate::model::{Cause, Pid, ProcessFacts, ProcessKey, ProxyKind, TaskFacts, T
 
 /// More live processes than any kernel allows by default on a machine worth this tool.
 const MAX_LIVE: usize = 65_536;
-/// Dead ones remembered, so that what comes after a death can still be named.
+/// Dead ones remembered, so that what comes after a death can still be named: so many that ever
+/// listened, and so many others. A storm of short-lived commands, whose sockets close at once, must
+/// not push out a server whose memory takes the kernel a while to free.
 const MAX_DEAD: usize = 1024;
 
 /// One process.
@@ -48,6 +50,8 @@ pub struct Processes {
     all: BTreeMap<ProcessKey, Process>,
     by_pid: BTreeMap<Pid, ProcessKey>,
     dead: VecDeque<ProcessKey>,
+    /// Those of the dead that ever listened; the others are in `dead`.
+    dead_servers: VecDeque<ProcessKey>,
     /// The live ones that are proxies.
     proxies: BTreeMap<ProcessKey, ProxyKind>,
     /// Grows whenever `proxies` changes.
@@ -142,7 +146,7 @@ impl Processes {
         let role = process.attribution.role.filter(|_| process.dead.is_none());
         self.all.insert(key, process);
         self.set_role(key, role);
-        if self.all.len() > MAX_LIVE + MAX_DEAD
+        if self.all.len() > MAX_LIVE + 2 * MAX_DEAD
             && let Some(oldest) = self
                 .all
                 .values()
@@ -154,18 +158,24 @@ impl Processes {
         }
     }
 
-    /// Marks a process as dead; the one that died longest ago is forgotten.
+    /// Marks a process as dead; the one of its kind that died longest ago is forgotten.
     pub fn died(&mut self, key: ProcessKey, end: End) {
         let Some(process) = self.all.get_mut(&key) else {
             return;
         };
+        let queue = if process.listened {
+            &mut self.dead_servers
+        } else {
+            &mut self.dead
+        };
         if process.dead.replace(end).is_none() {
-            self.dead.push_back(key);
+            queue.push_back(key);
         }
+        let oldest = (queue.len() > MAX_DEAD)
+            .then(|| queue.pop_front())
+            .flatten();
         self.set_role(key, None);
-        if self.dead.len() > MAX_DEAD
-            && let Some(oldest) = self.dead.pop_front()
-        {
+        if let Some(oldest) = oldest {
             self.forget(oldest);
         }
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::process;
+use super::super::proc_dir;
 use super::follow::{FileId, Found, Place};
 use crate::model::{ProcessKey, ProxyKind, ProxyProcess};
 
@@ -45,7 +45,7 @@ pub(super) fn candidates(proxies: &[ProxyProcess]) -> Vec<Candidate> {
     let mut all: Vec<Candidate> = Vec::new();
     for proxy in proxies.iter().take(MAX_PROCESSES) {
         let mut own = open_files(proxy);
-        if process::start_ticks(proxy.key.pid) != Some(proxy.key.start_ticks) {
+        if proc_dir::start_ticks(proxy.key.pid) != Some(proxy.key.start_ticks) {
             continue;
         }
         for one in own.drain(..) {

@@ -14,14 +14,14 @@ use crate::model::{
     Actor, Failure, Hierarchy, HttpEnd, HttpExchange, Pid, ProxyKind, Side, Witness,
 };
 use crate::observe::Observer;
-use crate::observe::process;
+use crate::observe::proc_dir;
 
 fn me() -> ProxyProcess {
     let pid: Pid = std::process::id();
     ProxyProcess {
         key: ProcessKey {
             pid,
-            start_ticks: process::start_ticks(pid).unwrap(),
+            start_ticks: proc_dir::start_ticks(pid).unwrap(),
         },
         kind: ProxyKind::Nginx,
     }
