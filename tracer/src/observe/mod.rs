@@ -35,7 +35,9 @@ use crate::model::{
     ProcessKey, ProxyProcess, Ring, Side, Timestamp, What,
 };
 
-pub use proc_dir::is_there;
+#[cfg(test)]
+pub(crate) use proc_dir::tests::Ending;
+pub use proc_dir::{is_there, lives};
 pub use process::process_facts;
 pub use session::session;
 

@@ -111,9 +111,20 @@ pub(super) fn start_ticks(pid: Pid) -> Option<u64> {
     (!stat.ended).then_some(stat.start_ticks)
 }
 
-/// Whether a process lives.
+/// Whether a process is there that has not come to its end.
 pub fn is_there(key: ProcessKey) -> bool {
     start_ticks(key.pid) == Some(key.start_ticks)
+}
+
+/// Whether a process is there and is not about to end.
+pub fn lives(key: ProcessKey) -> bool {
+    let mut room = Vec::new();
+    ProcDir::open(key.pid).is_some_and(|process| {
+        let stat = process.stat(&mut room);
+        stat.is_some_and(|stat| {
+            stat.start_ticks == key.start_ticks && !process.is_ending(&stat, &mut room)
+        })
+    })
 }
 
 /// What is used of /proc/PID/stat.
@@ -174,12 +185,81 @@ pub(super) fn last_number_after(status: &str, label: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
+pub(crate) mod tests {
+    use std::process::{Child, Command};
+    use std::thread;
+    use std::time::Duration;
 
     use proptest::prelude::*;
+    use rustix::process::{Signal, kill_process};
 
     use super::*;
+
+    /// A killed process that does not come to its end: the first one of a pid namespace waits until
+    /// nobody is in it whose parent, outside of it, does not ask for it.
+    pub(crate) struct Ending {
+        pub(crate) key: ProcessKey,
+        unshare: Child,
+        nsenter: Child,
+    }
+
+    impl Ending {
+        /// One whose memory is gone.
+        pub(crate) fn start() -> Self {
+            let run = |program: &str, args: &[&str]| {
+                let mut command = Command::new(program);
+                command.arg("--pid").args(args).args(["sleep", "60"]);
+                let child = command.spawn().unwrap();
+                let key = wait_for(|| sleeping_child(child.id()));
+                (child, key)
+            };
+            let (unshare, key) = run("unshare", &["--fork"]);
+            let (nsenter, _) = run("nsenter", &["--target", &key.pid.to_string()]);
+            signal(nsenter.id(), Signal::STOP);
+            signal(key.pid, Signal::KILL);
+            let exe = format!("/proc/{}/exe", key.pid);
+            wait_for(|| std::fs::read_link(&exe).is_err().then_some(()));
+            Self {
+                key,
+                unshare,
+                nsenter,
+            }
+        }
+
+        /// It comes to its end and is waited for.
+        pub(crate) fn end(mut self) {
+            self.nsenter.kill().unwrap();
+            self.nsenter.wait().unwrap();
+            self.unshare.wait().unwrap();
+        }
+    }
+
+    fn signal(pid: Pid, signal: Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap());
+        kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// The child of a process, once it runs `sleep`.
+    fn sleeping_child(parent: Pid) -> Option<ProcessKey> {
+        let children = format!("/proc/{parent}/task/{parent}/children");
+        let pid = std::fs::read_to_string(children)
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
+        let stat = ProcDir::open(pid)?.stat(&mut Vec::new())?;
+        let start_ticks = stat.start_ticks;
+        (stat.comm == Comm::new("sleep")).then_some(ProcessKey { pid, start_ticks })
+    }
+
+    fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 
     #[test]
     fn a_directory_held_open_never_shows_another_process() {

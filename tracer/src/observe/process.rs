@@ -192,10 +192,11 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use proptest::prelude::*;
-    use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
 
     use super::*;
     use crate::model::Comm;
+    use crate::observe::Ending;
     use crate::observe::proc_dir::{is_there, netns_of, start_ticks};
 
     fn reader() -> ProcessReader {
@@ -285,55 +286,16 @@ mod tests {
         child.wait().unwrap();
     }
 
-    /// The first process of a pid namespace ends only once nobody in it waits for its parent.
     #[test]
     fn what_is_ending_is_no_process() {
-        let pause = std::time::Duration::from_millis(10);
-        let mut unshare = Command::new("unshare")
-            .args(["--pid", "--fork", "sleep", "60"])
-            .spawn()
-            .unwrap();
-        let children = |pid: Pid| {
-            let children = format!("/proc/{pid}/task/{pid}/children");
-            let children = std::fs::read_to_string(children).unwrap();
-            children.trim().parse::<Pid>().ok()
-        };
-        let runs = |parent: Pid| loop {
-            let facts = children(parent).and_then(|child| reader().read(child));
-            if let Some(facts) = facts.filter(|facts| facts.task.comm == Comm::new("sleep")) {
-                break facts.task.key;
-            }
-            std::thread::sleep(pause);
-        };
-        let first = runs(unshare.id());
-        let mut nsenter = Command::new("nsenter")
-            .args(["--pid", "--target", &first.pid.to_string(), "sleep", "60"])
-            .spawn()
-            .unwrap();
-        runs(nsenter.id());
-        let signal = |pid: Pid, signal| {
-            let pid = i32::try_from(pid).ok();
-            let pid = pid.and_then(rustix::process::Pid::from_raw);
-            rustix::process::kill_process(pid.unwrap(), signal).unwrap();
-        };
-        signal(nsenter.id(), Signal::STOP);
-        signal(first.pid, Signal::KILL);
-        let has_memory = || std::fs::read_link(format!("/proc/{}/exe", first.pid)).is_ok();
-        while has_memory() {
-            std::thread::sleep(pause);
-        }
-
-        let seen = reader().read(first.pid);
-        let victim = reader().read_victim(first.pid);
-        let there = is_there(first);
-        // Its child is another's to wait for now, and it ends.
-        nsenter.kill().unwrap();
-        nsenter.wait().unwrap();
-        unshare.wait().unwrap();
-        assert_eq!(seen, None);
-        assert_eq!(victim.unwrap().task.key, first);
-        assert!(there, "its exit may still be on its way");
-        assert!(!is_there(first));
+        let ending = Ending::start();
+        let key = ending.key;
+        assert_eq!(reader().read(key.pid), None);
+        assert!(is_there(key), "its exit may still be on its way");
+        let victim = reader().read_victim(key.pid);
+        assert_eq!(victim.unwrap().task.key, key);
+        ending.end();
+        assert!(!is_there(key));
     }
 
     #[test]
