@@ -93,10 +93,12 @@ fn enter(netns: NetNs, pid: Pid) -> io::Result<()> {
 }
 
 /// Adds the listeners of a namespace: of the one the thread is in when `entered`, and by what
-/// /proc shows of `pid` where that fails. Nothing when that is gone, too.
+/// /proc shows of `pid` where that fails. Nothing when that is gone, too, or is another by now.
 fn look(netns: NetNs, pid: Pid, tcp: bool, entered: bool, found: &mut Vec<Sockets>) {
     let mut add = |unix, asked: Option<Vec<_>>, shown: fn(Pid) -> Option<Vec<_>>| {
-        let Some(mut listening) = asked.or_else(|| shown(pid)) else {
+        let is_in = || netns_of(&pid.to_string()) == Some(netns);
+        let shown = || is_in().then(|| shown(pid)).flatten();
+        let Some(mut listening) = asked.or_else(shown) else {
             return;
         };
         listening.sort();

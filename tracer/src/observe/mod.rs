@@ -10,6 +10,7 @@ mod diag;
 mod kmsg;
 mod listeners;
 mod logs;
+mod lookout;
 mod proc_dir;
 mod process;
 mod schedule;
@@ -17,7 +18,7 @@ mod session;
 mod sight;
 mod users;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use cgroups::CgroupTree;
 use containers::Engines;
 use kmsg::KernelLog;
 use logs::Logs;
+use lookout::Lookout;
 use process::ProcessReader;
 use schedule::{Bucket, Later};
 use users::Users;
@@ -46,12 +48,6 @@ pub use session::session;
 const TITLE_DELAY: Duration = Duration::from_millis(300);
 /// A manager writes a cgroup's limits after it made the cgroup.
 const LIMIT_DELAY: Duration = Duration::from_millis(200);
-/// Unix listeners are looked for this long after processes came or went …
-const UNIX_DELAY: Duration = Duration::from_millis(300);
-/// … and no more often than this.
-const UNIX_EVERY: Duration = Duration::from_secs(1);
-/// A holder of a unix listener is dead: its sockets are closed after the exit is told.
-const CLOSED_DELAY: Duration = Duration::from_millis(10);
 /// Everything is read again after losses no more often than this, or reading it loses more.
 const RESYNC_EVERY: Duration = Duration::from_secs(10);
 /// What was put off is done in portions, so that no event waits long behind it.
@@ -81,15 +77,8 @@ pub struct Observer {
     resync: Option<Timestamp>,
     last_resync: Option<Timestamp>,
     rescanned: bool,
-    unix_scan: Option<Timestamp>,
-    last_unix_scan: Timestamp,
+    lookout: Lookout,
     clock_check: Timestamp,
-    /// What the last unix scan found: it is told again only when it changed.
-    unix_seen: BTreeMap<NetNs, Vec<(u64, Endpoint)>>,
-    /// Who held those listeners then: when one of them exits, a listener is probably gone.
-    unix_holders: HashSet<ProcessKey>,
-    /// Whether nobody was found to hold one of them: the next scan is told again.
-    unix_unheld: bool,
 }
 
 impl Observer {
@@ -125,12 +114,8 @@ impl Observer {
             resync: None,
             last_resync: None,
             rescanned: false,
-            unix_scan: None,
-            last_unix_scan: Timestamp(0),
+            lookout: Lookout::new(now),
             clock_check: now.after(CLOCK_EVERY),
-            unix_seen: BTreeMap::new(),
-            unix_holders: HashSet::new(),
-            unix_unheld: false,
         }
     }
 
@@ -222,7 +207,7 @@ impl Observer {
                     .to_owned(),
             );
         }
-        self.scan_listeners(true, out);
+        self.lookout.scan(true, out);
     }
 
     /// Passes an observation on, with what must be read at once around it.
@@ -231,7 +216,7 @@ impl Observer {
         match &observation.what {
             What::Executed { task, .. } => {
                 let pid = task.key.pid;
-                self.processes_changed(at);
+                self.lookout.processes_changed(at);
                 out.push(observation);
                 // In a storm of execs the kernel's copy of the arguments has to do.
                 if self.reads.take(at) {
@@ -241,14 +226,10 @@ impl Observer {
             }
             What::Forked { child, .. } => {
                 self.titles.push(at, child.key);
-                self.processes_changed(at);
+                self.lookout.processes_changed(at);
             }
             What::Exited(exit) => {
-                if self.unix_holders.contains(&exit.task.key) {
-                    self.scan_unix_at(at.after(CLOSED_DELAY));
-                } else {
-                    self.processes_changed(at);
-                }
+                self.lookout.exited(exit.task.key, at);
             }
             What::ListenerUp(listener) => {
                 for holder in &listener.holders {
@@ -258,7 +239,7 @@ impl Observer {
                 }
             }
             What::ConnectFailed(failed) if matches!(failed.remote, Endpoint::Unix(_)) => {
-                self.scan_unix_at(at.max(self.last_unix_scan.after(UNIX_EVERY)));
+                self.lookout.unix_connect_failed(at);
             }
             What::OomMarked(_) => {
                 self.mark(observation, out);
@@ -286,7 +267,7 @@ impl Observer {
             self.titles.due(),
             self.limits.due(),
             self.resync,
-            self.unix_scan,
+            Some(self.lookout.due()),
             self.engines.due(),
             self.logs.as_ref().and_then(Logs::due),
             Some(self.clock_check),
@@ -330,9 +311,7 @@ impl Observer {
         if self.resync.is_some_and(|due| due <= now) {
             self.read_again(out);
         }
-        if self.unix_scan.is_some_and(|due| due <= now) {
-            self.scan_listeners(false, out);
-        }
+        self.lookout.run_due(now, out);
         if self.clock_check <= now {
             self.clock_check = now.after(CLOCK_EVERY);
             if let Some(anchor) = clock::stepped(&self.anchor) {
@@ -360,7 +339,7 @@ impl Observer {
         self.resync = None;
         self.rescanned = true;
         self.scan_processes(out);
-        self.scan_listeners(true, out);
+        self.lookout.scan(true, out);
         self.last_resync = Some(clock::now());
     }
 
@@ -385,76 +364,6 @@ impl Observer {
             }
             push(out, What::Process(Box::new(facts)));
         }
-    }
-
-    /// Unix listeners, and TCP ones when `tcp`.
-    fn scan_listeners(&mut self, tcp: bool, out: &mut Vec<Observation>) {
-        self.unix_scan = None;
-        self.last_unix_scan = clock::now();
-        let pids = proc_dir::all_pids();
-        let windows = listeners::windows(&pids);
-        let sockets = listeners::sockets(&windows, tcp);
-        let mut unix: BTreeMap<NetNs, Vec<(u64, Endpoint)>> = sockets
-            .iter()
-            .filter(|found| found.unix)
-            .map(|found| (found.netns, found.listening.clone()))
-            .collect();
-        // Where the process to look through ended meanwhile, it is as it was.
-        for (netns, seen) in &self.unix_seen {
-            if windows.contains_key(netns) {
-                unix.entry(*netns).or_insert_with(|| seen.clone());
-            }
-        }
-        if !tcp && unix == self.unix_seen && !self.unix_unheld {
-            return;
-        }
-        // A namespace that is gone has no listeners any more.
-        let gone: Vec<NetNs> = self
-            .unix_seen
-            .keys()
-            .filter(|netns| !unix.contains_key(netns))
-            .copied()
-            .collect();
-        self.unix_seen = unix;
-        self.unix_holders.clear();
-        self.unix_unheld = false;
-        // Again: who holds a socket may be younger than the first list.
-        let pids = proc_dir::all_pids();
-        for (netns, unix, listeners) in listeners::with_holders(sockets, &pids) {
-            if unix {
-                self.unix_unheld |= listeners.iter().any(|one| one.holders.is_empty());
-                let holders = listeners.iter().flat_map(|listener| &listener.holders);
-                self.unix_holders.extend(holders);
-            }
-            push(
-                out,
-                What::ListenersScanned {
-                    netns,
-                    unix,
-                    listeners,
-                },
-            );
-        }
-        for netns in gone {
-            push(
-                out,
-                What::ListenersScanned {
-                    netns,
-                    unix: true,
-                    listeners: Box::default(),
-                },
-            );
-        }
-    }
-
-    fn processes_changed(&mut self, at: Timestamp) {
-        let due = at.after(UNIX_DELAY);
-        self.scan_unix_at(due.max(self.last_unix_scan.after(UNIX_EVERY)));
-    }
-
-    /// Sees to it that unix listeners are looked at when `due` or before.
-    fn scan_unix_at(&mut self, due: Timestamp) {
-        self.unix_scan = Some(self.unix_scan.map_or(due, |other| other.min(due)));
     }
 
     /// The kernel log's reports come first: they were written before the victim was marked.

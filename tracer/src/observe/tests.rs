@@ -1,7 +1,7 @@
 //! The observer against the real /proc.
 
 use super::*;
-use crate::model::{Exit, ExitStatus, TaskFacts};
+use crate::model::TaskFacts;
 
 #[test]
 fn a_scan_finds_this_process_and_its_parents_before_it() {
@@ -89,64 +89,4 @@ fn losses_in_a_row_do_not_cause_scans_in_a_row() {
     assert!(out.is_empty(), "put off");
     observer.run_due(clock::now().after(LATER), &mut out);
     assert!(out.iter().any(|one| matches!(one.what, What::Process(_))));
-}
-
-#[test]
-fn a_unix_listener_is_looked_for_as_soon_as_its_holder_is_dead() {
-    let dir = tempfile::tempdir().unwrap();
-    let _listener = std::os::unix::net::UnixListener::bind(dir.path().join("a.sock")).unwrap();
-    let mut observer = Observer::new(Hierarchy::MemoryV1, false);
-    let mut out = Vec::new();
-    observer.scan(&mut out);
-    let pid = std::process::id();
-    let key = ProcessKey {
-        pid,
-        start_ticks: proc_dir::start_ticks(pid).unwrap(),
-    };
-    let exit = |key| {
-        kernel_event(What::Exited(Box::new(Exit {
-            task: TaskFacts {
-                key,
-                ..Default::default()
-            },
-            parent: ProcessKey::default(),
-            status: ExitStatus::Code(0),
-            peak_bytes: 0,
-            oom_marked: false,
-            oom_trigger: None,
-            stop: None,
-            other: None,
-        })))
-    };
-    let other = exit(ProcessKey::default());
-    let at = other.at;
-    observer.enrich(other, &mut out);
-    assert!(observer.unix_scan.unwrap() - at >= UNIX_DELAY);
-    let holder = exit(key);
-    let at = holder.at;
-    observer.enrich(holder, &mut out);
-    assert_eq!(observer.unix_scan, Some(at.after(CLOSED_DELAY)));
-}
-
-#[test]
-fn unix_listeners_that_did_not_change_are_not_told_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut observer = Observer::new(Hierarchy::MemoryV1, false);
-    let mut out = Vec::new();
-    observer.scan(&mut out);
-    let _listener = std::os::unix::net::UnixListener::bind(dir.path().join("new.sock")).unwrap();
-    out.clear();
-    observer.scan_listeners(false, &mut out);
-    let told = |out: &[Observation]| {
-        out.iter().any(|observation| match &observation.what {
-            What::ListenersScanned { listeners, .. } => listeners
-                .iter()
-                .any(|listener| listener.address.to_string().ends_with("new.sock")),
-            _ => false,
-        })
-    };
-    assert!(told(&out));
-    out.clear();
-    observer.scan_listeners(false, &mut out);
-    assert!(!told(&out), "{out:?}");
 }
