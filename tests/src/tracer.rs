@@ -31,6 +31,7 @@ pub fn binary() -> PathBuf {
 /// A tracer that watches. Dropping it kills it.
 pub struct Tracer {
     child: Child,
+    pid: u32,
     lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
     seen: Vec<Value>,
@@ -62,6 +63,19 @@ impl Tracer {
         Self::start_as(cgroup.enter(Command::new(binary()).args(["watch", "--json"])))
     }
 
+    /// The same in a pid namespace of its own, as in a container.
+    #[track_caller]
+    pub fn start_contained() -> Self {
+        let namespace = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+        let mut unshare = Command::new("unshare");
+        unshare.args(namespace).arg(binary());
+        let mut tracer = Self::start_as(unshare.args(["watch", "--json"]));
+        let children = format!("/proc/{0}/task/{0}/children", tracer.pid);
+        let children = std::fs::read_to_string(children).unwrap();
+        tracer.pid = children.trim().parse().unwrap();
+        tracer
+    }
+
     #[track_caller]
     fn start_as(command: &mut Command) -> Self {
         super::need_root();
@@ -88,6 +102,7 @@ impl Tracer {
             String::from_utf8_lossy(&text).into_owned()
         });
         let mut tracer = Self {
+            pid: child.id(),
             child,
             lines,
             stderr: Some(stderr),
@@ -120,7 +135,7 @@ impl Tracer {
 
     /// Pid of the tracer.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// The `start` finding.
@@ -176,7 +191,8 @@ impl Tracer {
     /// Sends it a signal.
     #[track_caller]
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = i32::try_from(self.pid).ok();
+        let pid = pid.and_then(rustix::process::Pid::from_raw).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 

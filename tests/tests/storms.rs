@@ -104,21 +104,45 @@ fn a_tracer_that_was_stopped_for_a_while_still_counts_exactly() {
 }
 
 /// More exits than its ring holds, while it is stopped.
+/// Stops the tracer for more exits than its ring holds, and then for what else is done.
+fn make_it_lose_exits(tracer: &Tracer, then: impl FnOnce()) {
+    tracer.signal(Signal::STOP);
+    let forks = "i=0; while [ $i -lt 4000 ]; do (:); i=$((i + 1)); done";
+    let mut others = Guard::spawn(Command::new("sh").args(["-c", forks]));
+    assert!(others.wait().success());
+    then();
+    tracer.signal(Signal::CONT);
+}
+
 #[test]
 fn a_death_that_was_lost_is_told_as_soon_as_it_is_missed() {
     let mut tracer = Tracer::start_naming(&[("lost", "fixture named lost-in-a-storm")], &[]);
     let victim = Guard::ready(fixture().args(["named", "lost-in-a-storm"]));
     tracer.watch_for(Duration::from_millis(500));
-    tracer.signal(Signal::STOP);
-    let forks = "i=0; while [ $i -lt 4000 ]; do (:); i=$((i + 1)); done";
-    let mut others = Guard::spawn(Command::new("sh").args(["-c", forks]));
-    assert!(others.wait().success());
-    victim.signal(Signal::KILL);
-    thread::sleep(Duration::from_millis(100));
-    tracer.signal(Signal::CONT);
+    make_it_lose_exits(&tracer, || {
+        victim.signal(Signal::KILL);
+        thread::sleep(Duration::from_millis(100));
+    });
     let death = tracer.death_of(victim.pid());
     assert_eq!(death["cause"], "unknown", "{death}");
     assert_eq!(death["service"]["name"], "lost", "{death}");
+    let ended = tracer.stop();
+    assert!(lost(&ended.findings, "deaths") > 0, "{ended:?}");
+}
+
+/// Its /proc shows only the processes of the container: one that is not there may well live.
+#[test]
+fn in_a_container_nobody_is_missed() {
+    let mut tracer = Tracer::start_contained();
+    let blind = &tracer.start_finding()["blind"];
+    assert!(blind.to_string().contains("--pid=host"), "{blind}");
+    let bystander = Guard::ready(fixture().args(["named", "bystander"]));
+    tracer.watch_for(Duration::from_millis(500));
+    make_it_lose_exits(&tracer, || {});
+    tracer.watch_for(Duration::from_secs(3));
+    bystander.signal(Signal::KILL);
+    let death = tracer.death_of(bystander.pid());
+    assert_eq!(death["signal"], "SIGKILL", "{death}");
     let ended = tracer.stop();
     assert!(lost(&ended.findings, "deaths") > 0, "{ended:?}");
 }

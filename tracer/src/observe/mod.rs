@@ -30,6 +30,7 @@ use logs::Logs;
 use lookout::Lookout;
 use process::ProcessReader;
 use schedule::{Bucket, Later};
+use sight::Sight;
 use users::Users;
 
 use crate::model::{
@@ -76,6 +77,8 @@ pub struct Observer {
     limits: Later<(u64, Box<str>)>,
     resync: Option<Timestamp>,
     last_resync: Option<Timestamp>,
+    /// Whether what is not found in /proc is not there.
+    shows_all: bool,
     rescanned: bool,
     lookout: Lookout,
     clock_check: Timestamp,
@@ -84,7 +87,8 @@ pub struct Observer {
 impl Observer {
     /// What can't be opened is told by [`Self::blind`].
     pub fn new(hierarchy: Hierarchy, read_kernel_log: bool) -> Self {
-        let mut blind = sight::blind_spots();
+        let sight = Sight::here();
+        let mut blind = sight.blind_spots();
         let kernel_log = read_kernel_log.then(KernelLog::open).and_then(|log| {
             log.map_err(|error| {
                 blind.push(format!(
@@ -113,6 +117,7 @@ impl Observer {
             limits: Later::new(LIMIT_DELAY, 1024),
             resync: None,
             last_resync: None,
+            shows_all: sight.shows_all(),
             rescanned: false,
             lookout: Lookout::new(now),
             clock_check: now.after(CLOCK_EVERY),
@@ -330,14 +335,15 @@ impl Observer {
         }
     }
 
-    /// Whether everything was looked at again since this was asked last.
+    /// Whether everything was looked at again since this was asked last, so that what was not found
+    /// is not there.
     pub fn take_rescanned(&mut self) -> bool {
         std::mem::take(&mut self.rescanned)
     }
 
     fn read_again(&mut self, out: &mut Vec<Observation>) {
         self.resync = None;
-        self.rescanned = true;
+        self.rescanned = self.shows_all;
         self.scan_processes(out);
         self.lookout.scan(true, out);
         self.last_resync = Some(clock::now());

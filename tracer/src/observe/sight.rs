@@ -5,40 +5,64 @@ use std::fs;
 /// Inode of the initial pid namespace, the same on every machine (`PROC_PID_INIT_INO`).
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// What can't be seen from here.
-pub(super) fn blind_spots() -> Vec<String> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let pid_namespace = fs::read_link("/proc/self/ns/pid")
-        .map(|target| target.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    // Root may look into every process; hidepid and the owner checks hold for others.
-    let root = rustix::process::geteuid().is_root();
-    judge(&mountinfo, &pid_namespace, root)
+/// What the tracer's place lets it see in /proc.
+pub(super) struct Sight {
+    /// Root may look into every process; `hidepid` and the owner checks hold for others.
+    root: bool,
+    /// Other users' processes are not shown.
+    hidden: bool,
+    /// It shows only some processes, and under other pids than the hooks tell.
+    apart: bool,
 }
 
-fn judge(mountinfo: &str, pid_namespace: &str, root: bool) -> Vec<String> {
-    let mut blind = Vec::new();
-    if !root {
-        blind.push(
-            "environment, program and directory of other users' processes (run as root), \
-             so some services are named by less"
-                .to_owned(),
-        );
-        if hides_processes(mountinfo) {
-            blind.push(
-                "other users' processes that run already (/proc is mounted with hidepid)"
-                    .to_owned(),
-            );
+impl Sight {
+    /// From here.
+    pub(super) fn here() -> Self {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let pid_namespace = fs::read_link("/proc/self/ns/pid")
+            .map(|target| target.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let root = rustix::process::geteuid().is_root();
+        Self::judge(&mountinfo, &pid_namespace, root)
+    }
+
+    fn judge(mountinfo: &str, pid_namespace: &str, root: bool) -> Self {
+        Self {
+            root,
+            hidden: !root && hides_processes(mountinfo),
+            apart: !pid_namespace.is_empty() && pid_namespace != INITIAL_PID_NAMESPACE,
         }
     }
-    if !pid_namespace.is_empty() && pid_namespace != INITIAL_PID_NAMESPACE {
-        blind.push(
-            "processes outside of this pid namespace by name: the hooks tell pids of the host \
-             (run with --pid=host)"
-                .to_owned(),
-        );
+
+    /// Whether a process that is not found is not there.
+    pub(super) fn shows_all(&self) -> bool {
+        !self.hidden && !self.apart
     }
-    blind
+
+    /// What can't be seen.
+    pub(super) fn blind_spots(&self) -> Vec<String> {
+        let restrictions = [
+            (
+                !self.root,
+                "environment, program and directory of other users' processes (run as root), \
+                 so some services are named by less",
+            ),
+            (
+                self.hidden,
+                "other users' processes that run already (/proc is mounted with hidepid)",
+            ),
+            (
+                self.apart,
+                "processes outside of this pid namespace by name: the hooks tell pids of the host \
+                 (run with --pid=host)",
+            ),
+        ];
+        restrictions
+            .into_iter()
+            .filter(|(restricted, _)| *restricted)
+            .map(|(_, what)| what.to_owned())
+            .collect()
+    }
 }
 
 /// Whether /proc is mounted with `hidepid`.
@@ -65,12 +89,15 @@ mod tests {
 
     #[test]
     fn each_restriction_is_told() {
-        let count = |mountinfo, namespace, root| judge(mountinfo, namespace, root).len();
-        assert_eq!(count(OPEN, INITIAL_PID_NAMESPACE, true), 0);
-        assert_eq!(count(HIDDEN, INITIAL_PID_NAMESPACE, true), 0);
-        assert_eq!(count(OPEN, INITIAL_PID_NAMESPACE, false), 1);
-        assert_eq!(count(HIDDEN, INITIAL_PID_NAMESPACE, false), 2);
-        assert_eq!(count(OPEN, "pid:[4026532177]", true), 1);
-        assert_eq!(count("garbage - \n", "", true), 0);
+        let seen = |mountinfo, namespace, root| {
+            let sight = Sight::judge(mountinfo, namespace, root);
+            (sight.blind_spots().len(), sight.shows_all())
+        };
+        assert_eq!(seen(OPEN, INITIAL_PID_NAMESPACE, true), (0, true));
+        assert_eq!(seen(HIDDEN, INITIAL_PID_NAMESPACE, true), (0, true));
+        assert_eq!(seen(OPEN, INITIAL_PID_NAMESPACE, false), (1, true));
+        assert_eq!(seen(HIDDEN, INITIAL_PID_NAMESPACE, false), (2, false));
+        assert_eq!(seen(OPEN, "pid:[4026532177]", true), (1, false));
+        assert_eq!(seen("garbage - \n", "", true), (0, true));
     }
 }
