@@ -2,6 +2,7 @@
 
 mod along;
 mod forgotten;
+mod holders;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -34,7 +34,7 @@ pub(super) struct Lookout {
     seen: BTreeMap<NetNs, Vec<(u64, Endpoint)>>,
     /// Who held those listeners then: when one of them exits, a listener is probably gone.
     holders: HashSet<ProcessKey>,
-    /// Whether nobody was found to hold one of them: they are told again then.
+    /// Whether nobody was found to hold one of them: they are told again once processes changed.
     unheld: bool,
 }
 
@@ -93,18 +93,19 @@ impl Lookout {
         }
         match self.due {
             Some(_) => self.scan(false, out),
-            // No process came that might be in a namespace of its own.
-            None => self.look(false, out),
+            // No process came that might be in a namespace of its own, or hold what nobody held.
+            None => self.look(false, false, out),
         }
     }
 
     /// Tells of the unix listeners if they changed, and of all, and the TCP ones too, when `tcp`.
     pub(super) fn scan(&mut self, tcp: bool, out: &mut Vec<Observation>) {
         self.windows = listeners::windows(&proc_dir::all_pids());
-        self.look(tcp, out);
+        self.look(tcp, tcp || self.unheld, out);
     }
 
-    fn look(&mut self, tcp: bool, out: &mut Vec<Observation>) {
+    /// `anyway`: also when they did not change.
+    fn look(&mut self, tcp: bool, anyway: bool, out: &mut Vec<Observation>) {
         self.due = None;
         self.last = clock::now();
         let sockets = listeners::sockets(&self.windows, tcp);
@@ -119,7 +120,7 @@ impl Lookout {
                 unix.entry(*netns).or_insert_with(|| seen.clone());
             }
         }
-        if !tcp && unix == self.seen && !self.unheld {
+        if !anyway && unix == self.seen {
             return;
         }
         // A namespace that is gone has no listeners any more.
@@ -165,6 +166,7 @@ impl Lookout {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use std::process::{Command, Stdio};
     use std::thread;
 
     use super::*;
@@ -219,6 +221,46 @@ mod tests {
         thread::sleep(lookout.due().since(clock::now()));
         lookout.run_due(clock::now(), &mut out);
         assert!(tells_of(&out, "late.sock"), "{out:?}");
+    }
+
+    /// Who holds a listener is looked for in all processes: not again and again for nothing.
+    #[test]
+    fn one_that_nobody_holds_is_told_again_only_when_processes_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        // Its only descriptor is under way in a message.
+        let script = "import socket, sys\n\
+            listener = socket.socket(socket.AF_UNIX)\n\
+            listener.bind(sys.argv[1])\n\
+            listener.listen()\n\
+            here, there = socket.socketpair()\n\
+            socket.send_fds(here, [b'.'], [listener.fileno()])\n\
+            listener.close()\n\
+            print('sent', flush=True)\n\
+            sys.stdin.read()";
+        let mut python = Command::new("python3")
+            .args(["-c", script])
+            .arg(dir.path().join("sent.sock"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut sent = [0; 4];
+        let mut stdout = python.stdout.take().unwrap();
+        std::io::Read::read_exact(&mut stdout, &mut sent).unwrap();
+
+        let mut lookout = Lookout::new(clock::now());
+        let mut out = Vec::new();
+        lookout.scan(true, &mut out);
+        assert!(tells_of(&out, "sent.sock"));
+        out.clear();
+        lookout.run_due(lookout.due(), &mut out);
+        let quiet = tells_of(&out, "sent.sock");
+        lookout.processes_changed(clock::now());
+        lookout.run_due(lookout.due(), &mut out);
+        let changed = tells_of(&out, "sent.sock");
+        drop(python.stdin.take());
+        python.wait().unwrap();
+        assert_eq!((quiet, changed), (false, true));
     }
 
     #[test]

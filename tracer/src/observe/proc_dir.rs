@@ -188,7 +188,7 @@ pub(super) fn last_number_after(status: &str, label: &str) -> Option<u32> {
 pub(crate) mod tests {
     use std::process::{Child, Command};
     use std::thread;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
     use rustix::process::{Signal, kill_process};
@@ -227,10 +227,17 @@ pub(crate) mod tests {
         }
 
         /// It comes to its end and is waited for.
-        pub(crate) fn end(mut self) {
-            self.nsenter.kill().unwrap();
-            self.nsenter.wait().unwrap();
-            self.unshare.wait().unwrap();
+        pub(crate) fn end(self) {
+            drop(self);
+        }
+    }
+
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            let _ = self.nsenter.kill();
+            let _ = self.nsenter.wait();
+            // It waits for the one that is ending, and ends.
+            let _ = self.unshare.wait();
         }
     }
 
@@ -253,10 +260,12 @@ pub(crate) mod tests {
     }
 
     fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        let until = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(seen) = look() {
                 return seen;
             }
+            assert!(Instant::now() < until, "not seen within 30 s");
             thread::sleep(Duration::from_millis(10));
         }
     }
