@@ -5,13 +5,15 @@
 //! prebuilt `core` for the BPF target).
 
 use std::{
-    env,
+    env, fs,
     path::Path,
     process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain};
+use object::build::elf::{Builder, SectionData};
+use object::elf::SHT_STRTAB;
 
 const SETUP: &str = "run `cargo xtask setup` to install what building the kernel programs needs";
 const PACKAGE: &str = "tracer-ebpf";
@@ -64,7 +66,33 @@ fn build() -> Result<()> {
         }],
         Toolchain::Custom(&toolchain),
     )
-    .with_context(|| format!("building {PACKAGE} with toolchain `{toolchain}`; {SETUP}"))
+    .with_context(|| format!("building {PACKAGE} with toolchain `{toolchain}`; {SETUP}"))?;
+    strip()
+}
+
+/// Takes what is for debuggers only out of the object: more than three quarters of it, all of which
+/// would be in the tracer's binary, and be copied when it starts.
+fn strip() -> Result<()> {
+    let out = env::var("OUT_DIR").context("cargo sets OUT_DIR")?;
+    let path = Path::new(&out).join(PACKAGE);
+    let object = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let context = || format!("stripping {}", path.display());
+    let mut elf = Builder::read(&*object).with_context(context)?;
+    for section in &mut elf.sections {
+        let name = section.name.to_string();
+        if name.starts_with(".debug") || name.starts_with(".rel.debug") {
+            section.delete = true;
+        }
+    }
+    elf.delete_orphans();
+    // The linker keeps the names of sections and of symbols in one section.
+    let names = elf.sections.add();
+    names.name = ".shstrtab".into();
+    names.sh_type = SHT_STRTAB;
+    names.data = SectionData::SectionString;
+    let mut stripped = Vec::new();
+    elf.write(&mut stripped).with_context(context)?;
+    fs::write(&path, stripped).with_context(|| format!("writing {}", path.display()))
 }
 
 fn toolchain() -> Result<String> {

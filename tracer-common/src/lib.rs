@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod layout;
+pub mod patch;
 pub mod record;
 
 pub use layout::{ABSENT, Decisions, Layout};

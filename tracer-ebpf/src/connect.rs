@@ -127,13 +127,13 @@ pub fn connect_return(ctx: TracePointContext) -> u32 {
         let task = generated::bpf_get_current_task_btf();
         generated::bpf_task_pt_regs(task) as u64
     });
-    let address: u64 = registers.read_at(layout!(registers_argument2));
-    if !is_of_interest(result, Memory::User.family(address)) {
+    let socket = socket_of(registers.read_at(layout!(registers_argument1)));
+    if !is_of_interest(result, family_of(socket.follow(layout!(socket_sk)))) {
         return 0;
     }
     let call = Call {
-        socket: socket_of(registers.read_at(layout!(registers_argument1))).0,
-        address,
+        socket: socket.0,
+        address: registers.read_at(layout!(registers_argument2)),
         len: registers.read_at(layout!(registers_argument3)),
         at_ns: now(),
     };
@@ -181,6 +181,12 @@ fn socket_of(fd: u64) -> Address {
         .follow(layout!(file_private_data))
 }
 
+/// Address family of a socket; 0 when it is none.
+#[inline(always)]
+fn family_of(sock: Address) -> u16 {
+    sock.read_at(layout!(sock_family))
+}
+
 /// Where the address argument lies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Memory {
@@ -189,15 +195,6 @@ enum Memory {
 }
 
 impl Memory {
-    /// The address family of the address at `from`; 0 when it can't be read.
-    #[inline(always)]
-    fn family(self, from: u64) -> u16 {
-        let mut family = 0u16;
-        // SAFETY: `family` has room for two bytes.
-        unsafe { self.read((&raw mut family).cast(), 2, from) };
-        family
-    }
-
     /// Reads up to `size` bytes; false when they can't be read.
     ///
     /// # Safety
@@ -216,7 +213,7 @@ impl Memory {
     }
 }
 
-/// What a call's end may have to tell.
+/// Whether the end of a call on a socket of this family may have something to tell.
 #[inline(always)]
 fn is_of_interest(result: i32, family: u16) -> bool {
     let error = result.unsigned_abs();
@@ -239,12 +236,12 @@ fn returned(call: &Call, memory: Memory, result: i32) {
     if result >= 0 && !of_proxy {
         return;
     }
-    if !is_of_interest(result, memory.family(call.address)) {
-        return;
-    }
     let socket = Address(call.socket);
     let sock = socket.follow(layout!(socket_sk));
-    let family: u16 = sock.read_at(layout!(sock_family));
+    let family = family_of(sock);
+    if !is_of_interest(result, family) {
+        return;
+    }
     if of_proxy && family == AF_UNIX {
         remember_target(call, memory, thread, result);
     }

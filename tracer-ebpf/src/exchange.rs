@@ -8,6 +8,8 @@
 //! number of answers that came before. It also discards what was no request after all: bytes of a
 //! body can look like one.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
     helpers::generated,
@@ -88,7 +90,7 @@ struct Budget {
 static BUDGET: PerCpuArray<Budget> = PerCpuArray::with_max_entries(1, 0);
 
 /// First bytes of a payload, up to the end of a status; zeroes where it is shorter. As numbers, in the
-/// order of memory: compared at once, and zeroed without a loop.
+/// order of memory, which are compared at once.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct First {
@@ -100,14 +102,19 @@ impl First {
     #[inline(always)]
     pub fn of(payload: &impl Payload, offset: u32) -> Option<Self> {
         const LEN: u32 = size_of::<First>() as u32;
-        let mut first = Self { words: [0; 3] };
+        let mut first = MaybeUninit::<Self>::uninit();
+        let words = first.as_mut_ptr().cast::<u32>();
+        for word in 0..size_of::<Self>() / size_of::<u32>() {
+            // SAFETY: inside of the value. Volatile, or the compiler calls a loop over its bytes.
+            unsafe { words.add(word).write_volatile(0) };
+        }
         let len = if payload.len() >= offset + LEN {
             LEN
         } else {
             1
         };
-        // SAFETY: there is room for either length.
-        unsafe { payload.copy(offset, (&raw mut first).cast(), len) }.then_some(first)
+        // SAFETY: there is room for either length; all words were written.
+        unsafe { payload.copy(offset, words.cast(), len).then(|| first.assume_init()) }
     }
 
     #[inline(always)]

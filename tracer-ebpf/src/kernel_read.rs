@@ -1,43 +1,62 @@
 //! Reading kernel memory by address and offset.
 //!
-//! A read that fails gives zeroes: the helper fills them in, and an absent pointer is a null
-//! pointer all the way down. What a zero means is the caller's matter.
+//! Where the kernel allows it (6.2+), as plain loads: the address is cast to a pointer the verifier
+//! lets programs read through, and a load that faults gives zeroes. Otherwise through the helper,
+//! which costs a call and a copy each, and fills in zeroes as well. The loader decides, see
+//! [`tracer_common::patch`]; the verifier throws away the way that is not taken.
+//!
+//! A read that fails gives zeroes, therefore: an absent pointer is a null pointer all the way down.
+//! What a zero means is the caller's matter.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated;
+#[cfg(target_arch = "bpf")]
+use tracer_common::patch;
 
-/// Types for which any bytes, all zeroes included, are a value.
+/// Types for which any bytes are a value.
 ///
 /// # Safety
 ///
 /// Every bit pattern of the type's size must be a valid value of it.
 pub unsafe trait Plain: Copy {
-    /// All bytes zero.
-    const ZERO: Self;
+    /// The value at `from`, in loads of at most a word.
+    ///
+    /// # Safety
+    ///
+    /// `from` must be readable. It need not be aligned: the machines that BPF is compiled for load
+    /// words from anywhere.
+    unsafe fn load(from: *const Self) -> Self;
 }
 
 macro_rules! plain {
-    ($($ty:ty = $zero:expr),* $(,)?) => {
+    ($($ty:ty),* $(,)?) => {
         $(
-            // SAFETY: integers and arrays of integers have no invalid bit patterns.
+            // SAFETY: integers have no invalid bit patterns.
             unsafe impl Plain for $ty {
-                const ZERO: Self = $zero;
+                #[inline(always)]
+                unsafe fn load(from: *const Self) -> Self {
+                    // SAFETY: as promised by the caller. Volatile, because the memory is others'.
+                    unsafe { from.read_volatile() }
+                }
             }
         )*
     };
 }
 
-plain!(
-    u8 = 0,
-    u16 = 0,
-    u32 = 0,
-    u64 = 0,
-    i64 = 0,
-    [u8; 16] = [0; 16]
-);
+plain!(u8, u16, u32, u64, i64);
 
-/// An address in kernel memory; never dereferenced, only read through the helper.
+// SAFETY: arrays of integers have no invalid bit patterns.
+unsafe impl Plain for [u8; 16] {
+    #[inline(always)]
+    unsafe fn load(from: *const Self) -> Self {
+        let words = from.cast::<u64>();
+        // SAFETY: as promised by the caller; two words are sixteen bytes.
+        unsafe { core::mem::transmute([words.read_volatile(), words.add(1).read_volatile()]) }
+    }
+}
+
+/// An address in kernel memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Address(pub u64);
 
@@ -49,28 +68,26 @@ impl Address {
         self == Self::NULL
     }
 
-    /// `offset` bytes further on; nothing from nothing.
+    /// `offset` bytes further on. What is there when this is null can't be read.
     #[inline(always)]
     pub fn at(self, offset: u32) -> Self {
-        if self.is_null() {
-            return self;
-        }
         Self(self.0.wrapping_add(u64::from(offset)))
     }
 
     /// The value here; zero when it can't be read.
     #[inline(always)]
     pub fn read<T: Plain>(self) -> T {
-        let mut value = T::ZERO;
-        // SAFETY: `value` has room for its own size, and any bytes are a valid `T`.
-        unsafe {
-            generated::bpf_probe_read_kernel(
-                (&raw mut value).cast::<c_void>(),
-                size_of::<T>() as u32,
-                self.0 as *const c_void,
-            );
+        if can_cast() {
+            // SAFETY: the verifier makes loads of the pointer safe.
+            return unsafe { T::load(self.cast()) };
         }
-        value
+        let mut value = MaybeUninit::uninit();
+        // SAFETY: there is room for a `T`, any bytes are a valid one, and the helper writes them all,
+        // also when it fails.
+        unsafe {
+            self.probe(value.as_mut_ptr());
+            value.assume_init()
+        }
     }
 
     /// Copies the value `offset` bytes further on to `to`, past the stack; zeroes when it can't be
@@ -81,13 +98,15 @@ impl Address {
     /// `to` must have room for it.
     #[inline(always)]
     pub unsafe fn copy_at<T: Plain>(self, offset: u32, to: *mut T) {
-        // SAFETY: as promised by the caller; any bytes are a valid `T`.
+        let from = self.at(offset);
+        // SAFETY: as promised by the caller; any bytes are a valid `T`. The verifier makes loads of
+        // the pointer safe.
         unsafe {
-            generated::bpf_probe_read_kernel(
-                to.cast::<c_void>(),
-                size_of::<T>() as u32,
-                self.at(offset).0 as *const c_void,
-            );
+            if can_cast() {
+                to.write(T::load(from.cast()));
+            } else {
+                from.probe(to);
+            }
         }
     }
 
@@ -102,4 +121,75 @@ impl Address {
     pub fn follow(self, offset: u32) -> Self {
         Self(self.read_at(offset))
     }
+
+    /// Copies through the helper.
+    ///
+    /// # Safety
+    ///
+    /// `to` must have room.
+    #[inline(always)]
+    unsafe fn probe<T: Plain>(self, to: *mut T) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            generated::bpf_probe_read_kernel(
+                to.cast::<c_void>(),
+                size_of::<T>() as u32,
+                self.0 as *const c_void,
+            );
+        }
+    }
+
+    /// As a pointer that may be read through; only where [`can_cast`] says so.
+    #[inline(always)]
+    fn cast<T>(self) -> *const T {
+        #[cfg(target_arch = "bpf")]
+        {
+            let pointer: u64;
+            // SAFETY: a call without effects, which the loader and the verifier turn into a move;
+            // the registers that a call may change are told.
+            unsafe {
+                core::arch::asm!(
+                    "r2 = {struct_id}",
+                    "call {cast}",
+                    struct_id = const patch::STRUCT_ID,
+                    cast = const patch::CAST,
+                    inlateout("r1") self.0 => _,
+                    lateout("r0") pointer,
+                    lateout("r2") _,
+                    lateout("r3") _,
+                    lateout("r4") _,
+                    lateout("r5") _,
+                    options(nomem, nostack),
+                );
+            }
+            pointer as *const T
+        }
+        // Only so that lints can be run for the host.
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            self.0 as *const T
+        }
+    }
+}
+
+/// Whether [`Address::cast`] may be used: the verifier sees a constant.
+#[inline(always)]
+fn can_cast() -> bool {
+    #[cfg(target_arch = "bpf")]
+    {
+        let can: u64;
+        // SAFETY: sets nothing but its operand.
+        unsafe {
+            core::arch::asm!(
+                "{can} = {can_cast}",
+                can = out(reg) can,
+                can_cast = const patch::CAN_CAST,
+                options(nomem, nostack),
+            );
+        }
+        can != 0
+    }
+    // Only so that lints can be run for the host.
+    #[cfg(not(target_arch = "bpf"))]
+    false
 }

@@ -5,7 +5,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::generated,
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use tracer_common::{
     Decisions, Layout,
@@ -66,6 +66,11 @@ pub enum Ring {
 /// When this processor last woke the reader of a [`Ring`], CLOCK_BOOTTIME ns.
 #[map]
 static WOKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+
+/// Until when the reader looks by itself, CLOCK_BOOTTIME ns: it needs no waking for what is sent
+/// before. Written by userspace.
+#[map]
+static ATTENTIVE: Array<u64> = Array::with_max_entries(1, 0);
 
 /// A TCP socket in connect().
 #[derive(Clone, Copy)]
@@ -140,6 +145,21 @@ pub fn header(kind: u32, at_ns: u64) -> Header {
     }
 }
 
+/// Fills part of a record with zeroes, word by word: what the compiler makes of a plain write is a
+/// call of a loop over its bytes.
+///
+/// # Safety
+///
+/// `to` must have room, and zeroes must be a valid `T`.
+#[inline(always)]
+pub unsafe fn clear<T>(to: *mut T) {
+    const { assert!(size_of::<T>() % size_of::<u64>() == 0 && align_of::<T>() == align_of::<u64>()) };
+    for word in 0..size_of::<T>() / size_of::<u64>() {
+        // SAFETY: as promised by the caller.
+        unsafe { to.cast::<u64>().add(word).write_volatile(0) };
+    }
+}
+
 /// Room for a record in [`DEATHS`]; counted as lost when there is none.
 #[inline(always)]
 pub fn reserve_death<T: 'static>() -> Option<RingBufEntry<T>> {
@@ -166,13 +186,16 @@ pub fn submit_now<T>(entry: RingBufEntry<T>) {
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
-/// Sends a record; wakes the reader at most every 4 ms per processor. What is sent without a
-/// wake-up is read on the reader's timer, which is no slower while it finds something.
+/// Sends a record; wakes the reader when it is not about to look by itself, and at most every 4 ms
+/// per processor. What is sent without a wake-up is read on the reader's timer, which is no slower
+/// while it finds something. A wake-up interrupts the processor, and on a virtual machine the host:
+/// in a storm it would cost more than the rest.
 #[inline(always)]
 pub fn submit_batched<T>(entry: RingBufEntry<T>, ring: Ring, at_ns: u64) {
     const WAKE_EVERY_NS: u64 = 4_000_000;
     let mut flags = BPF_RB_NO_WAKEUP;
-    if let Some(woken) = WOKEN.get_ptr_mut(ring as u32) {
+    let attentive = ATTENTIVE.get(0).is_some_and(|until_ns| at_ns < *until_ns);
+    if !attentive && let Some(woken) = WOKEN.get_ptr_mut(ring as u32) {
         // SAFETY: the map's value for this processor; a program that interrupts this one can at
         // worst cause one wake-up more.
         unsafe {

@@ -7,11 +7,11 @@ use aya_ebpf::{
     maps::LruHashMap,
     programs::RawTracePointContext,
 };
-use tracer_common::record::{ARGS_LEN, Actor, ExecRecord, ExitRecord, ForkRecord, Signal, kind};
+use tracer_common::record::{ARGS_LEN, ExecRecord, ExitRecord, ForkRecord, kind};
 
 use crate::{
     kernel_read::Address,
-    maps::{Ring, header, layout, now, reserve_death, reserve_traffic, submit_batched, submit_now},
+    maps::{Ring, clear, header, layout, now, reserve_death, reserve_traffic, submit_batched, submit_now},
     oom, signal,
     task::{leader_record, start_of, task_record},
 };
@@ -155,19 +155,19 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
         (&raw mut (*record).peak_rss_pages).write(shared.read_at(layout!(signal_maxrss)));
         (&raw mut (*record).parent_start_ns).write(start_of(parent));
         if let Some(last) = signal::last(pid, start_ns) {
-            (&raw mut (*record).stop).write(last.stop);
-            (&raw mut (*record).other).write(last.other);
+            (&raw mut (*record).stop).copy_from_nonoverlapping(&raw const last.stop, 1);
+            (&raw mut (*record).other).copy_from_nonoverlapping(&raw const last.other, 1);
             signal::forget(pid);
         } else {
-            (&raw mut (*record).stop).write(Signal::NONE);
-            (&raw mut (*record).other).write(Signal::NONE);
+            clear(&raw mut (*record).stop);
+            clear(&raw mut (*record).other);
         }
         if oom_marked && let Some(mark) = oom::mark_of(pid, start_ns) {
-            (&raw mut (*record).trigger).write(mark.trigger);
+            (&raw mut (*record).trigger).copy_from_nonoverlapping(&raw const mark.trigger, 1);
             (&raw mut (*record).oom_at_ns).write(mark.at_ns);
             oom::forget(pid);
         } else {
-            (&raw mut (*record).trigger).write(Actor::NOBODY);
+            clear(&raw mut (*record).trigger);
             (&raw mut (*record).oom_at_ns).write(0);
         }
     }

@@ -1,11 +1,9 @@
 //! What the programs say about tasks: [`Task`] records, and [`Actor`]s for the running one.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated,
-};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated};
 use tracer_common::{
     ABSENT,
-    record::{Actor, COMM_LEN, Task},
+    record::{Actor, Task},
 };
 
 use crate::{
@@ -41,11 +39,12 @@ pub fn current_is_exiting() -> bool {
 #[inline(always)]
 pub fn current_actor() -> Actor {
     let pid_tgid = bpf_get_current_pid_tgid();
+    let task = current();
     Actor {
         pid: (pid_tgid >> 32) as u32,
         tid: pid_tgid as u32,
-        start_ns: start_of(current()),
-        comm: bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
+        start_ns: start_of(task),
+        comm: task.read_at(layout!(task_comm)),
         uid: bpf_get_current_uid_gid() as u32,
         pad: 0,
     }

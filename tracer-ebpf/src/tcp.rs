@@ -112,9 +112,13 @@ fn connect_failed(socket: Address) {
     let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
         return;
     };
-    // SAFETY: a map value of this socket, whose lock is held; copied before it is removed.
-    let connecting = unsafe { *connecting };
+    // SAFETY: a map value of this socket, whose lock is held, until it is removed.
+    failed(socket, unsafe { &*connecting });
     let _ = CONNECTING.remove(socket.0);
+}
+
+#[inline(always)]
+fn failed(socket: Address, connecting: &Connecting) {
     let connect_returns = DECISIONS.load().connect_returns == 1;
     let error: u32 = socket.read_at(layout!(sock_err));
     if error == 0 {
@@ -338,6 +342,8 @@ pub fn endpoints(socket: Address) -> Endpoints {
 /// An IPv4 address in the first four of sixteen bytes. `address` is as it lies in memory.
 #[inline(always)]
 pub fn from_ipv4(address: u32) -> [u8; 16] {
-    let [a, b, c, d] = address.to_ne_bytes();
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    // Through words: an array of bytes would be cleared by a loop.
+    let words = [u64::from(address.to_le()).to_le(), 0];
+    // SAFETY: two words are sixteen bytes, and any bytes are a valid array of them.
+    unsafe { core::mem::transmute(words) }
 }

@@ -53,6 +53,7 @@ async fn examine() -> Vec<Check> {
     let (analysis, observer) = services::scan(Rules::none());
     match Kernel::start(&Settings::default()) {
         Ok(mut kernel) => {
+            checks.push(reads(&facts));
             checks.extend(kernel.hooks().iter().map(hook));
             checks.extend(requests(&mut kernel, &analysis, &observer));
             for blind in kernel.blind() {
@@ -81,6 +82,15 @@ fn check(name: &str, status: Status, detail: String) -> Check {
         detail,
         remedy: None,
     }
+}
+
+/// How the kernel programs read the kernel's memory.
+fn reads(facts: &KernelFacts) -> Check {
+    let detail = match &facts.cast {
+        Ok(_) => "kernel memory by plain loads (bpf_rdonly_cast)".to_owned(),
+        Err(why) => format!("kernel memory through a helper, which costs a little more ({why})"),
+    };
+    check("reads", Status::Ok, detail)
 }
 
 fn hook(hook: &Hook) -> Check {

@@ -113,12 +113,12 @@ pub(super) struct Btf<'a> {
 const TRACEPOINT: &str = "btf_trace_";
 
 impl<'a> Btf<'a> {
-    /// Looks through `bytes`, keeping where the rows of the table, `tracepoints` and `functions`
-    /// are.
+    /// Looks through `bytes`, keeping where the rows of the table, `tracepoints` and `names` (of
+    /// functions and structs) are.
     pub(super) fn parse(
         bytes: &'a [u8],
         tracepoints: &[&'a str],
-        functions: &[&'a str],
+        names: &[&'a str],
     ) -> Result<Self, BtfError> {
         let (types, strings) = sections(bytes)?;
         let typedefs: Vec<String> = tracepoints
@@ -140,7 +140,7 @@ impl<'a> Btf<'a> {
                 }
                 _ => None,
             })
-            .chain(functions.iter().map(|name| name.as_bytes()))
+            .chain(names.iter().map(|name| name.as_bytes()))
             .chain(typedefs.iter().map(String::as_bytes))
             .collect();
         let filter = Filter::new(&wanted);
@@ -203,6 +203,11 @@ impl<'a> Btf<'a> {
     /// Type id of a function.
     pub(super) fn function(&self, name: &str) -> Option<u32> {
         self.of_kind(name, &[kind::FUNC]).next().map(|(id, _)| id)
+    }
+
+    /// Type id of a struct.
+    pub(super) fn structure(&self, name: &str) -> Option<u32> {
+        self.of_kind(name, &[kind::STRUCT]).next().map(|(id, _)| id)
     }
 
     fn resolve(&self, lookup: Lookup) -> Option<u32> {

@@ -2,13 +2,13 @@
 //! trials. What to make of them is [`super::plan`]'s work.
 
 use std::fs;
-use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd};
 
-use tracer_common::{ABSENT, Layout};
+use tracer_common::{ABSENT, Layout, patch};
 
 use super::btf::{Btf, PATH, TypeBytes};
+use super::patch::Cast;
 use super::tracefs;
+use super::trial;
 use crate::model::Hierarchy;
 
 /// Whether something works; if not, why.
@@ -44,6 +44,8 @@ pub struct KernelFacts {
     pub lockdown: Lockdown,
     /// fentry and fexit programs may be loaded.
     pub fentry: Works,
+    /// Programs may read kernel memory through pointers that they cast.
+    pub cast: Result<Cast, String>,
     /// Kprobes may be made.
     pub kprobes: Works,
     /// The tracepoint at the end of connect() can be found, and it is known where the arguments
@@ -103,7 +105,11 @@ impl KernelFacts {
             ),
             fentry: types.function.map_or_else(
                 || Err(format!("the kernel has no function {UNIX_CONNECT}")),
-                try_fentry,
+                trial::fentry,
+            ),
+            cast: types.cast.map_or_else(
+                || Err(format!("the kernel has no function {}", patch::FUNCTION)),
+                |cast| trial::cast(cast).map(|()| cast),
             ),
             kprobes: match fs::metadata("/sys/bus/event_source/devices/kprobe") {
                 Ok(_) => Ok(()),
@@ -128,7 +134,12 @@ impl KernelFacts {
     /// Takes away what is named in `list`, as if the kernel did not have it.
     fn do_without(&mut self, list: &str) {
         for name in list.split(',').map(str::trim) {
-            let why = Err(format!("{WITHOUT} names {name}"));
+            let why = format!("{WITHOUT} names {name}");
+            if name == "cast" {
+                self.cast = Err(why);
+                continue;
+            }
+            let why = Err(why);
             let works = match name {
                 "fentry" => &mut self.fentry,
                 "kprobe" => &mut self.kprobes,
@@ -146,7 +157,7 @@ impl KernelFacts {
 }
 
 /// For testing the lower rungs of the ladders on a kernel that has the higher ones: what to do
-/// without, of `fentry`, `kprobe`, `registers`, `syscall` and `kmsg`, separated by commas.
+/// without, of `fentry`, `kprobe`, `registers`, `syscall`, `kmsg` and `cast`, separated by commas.
 const WITHOUT: &str = "TRACER_WITHOUT";
 
 /// What the kernel's type information tells.
@@ -155,20 +166,23 @@ struct TypeFacts {
     missing_tracepoints: Vec<&'static str>,
     /// Type id of [`UNIX_CONNECT`].
     function: Option<u32>,
+    cast: Option<Cast>,
 }
 
 impl TypeFacts {
     fn read() -> Self {
+        const NAMES: [&str; 3] = [UNIX_CONNECT, patch::FUNCTION, patch::STRUCT];
         let unknown = |why| Self {
             layout: Err(why),
             missing_tracepoints: Vec::new(),
             function: None,
+            cast: None,
         };
         let bytes = match TypeBytes::open() {
             Ok(bytes) => bytes,
             Err(error) => return unknown(format!("{PATH}: {error}")),
         };
-        let btf = match Btf::parse(&bytes, &TRACEPOINTS, &[UNIX_CONNECT]) {
+        let btf = match Btf::parse(&bytes, &TRACEPOINTS, &NAMES) {
             Ok(btf) => btf,
             Err(error) => return unknown(format!("{PATH}: {error}")),
         };
@@ -179,6 +193,13 @@ impl TypeFacts {
                 .filter(|name| !btf.has_tracepoint(name))
                 .collect(),
             function: btf.function(UNIX_CONNECT),
+            cast: btf
+                .function(patch::FUNCTION)
+                .zip(btf.structure(patch::STRUCT))
+                .map(|(function, structure)| Cast {
+                    function,
+                    structure,
+                }),
         }
     }
 }
@@ -235,71 +256,6 @@ fn parse_hierarchy(text: &str) -> Hierarchy {
     }
 }
 
-/// The part of `union bpf_attr` that loading a program uses, as of 5.10.
-#[repr(C)]
-#[derive(Default)]
-struct ProgLoadAttr {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log_buf: u64,
-    kern_version: u32,
-    prog_flags: u32,
-    prog_name: [u8; 16],
-    prog_ifindex: u32,
-    expected_attach_type: u32,
-    prog_btf_fd: u32,
-    func_info_rec_size: u32,
-    func_info: u64,
-    func_info_cnt: u32,
-    line_info_rec_size: u32,
-    line_info: u64,
-    line_info_cnt: u32,
-    attach_btf_id: u32,
-    attach_prog_fd: u32,
-    pad: u32,
-}
-
-/// Loads `return 0` as an fentry program of the function with this type id, and drops it.
-fn try_fentry(function: u32) -> Works {
-    const BPF_PROG_LOAD: libc::c_int = 5;
-    const BPF_PROG_TYPE_TRACING: u32 = 26;
-    const BPF_TRACE_FENTRY: u32 = 24;
-    const RETURN_0: [u64; 2] = [0xb7, 0x95];
-    let attr = ProgLoadAttr {
-        prog_type: BPF_PROG_TYPE_TRACING,
-        insn_cnt: 2,
-        insns: RETURN_0.as_ptr().expose_provenance() as u64,
-        license: c"GPL".as_ptr().expose_provenance() as u64,
-        expected_attach_type: BPF_TRACE_FENTRY,
-        attach_btf_id: function,
-        ..ProgLoadAttr::default()
-    };
-    // SAFETY: `attr` is a bpf_attr of the size told; what it points to is alive for the call.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_PROG_LOAD,
-            &raw const attr,
-            size_of::<ProgLoadAttr>(),
-        )
-    };
-    match libc::c_int::try_from(fd) {
-        Ok(fd) if fd >= 0 => {
-            // SAFETY: the call just made this descriptor; nothing else owns it.
-            drop(unsafe { OwnedFd::from_raw_fd(fd) });
-            Ok(())
-        }
-        _ => Err(format!(
-            "loading an fentry program: {}",
-            io::Error::last_os_error()
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,7 +309,8 @@ mod tests {
         facts.do_without("");
         facts.do_without("tracepoint");
         assert_eq!(facts, before);
-        facts.do_without("fentry, kmsg");
+        facts.do_without("fentry, kmsg,cast");
+        assert_eq!(facts.cast, Err("TRACER_WITHOUT names cast".into()));
         assert_eq!(facts.fentry, Err("TRACER_WITHOUT names fentry".into()));
         assert_eq!(facts.kernel_log, Err("TRACER_WITHOUT names kmsg".into()));
         assert_eq!(facts.kprobes, before.kprobes);

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,6 +14,7 @@ use zerocopy::IntoBytes;
 use super::facts::{INET_CONNECT, OOM_KILL, UNIX_CONNECT};
 use super::http::Http;
 use super::loader;
+use super::patch::{self, Cast};
 use super::plan::{BLIND_CONNECT, ConnectRung, Ladder, Plan, Refusal, ScopeRung, blind_without};
 use super::tls::Tls;
 use super::tracefs;
@@ -23,6 +24,14 @@ use crate::settings::HttpMode;
 
 /// The programs, as `build.rs` made them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+
+/// The object for a kernel with this way of reading its memory.
+fn patched(cast: Option<Cast>) -> Vec<u64> {
+    let mut words = vec![0; OBJECT.len().div_ceil(size_of::<u64>())];
+    words.as_mut_bytes()[..OBJECT.len()].copy_from_slice(OBJECT);
+    patch::patch(&mut words, cast);
+    words
+}
 
 /// Why tracing did not begin.
 #[derive(Debug, Error)]
@@ -84,6 +93,8 @@ pub(super) struct Loaded {
     pub(super) tls: Tls,
     tracepoints: Vec<tracefs::Attached>,
     pub(super) lost: PerCpuArray<MapData, u64>,
+    /// Until when the reader looks by itself, CLOCK_BOOTTIME ns.
+    pub(super) attentive: Array<MapData, u64>,
     pub(super) refusals: HashMap<MapData, [u8; TCP_KEY], [u8; COUNT]>,
     pub(super) unix_refusals: HashMap<MapData, [u8; UNIX_KEY], [u8; COUNT]>,
     pub(super) hooks: Vec<Hook>,
@@ -132,10 +143,11 @@ pub(super) fn load(
             options.map_max_entries(map, 1);
         }
     }
+    let object = patched(plan.cast);
     let mut ebpf = options
         .override_global("LAYOUT", layout.as_bytes(), true)
         .override_global("DECISIONS", decisions.as_bytes(), true)
-        .load(OBJECT)
+        .load(object.as_bytes())
         .map_err(|error| load_error(&error))?;
 
     let rings = Rings {
@@ -144,6 +156,7 @@ pub(super) fn load(
     };
     let mut loaded = Loaded {
         lost: take(&mut ebpf, "LOST")?,
+        attentive: take(&mut ebpf, "ATTENTIVE")?,
         refusals: take(&mut ebpf, "REFUSALS")?,
         unix_refusals: take(&mut ebpf, "UNIX_REFUSALS")?,
         http: Http::new(&mut ebpf, http)?,

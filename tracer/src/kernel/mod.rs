@@ -13,12 +13,14 @@ mod loader;
 #[cfg(feature = "kernel-log")]
 mod log;
 mod overtaken;
+mod patch;
 mod plan;
 mod rings;
 mod skips;
 mod tally;
 mod tls;
 mod tracefs;
+mod trial;
 mod verify;
 
 pub use facts::{KernelFacts, Lockdown, Works, hierarchy};

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::facts::{KernelFacts, Lockdown, Works};
+use super::patch::Cast;
 use crate::model::Hierarchy;
 
 /// The oldest kernel that the programs are made for.
@@ -120,6 +121,8 @@ pub struct Plan {
     pub scope: Ladder<ScopeRung>,
     /// The hierarchy whose ids the hooks tell.
     pub cgroups: Hierarchy,
+    /// How kernel memory is read: through cast pointers, else through a helper.
+    pub cast: Option<Cast>,
 }
 
 /// What can't be seen when no rung of the ladder for connect() holds.
@@ -202,6 +205,7 @@ pub fn plan(facts: &KernelFacts) -> Result<Plan, Refusal> {
             (ScopeRung::Counters, &Ok(())),
         ]),
         cgroups: facts.cgroups,
+        cast: facts.cast.as_ref().ok().copied(),
     })
 }
 
@@ -220,6 +224,10 @@ mod tests {
             missing_tracepoints: Vec::new(),
             lockdown: Lockdown::Off,
             fentry: Ok(()),
+            cast: Ok(Cast {
+                function: 1,
+                structure: 2,
+            }),
             kprobes: Ok(()),
             syscall_registers: Ok(()),
             syscall_tracepoints: Ok(()),
@@ -242,6 +250,14 @@ mod tests {
         assert_eq!(plan.connect.why_not, [""; 0]);
         assert_eq!(plan.scope.why_not, [""; 0]);
         assert_eq!(plan.without, [""; 0]);
+        assert!(plan.cast.is_some());
+    }
+
+    #[test]
+    fn memory_is_read_through_the_helper_where_pointers_cannot_be_cast() {
+        let plan = flipped(|facts| facts.cast = Err("no".into())).unwrap();
+        assert_eq!(plan.cast, None);
+        assert_eq!(plan.connect.rungs[0], ConnectRung::Fexit);
     }
 
     #[test]

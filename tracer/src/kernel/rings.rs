@@ -26,6 +26,8 @@ const BATCH: usize = 8192;
 /// Records that are sent without waking the reader follow one that does within 4 ms: look
 /// again this long after having read any.
 const LINGER: Duration = Duration::from_millis(5);
+/// A record is in the ring at most this long after its time.
+const LATE: Duration = Duration::from_millis(1);
 /// How often the counters of losses are looked at.
 const LOST_EVERY: Duration = Duration::from_millis(250);
 /// The same, of the kernel's counters of skipped programs: asking is dearer.
@@ -200,6 +202,11 @@ impl Kernel {
             upto = upto.min(last);
         }
         self.busy = deaths + traffic > 0;
+        if self.busy {
+            // Without it the programs only wake more often than they need.
+            let until = began.after(LINGER - LATE);
+            let _ = self.loaded.attentive.set(0, until.0, 0);
+        }
         self.fetch_remainders(began);
         self.look_for_losses(began);
 

@@ -234,6 +234,8 @@ impl Observer {
                 self.lookout.processes_changed(at);
             }
             What::Exited(exit) => {
+                // Most live so short: a look at each would cost more than everything else.
+                self.titles.cancel(&exit.task.key);
                 self.lookout.exited(exit.task.key, at);
             }
             What::ListenerUp(listener) => {
@@ -254,7 +256,7 @@ impl Observer {
                 // nginx and Apache write their line before the answer. It keeps the time of reading:
                 // when the rings are read late, it may be of a request that began after this.
                 if let Some(logs) = &mut self.logs {
-                    logs.read(clock::now(), out);
+                    logs.read_written_before(at, out);
                 }
             }
             What::Cgroup { id, path, .. } => {

@@ -28,6 +28,19 @@ impl<T> Later<T> {
         }
     }
 
+    /// Takes back a thing that was put off lately.
+    pub(super) fn cancel(&mut self, thing: &T)
+    where
+        T: PartialEq,
+    {
+        /// What waits longer costs more to find than to look at.
+        const LATELY: usize = 64;
+        let mut lately = self.waiting.iter().rev().take(LATELY);
+        if let Some(back) = lately.position(|(_, waiting)| waiting == thing) {
+            self.waiting.remove(self.waiting.len() - 1 - back);
+        }
+    }
+
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.waiting.front().map(|&(due, _)| due)
     }
@@ -91,6 +104,20 @@ mod tests {
         assert_eq!(later.pop(Timestamp(15)), Some("b"));
         assert_eq!(later.pop(Timestamp(99)), None);
         assert_eq!(later.due(), None);
+    }
+
+    #[test]
+    fn what_was_put_off_lately_is_taken_back() {
+        let mut later = Later::new(Duration::from_nanos(10), 1000);
+        for thing in 0..100 {
+            later.push(Timestamp(5), thing);
+        }
+        for thing in [99, 36, 90, 200] {
+            later.cancel(&thing);
+        }
+        let left: Vec<i32> = std::iter::from_fn(|| later.pop(Timestamp(15))).collect();
+        let kept: Vec<i32> = (0..99).filter(|it| ![36, 90].contains(it)).collect();
+        assert_eq!(left, kept);
     }
 
     #[test]

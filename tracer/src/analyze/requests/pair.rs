@@ -12,8 +12,9 @@
 //!   different upstreams are attempts of one request; the same upstream again is the next request.
 //! - HTTP/2 and HTTP/3, and lines about an answer that was under way, never have an exchange.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
+
+use ahash::RandomState;
 
 use super::shelf::{Mark, Marks};
 use crate::analyze::world::ServiceKey;

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque, vec_deque};
 
+use ahash::RandomState;
+
 /// What things that may belong together have in common, hashed. Equal marks prove nothing; what
 /// has none in common does not belong together.
 pub(super) type Mark = u64;
@@ -18,7 +20,7 @@ pub(super) struct Shelf<T> {
     /// Never begins with an empty slot. An empty one may stay as long as those before it.
     slots: VecDeque<Option<Box<Slot<T>>>>,
     len: usize,
-    marked: HashMap<Mark, VecDeque<u64>>,
+    marked: HashMap<Mark, VecDeque<u64>, RandomState>,
 }
 
 struct Slot<T> {
@@ -32,7 +34,7 @@ impl<T> Default for Shelf<T> {
             first: 0,
             slots: VecDeque::new(),
             len: 0,
-            marked: HashMap::new(),
+            marked: HashMap::default(),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
+use ahash::RandomState;
+
 use super::pair::{Attempts, BEST, BEST_STALE, Inbound, Marker, Places, Worth};
 use super::shelf::{Mark, Shelf, UNMARKED};
 use crate::model::Timestamp;
@@ -61,7 +63,7 @@ pub(super) struct Waiting {
     /// When which of `attempts` are due; some may be gone.
     attempts_due: BinaryHeap<Reverse<(Timestamp, u64)>>,
     /// Where there are lines that others may continue, in the order in which they came.
-    continued: HashMap<Mark, VecDeque<Place>>,
+    continued: HashMap<Mark, VecDeque<Place>, RandomState>,
     /// Exchanges that were told without a line although one could have come.
     told: Shelf<Inbound>,
 }

@@ -318,6 +318,9 @@ fn give(line: &[u8], each: &mut dyn FnMut(&str)) {
     let line = &line[start..];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if !line.is_empty() {
-        each(&String::from_utf8_lossy(line));
+        match std::str::from_utf8(line) {
+            Ok(line) => each(line),
+            Err(_) => each(&String::from_utf8_lossy(line)),
+        }
     }
 }

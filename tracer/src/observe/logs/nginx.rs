@@ -82,11 +82,16 @@ impl<'a> Head<'a> {
 
 /// What a message says went wrong with an upstream, and when; None when it is about something else.
 fn judge(level: &str, message: &str) -> Option<(Failure, Phase)> {
-    if message.contains("client prematurely closed connection")
-        && message.contains("upstream connection is closed too")
-    {
-        // Written at level info, which few keep.
-        return Some((Failure::ClientGone, phase(message)));
+    let (what, doing) = match message.rsplit_once(" while ") {
+        Some((what, doing)) => (what, Some(doing)),
+        None => (message, None),
+    };
+    let phase = phase(what, doing);
+    if level == "info" {
+        // Few keep that level.
+        let gone = what.contains("client prematurely closed connection")
+            && what.contains("upstream connection is closed too");
+        return gone.then_some((Failure::ClientGone, phase));
     }
     if !matches!(level, "error" | "crit" | "alert" | "emerg") {
         return None;
@@ -98,7 +103,6 @@ fn judge(level: &str, message: &str) -> Option<(Failure, Phase)> {
     if message.starts_with("FastCGI sent in stderr") {
         return None;
     }
-    let phase = phase(message);
     let failure = if message.starts_with("no live upstreams") {
         Failure::NoLiveUpstreams
     } else if message.starts_with("upstream prematurely closed")
@@ -106,17 +110,17 @@ fn judge(level: &str, message: &str) -> Option<(Failure, Phase)> {
     {
         Failure::Cut
     } else if message.starts_with("upstream ") || phase != Phase::Unknown {
-        errno(message).map_or(Failure::Unknown, fields::failure_of)
+        errno(what).map_or(Failure::Unknown, fields::failure_of)
     } else {
         return None;
     };
-    let upgraded = message.ends_with("while proxying upgraded connection");
+    let upgraded = doing == Some("proxying upgraded connection");
     (!upgraded).then_some((failure, phase))
 }
 
-/// `while connecting to upstream`.
-fn phase(message: &str) -> Phase {
-    match message.rsplit_once(" while ").map(|(_, doing)| doing) {
+/// `while connecting to upstream`, split.
+fn phase(what: &str, doing: Option<&str>) -> Phase {
+    match doing {
         Some("connecting to upstream" | "SSL handshaking to upstream") => Phase::Connecting,
         Some(
             "sending request to upstream"
@@ -124,24 +128,21 @@ fn phase(message: &str) -> Phase {
             | "reading response header from upstream",
         ) => Phase::Waiting,
         Some("reading upstream") => Phase::Answering,
-        Some("sending to client") if message.starts_with("upstream ") => Phase::Answering,
+        Some("sending to client") if what.starts_with("upstream ") => Phase::Answering,
         _ => Phase::Unknown,
     }
 }
 
 /// `(111: Connection refused)`: the last one, for a path in the message may look like it.
-fn errno(message: &str) -> Option<i32> {
-    let before = message
-        .rfind(" while ")
-        .map_or(message, |at| &message[..at]);
-    let at = before.rfind('(')?;
-    before[at + 1..].split_once(':')?.0.parse().ok()
+fn errno(what: &str) -> Option<i32> {
+    let at = what.rfind('(')?;
+    what[at + 1..].split_once(':')?.0.parse().ok()
 }
 
 /// The name in `shop.internal could not be resolved (3: Host not found)`.
 fn unresolved(message: &str) -> Option<&str> {
-    let (name, _) = message.split_once(" could not be resolved (")?;
-    (!name.contains(' ')).then_some(name)
+    let (name, rest) = message.split_once(' ')?;
+    rest.starts_with("could not be resolved (").then_some(name)
 }
 
 /// `127.0.0.1, server: …, request: "…", subrequest: "…", upstream: "…", host: "…", referrer: "…"`.
