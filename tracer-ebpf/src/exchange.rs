@@ -114,7 +114,11 @@ impl First {
             1
         };
         // SAFETY: there is room for either length; all words were written.
-        unsafe { payload.copy(offset, words.cast(), len).then(|| first.assume_init()) }
+        unsafe {
+            payload
+                .copy(offset, words.cast(), len)
+                .then(|| first.assume_init())
+        }
     }
 
     #[inline(always)]

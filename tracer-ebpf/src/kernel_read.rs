@@ -20,13 +20,13 @@ use tracer_common::patch;
 ///
 /// Every bit pattern of the type's size must be a valid value of it.
 pub unsafe trait Plain: Copy {
-    /// The value at `from`, in loads of at most a word.
+    /// The value at a pointer, in loads of at most a word.
     ///
     /// # Safety
     ///
-    /// `from` must be readable. It need not be aligned: the machines that BPF is compiled for load
-    /// words from anywhere.
-    unsafe fn load(from: *const Self) -> Self;
+    /// The verifier must let the program read there. It need not be aligned: the machines that BPF
+    /// runs on load words from anywhere.
+    unsafe fn load(pointer: u64) -> Self;
 }
 
 macro_rules! plain {
@@ -35,9 +35,9 @@ macro_rules! plain {
             // SAFETY: integers have no invalid bit patterns.
             unsafe impl Plain for $ty {
                 #[inline(always)]
-                unsafe fn load(from: *const Self) -> Self {
+                unsafe fn load(pointer: u64) -> Self {
                     // SAFETY: as promised by the caller. Volatile, because the memory is others'.
-                    unsafe { from.read_volatile() }
+                    unsafe { (pointer as *const Self).read_volatile() }
                 }
             }
         )*
@@ -49,8 +49,8 @@ plain!(u8, u16, u32, u64, i64);
 // SAFETY: arrays of integers have no invalid bit patterns.
 unsafe impl Plain for [u8; 16] {
     #[inline(always)]
-    unsafe fn load(from: *const Self) -> Self {
-        let words = from.cast::<u64>();
+    unsafe fn load(pointer: u64) -> Self {
+        let words = pointer as *const u64;
         // SAFETY: as promised by the caller; two words are sixteen bytes.
         unsafe { core::mem::transmute([words.read_volatile(), words.add(1).read_volatile()]) }
     }
@@ -141,7 +141,7 @@ impl Address {
 
     /// As a pointer that may be read through; only where [`can_cast`] says so.
     #[inline(always)]
-    fn cast<T>(self) -> *const T {
+    fn cast(self) -> u64 {
         #[cfg(target_arch = "bpf")]
         {
             let pointer: u64;
@@ -162,12 +162,12 @@ impl Address {
                     options(nomem, nostack),
                 );
             }
-            pointer as *const T
+            pointer
         }
         // Only so that lints can be run for the host.
         #[cfg(not(target_arch = "bpf"))]
         {
-            self.0 as *const T
+            self.0
         }
     }
 }

@@ -153,7 +153,10 @@ pub fn header(kind: u32, at_ns: u64) -> Header {
 /// `to` must have room, and zeroes must be a valid `T`.
 #[inline(always)]
 pub unsafe fn clear<T>(to: *mut T) {
-    const { assert!(size_of::<T>() % size_of::<u64>() == 0 && align_of::<T>() == align_of::<u64>()) };
+    const {
+        assert!(size_of::<T>().is_multiple_of(size_of::<u64>()));
+        assert!(align_of::<T>() == align_of::<u64>());
+    };
     for word in 0..size_of::<T>() / size_of::<u64>() {
         // SAFETY: as promised by the caller.
         unsafe { to.cast::<u64>().add(word).write_volatile(0) };

@@ -11,7 +11,10 @@ use tracer_common::record::{ARGS_LEN, ExecRecord, ExitRecord, ForkRecord, kind};
 
 use crate::{
     kernel_read::Address,
-    maps::{Ring, clear, header, layout, now, reserve_death, reserve_traffic, submit_batched, submit_now},
+    maps::{
+        Ring, clear, header, layout, now, reserve_death, reserve_traffic, submit_batched,
+        submit_now,
+    },
     oom, signal,
     task::{leader_record, start_of, task_record},
 };

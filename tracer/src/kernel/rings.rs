@@ -28,8 +28,10 @@ const BATCH: usize = 8192;
 const LINGER: Duration = Duration::from_millis(5);
 /// A record is in the ring at most this long after its time.
 const LATE: Duration = Duration::from_millis(1);
-/// How often the counters of losses are looked at.
+/// How often the counters of losses are looked at while there is something to read.
 const LOST_EVERY: Duration = Duration::from_millis(250);
+/// The same while nothing happens.
+const IDLE_EVERY: Duration = Duration::from_secs(1);
 /// The same, of the kernel's counters of skipped programs: asking is dearer.
 const SKIPS_EVERY: Duration = Duration::from_secs(1);
 
@@ -175,7 +177,7 @@ impl Kernel {
         if self.has_pending() {
             return Some(Duration::ZERO);
         }
-        let timer = if self.busy { LINGER } else { LOST_EVERY };
+        let timer = if self.busy { LINGER } else { IDLE_EVERY };
         let counter = self.tally.next_due().map(|due| due.since(now()));
         Some(counter.map_or(timer, |due| due.clamp(LINGER, timer.max(LINGER))))
     }
@@ -204,7 +206,7 @@ impl Kernel {
         self.busy = deaths + traffic > 0;
         if self.busy {
             // Without it the programs only wake more often than they need.
-            let until = began.after(LINGER - LATE);
+            let until = began.after(LINGER.saturating_sub(LATE));
             let _ = self.loaded.attentive.set(0, until.0, 0);
         }
         self.fetch_remainders(began);

@@ -12,7 +12,7 @@ const EXIT: u64 = 0x95;
 
 /// The part of `union bpf_attr` that loading a program uses, as of 5.10.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct ProgLoadAttr {
     prog_type: u32,
     insn_cnt: u32,
@@ -48,7 +48,7 @@ pub(super) fn fentry(function: u32) -> Works {
         attach_btf_id: function,
         ..ProgLoadAttr::default()
     };
-    load(attr, &[RETURN_0, EXIT]).map_err(|error| format!("loading an fentry program: {error}"))
+    load(&attr, &[RETURN_0, EXIT]).map_err(|error| format!("loading an fentry program: {error}"))
 }
 
 /// Loads a raw tracepoint program that casts a null pointer and reads through it.
@@ -64,16 +64,17 @@ pub(super) fn cast(cast: Cast) -> Works {
     };
     let mut program = [NULL, patch::TYPE, patch::CALL, LOAD, RETURN_0, EXIT];
     patch::patch(&mut program, Some(cast));
-    load(attr, &program).map_err(|error| format!("casting pointers: {error}"))
+    load(&attr, &program).map_err(|error| format!("casting pointers: {error}"))
 }
 
-fn load(attr: ProgLoadAttr, program: &[u64]) -> io::Result<()> {
+/// Loads a program of the kind that `kind` tells.
+fn load(kind: &ProgLoadAttr, program: &[u64]) -> io::Result<()> {
     const BPF_PROG_LOAD: libc::c_int = 5;
     let attr = ProgLoadAttr {
         insn_cnt: u32::try_from(program.len()).map_err(io::Error::other)?,
         insns: program.as_ptr().expose_provenance() as u64,
         license: c"GPL".as_ptr().expose_provenance() as u64,
-        ..attr
+        ..*kind
     };
     // SAFETY: `attr` is a bpf_attr of the size told; what it points to is alive for the call.
     let fd = unsafe {
