@@ -130,7 +130,6 @@ impl Analysis {
         match self.world.processes.get(key) {
             Some(known) if known.dead.is_some() => return,
             Some(_) => {}
-            None if self.world.processes.is_stale(key) => return,
             None => {
                 let process = self.world.unknown(exit.task, exit.parent);
                 self.world.processes.insert(process);

@@ -3,6 +3,7 @@
 mod along;
 mod forgotten;
 mod holders;
+mod reuse;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -237,35 +238,6 @@ fn a_shared_address_is_down_only_with_its_last_socket() {
     // Not known by the hooks: the scanned one.
     all.push(at(30, down(SocketId::Kernel(77))));
     assert_eq!(kinds(&run(&all))[1..], [Kind::ListenerDown, Kind::Incident]);
-}
-
-#[test]
-fn a_reused_pid_is_another_process() {
-    let mut all = scan();
-    all.push(at(10, exit(60, "node", KILLED, false)));
-    all.push(at(11, exit(60, "node", KILLED, false)));
-    let once = run(&all)
-        .iter()
-        .filter(|f| f.body.kind() == Kind::Death)
-        .count();
-    assert_eq!(once, 1);
-    let mut reborn = task(60, 1, "cat");
-    reborn.key.start_ticks = 99;
-    all.push(at(
-        20,
-        What::Forked {
-            child: reborn,
-            parent: key(50),
-        },
-    ));
-    let mut analysis = Analysis::new(Rules::none(), Options::default());
-    let mut findings = Vec::new();
-    for observation in &all {
-        analysis.observe(observation, &mut findings);
-    }
-    let live = analysis.world().processes.by_pid(60).unwrap();
-    assert_eq!(live.task.key.start_ticks, 99);
-    assert_eq!(&*live.attribution.service.name, "nginx.service");
 }
 
 #[test]

@@ -220,12 +220,12 @@ impl Observer {
         let at = observation.at;
         match &observation.what {
             What::Executed { task, .. } => {
-                let pid = task.key.pid;
+                let key = task.key;
                 self.lookout.processes_changed(at);
                 out.push(observation);
                 // In a storm of execs the kernel's copy of the arguments has to do.
                 if self.reads.take(at) {
-                    self.read_process(pid, out);
+                    self.read_process(key, out);
                 }
                 return;
             }
@@ -241,7 +241,7 @@ impl Observer {
             What::ListenerUp(listener) => {
                 for holder in &listener.holders {
                     if self.reads.take(at) {
-                        self.read_process(holder.pid, out);
+                        self.read_process(*holder, out);
                     }
                 }
             }
@@ -290,9 +290,7 @@ impl Observer {
             let Some(key) = self.titles.pop(now) else {
                 break;
             };
-            if proc_dir::start_ticks(key.pid) == Some(key.start_ticks) {
-                self.read_process(key.pid, out);
-            }
+            self.read_process(key, out);
         }
         for _ in 0..PORTION {
             let Some((id, path)) = self.limits.pop(now) else {
@@ -365,8 +363,10 @@ impl Observer {
         contained
     }
 
-    fn read_process(&mut self, pid: Pid, out: &mut Vec<Observation>) {
-        if let Some(facts) = self.reader.read(pid) {
+    /// What /proc says of that process, and not of another that has its pid by now.
+    fn read_process(&mut self, key: ProcessKey, out: &mut Vec<Observation>) {
+        let facts = self.reader.read(key.pid);
+        if let Some(facts) = facts.filter(|facts| facts.task.key == key) {
             if let Some(path) = contained_in(&facts) {
                 self.engines.look_up(path);
             }

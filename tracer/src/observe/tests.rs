@@ -65,12 +65,18 @@ fn titles_are_read_again_in_portions() {
     };
     let parent = ProcessKey::default();
     observer.enrich(kernel_event(What::Forked { child, parent }), &mut out);
+    // It executed a program and ended before that was read.
+    let executed = What::Executed {
+        task: child,
+        args: Box::default(),
+    };
+    observer.enrich(kernel_event(executed), &mut out);
     let facts = |out: &[Observation]| {
         let all = out.iter();
         all.filter(|one| matches!(one.what, What::Process(_)))
             .count()
     };
-    assert_eq!((out.len(), facts(&out)), (PORTION + 1, 0), "passed on only");
+    assert_eq!((out.len(), facts(&out)), (PORTION + 2, 0), "passed on only");
     let now = clock::now().after(LATER);
     observer.run_due(now, &mut out);
     assert_eq!(facts(&out), PORTION);

@@ -130,18 +130,13 @@ impl Processes {
             .is_some_and(|current| current.start_ticks > key.start_ticks)
     }
 
-    /// Adds or replaces a live process. A predecessor of its pid must be dead: its exit was lost.
+    /// Adds or replaces a live process. A predecessor of its pid is dead, even if that was not told
+    /// yet: it stays until its exit comes late, or until it is missed.
     pub fn insert(&mut self, process: Process) {
         let key = process.task.key;
-        if let Some(previous) = self.by_pid.insert(key.pid, key)
-            && previous != key
-            && self
-                .all
-                .get(&previous)
-                .is_some_and(|old| old.dead.is_none())
-        {
-            self.all.remove(&previous);
-            self.set_role(previous, None);
+        let newest = self.by_pid.entry(key.pid).or_insert(key);
+        if newest.start_ticks < key.start_ticks {
+            *newest = key;
         }
         let role = process.attribution.role.filter(|_| process.dead.is_none());
         self.all.insert(key, process);

@@ -1,0 +1,73 @@
+//! Pids that the kernel gives to another process.
+
+use super::*;
+
+/// Another process with the pid of the scanned worker.
+fn reborn() -> What {
+    let mut child = task(60, 1, "cat");
+    child.key.start_ticks = 99;
+    What::Forked {
+        child,
+        parent: key(50),
+    }
+}
+
+fn deaths(findings: &[Finding]) -> Vec<(Pid, String, &str)> {
+    let all = findings.iter().filter_map(|finding| match &finding.body {
+        Body::Death(death) => Some(death),
+        _ => None,
+    });
+    all.map(|death| {
+        let comm = death.process.comm.clone();
+        (death.process.pid, comm, &*death.service.name)
+    })
+    .collect()
+}
+
+#[test]
+fn a_reused_pid_is_another_process() {
+    let mut all = scan();
+    all.push(at(10, exit(60, "node", KILLED, false)));
+    all.push(at(11, exit(60, "node", KILLED, false)));
+    let once = run(&all)
+        .iter()
+        .filter(|f| f.body.kind() == Kind::Death)
+        .count();
+    assert_eq!(once, 1);
+    all.push(at(20, reborn()));
+    let mut analysis = Analysis::new(Rules::none(), Options::default());
+    let mut findings = Vec::new();
+    for observation in &all {
+        analysis.observe(observation, &mut findings);
+    }
+    let live = analysis.world().processes.by_pid(60).unwrap();
+    assert_eq!(live.task.key.start_ticks, 99);
+    assert_eq!(&*live.attribution.service.name, "nginx.service");
+}
+
+#[test]
+fn a_death_that_is_told_after_its_pid_was_given_away_is_told_all_the_same() {
+    let mut all = scan();
+    // Of one that is known, and of one whose beginning was lost as well.
+    all.push(at(20, reborn()));
+    all.push(at(30, exit(60, "node", KILLED, false)));
+    let mut unknown = task(60, 1, "worker");
+    unknown.key.start_ticks = 50;
+    let What::Exited(mut ended) = exit(60, "worker", KILLED, false) else {
+        unreachable!()
+    };
+    ended.task = unknown;
+    all.push(at(31, What::Exited(ended)));
+    let mut analysis = Analysis::new(Rules::none(), Options::default());
+    let mut findings = Vec::new();
+    for observation in &all {
+        analysis.observe(observation, &mut findings);
+    }
+    let told = deaths(&findings);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], (60, "node".to_owned(), "api.service"));
+    assert_eq!(told[1].1, "worker");
+    let live = analysis.world().processes.by_pid(60).unwrap();
+    assert_eq!(live.task.key.start_ticks, 99);
+    assert!(live.dead.is_none());
+}
