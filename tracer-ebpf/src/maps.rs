@@ -189,10 +189,10 @@ pub fn submit_now<T>(entry: RingBufEntry<T>) {
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
-/// Sends a record; wakes the reader when it is not about to look by itself, and at most every 4 ms
-/// per processor. What is sent without a wake-up is read on the reader's timer, which is no slower
-/// while it finds something. A wake-up interrupts the processor, and on a virtual machine the host:
-/// in a storm it would cost more than the rest.
+/// Sends a record; wakes the reader at most every 4 ms per processor, and not in a storm, in which
+/// it has said that it looks by itself. What is sent without a wake-up is read on the reader's
+/// timer, which is no slower while it finds something. A wake-up interrupts the processor, and on a
+/// virtual machine the host: in a storm it would cost more than the rest.
 #[inline(always)]
 pub fn submit_batched<T>(entry: RingBufEntry<T>, ring: Ring, at_ns: u64) {
     const WAKE_EVERY_NS: u64 = 4_000_000;

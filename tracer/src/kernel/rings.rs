@@ -26,6 +26,10 @@ const BATCH: usize = 8192;
 /// Records that are sent without waking the reader follow one that does within 4 ms: look
 /// again this long after having read any.
 const LINGER: Duration = Duration::from_millis(5);
+/// So many records at once are a storm, in which the reader asks not to be woken before it looks
+/// by itself. Otherwise being there early pays: a program that was just executed still has a
+/// command line, and a death finds the reader awake.
+const STORM: usize = 32;
 /// A record is in the ring at most this long after its time.
 const LATE: Duration = Duration::from_millis(1);
 /// How often the counters of losses are looked at while there is something to read.
@@ -204,7 +208,7 @@ impl Kernel {
             upto = upto.min(last);
         }
         self.busy = deaths + traffic > 0;
-        if self.busy {
+        if deaths + traffic >= STORM {
             // Without it the programs only wake more often than they need.
             let until = began.after(LINGER.saturating_sub(LATE));
             let _ = self.loaded.attentive.set(0, until.0, 0);
