@@ -1,15 +1,13 @@
 //! Kernels for guests: Debian's cloud kernels, which have all that a guest needs built in.
 //!
-//! They come through apt with lists, cache and keyring of its own, so that apt checks the
-//! signatures and the system's own sources stay as they are.
+//! They come through apt, see [`super::archive`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
-use crate::run;
+use super::archive::Apt;
 
 /// A line of kernels that Debian keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +38,6 @@ pub(crate) const SERIES: [Series; 4] = [
     },
 ];
 
-/// Where packages are; releases move to the second when support for them ends.
-const MIRRORS: [&str; 2] = [
-    "http://deb.debian.org/debian",
-    "http://archive.debian.org/debian",
-];
-/// Debian's keys, from the package debian-archive-keyring.
-pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Depends on the suite's current kernel.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 
@@ -95,9 +86,6 @@ fn cached(folder: &Path, series: Series) -> Option<Kernel> {
 }
 
 fn fetch(folder: &Path, series: Series) -> Result<()> {
-    if !Path::new(KEYRING).is_file() {
-        bail!("{KEYRING} is missing; run `cargo xtask setup --vm`");
-    }
     let apt = Apt::new(&folder.join("apt"), series.suite)?;
     let package = apt
         .answer("apt-cache", &["depends", META_PACKAGE])?
@@ -136,104 +124,6 @@ fn find_image(folder: &Path) -> Option<PathBuf> {
         let is_image = entry.file_name().to_string_lossy().starts_with("vmlinuz");
         (kind.is_file() && is_image).then(|| entry.path())
     })
-}
-
-/// apt with everything of its own in one folder.
-struct Apt {
-    folder: PathBuf,
-    options: Vec<String>,
-}
-
-impl Apt {
-    /// With the lists of `suite`, from the first mirror that has it.
-    fn new(folder: &Path, suite: &str) -> Result<Self> {
-        for part in ["lists/partial", "cache/archives/partial", "debs"] {
-            let part = folder.join(part);
-            fs::create_dir_all(&part).with_context(|| format!("making {}", part.display()))?;
-        }
-        fs::write(folder.join("status"), "")?;
-        let at = folder.display();
-        let mut apt = Self {
-            folder: folder.to_owned(),
-            options: [
-                format!("Dir::Etc::sourcelist={at}/sources.list"),
-                "Dir::Etc::sourceparts=/dev/null".to_owned(),
-                "Dir::Etc::preferences=/dev/null".to_owned(),
-                "Dir::Etc::preferencesparts=/dev/null".to_owned(),
-                format!("Dir::State={at}"),
-                format!("Dir::State::lists={at}/lists"),
-                format!("Dir::State::status={at}/status"),
-                format!("Dir::Cache={at}/cache"),
-                "APT::Architecture=amd64".to_owned(),
-                "APT::Architectures::=amd64".to_owned(),
-                // The folder is the user's; apt's own user may not enter it.
-                "APT::Sandbox::User=root".to_owned(),
-                "Acquire::Languages=none".to_owned(),
-            ]
-            .to_vec(),
-        };
-        let mut last = String::new();
-        for (index, mirror) in MIRRORS.into_iter().enumerate() {
-            let line = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
-            fs::write(folder.join("sources.list"), line)?;
-            if index > 0 {
-                // An archived release is not signed anew.
-                apt.options.push("Acquire::Check-Valid-Until=false".into());
-            }
-            let output = apt
-                .command("apt-get")
-                .args(["update", "-q", "--error-on=any"])
-                .output()
-                .context("starting apt-get")?;
-            if output.status.success() {
-                return Ok(apt);
-            }
-            last = String::from_utf8_lossy(&output.stderr).into_owned();
-        }
-        bail!("`apt-get update` for {suite} failed: {}", last.trim())
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        for option in &self.options {
-            command.args(["-o", option]);
-        }
-        command.current_dir(self.folder.join("debs"));
-        command
-    }
-
-    fn answer(&self, program: &str, args: &[&str]) -> Result<String> {
-        run::answer(self.command(program).args(args))
-            .with_context(|| format!("`{program} {}` failed", args.join(" ")))
-    }
-
-    /// Downloads `package` and unpacks it into `into`.
-    fn unpack(&self, package: &str, into: &Path) -> Result<()> {
-        let debs = self.folder.join("debs");
-        let _ = fs::remove_dir_all(&debs);
-        fs::create_dir_all(&debs)?;
-        let output = self
-            .command("apt-get")
-            .args(["download", "-q", package])
-            .output()
-            .context("starting apt-get")?;
-        if !output.status.success() {
-            bail!(
-                "`apt-get download {package}` failed: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        for deb in fs::read_dir(&debs)?.flatten() {
-            let mut unpack = Command::new("dpkg-deb");
-            unpack.arg("-x").arg(deb.path()).arg(into);
-            if run::answer(&mut unpack).is_none() {
-                bail!("{} can't be unpacked", deb.path().display());
-            }
-        }
-        let _ = fs::remove_dir_all(&debs);
-        fs::create_dir_all(&debs)?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]

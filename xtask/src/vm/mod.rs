@@ -12,7 +12,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 
+mod archive;
 mod disk;
+mod emulator;
 mod kernels;
 mod programs;
 mod protocol;
@@ -22,14 +24,15 @@ mod rootfs;
 mod scenario;
 mod support_table;
 
+use emulator::Qemu;
 use kernels::{Kernel, SERIES, Series};
 use protocol::End;
 use qemu::{Acceleration, Ended, Guest};
 use report::Outcome;
 use scenario::Plan;
 
-pub(crate) use kernels::KEYRING;
-pub(crate) use qemu::PROGRAM as EMULATOR;
+pub(crate) use archive::KEYRING;
+pub(crate) use emulator::PROGRAM as EMULATOR;
 
 use crate::{run, setup};
 
@@ -174,7 +177,7 @@ fn wanted(names: &[String]) -> Result<Vec<Series>> {
 
 /// Whether guests can be run here; if not, what to do.
 pub(crate) fn possible() -> Result<()> {
-    for program in [qemu::PROGRAM, "mmdebstrap", "mke2fs", "setpriv"] {
+    for program in [EMULATOR, "mmdebstrap", "mke2fs", "setpriv"] {
         if run::find(program).is_none() {
             bail!("{program} is not installed; run `cargo xtask setup --vm`");
         }
@@ -189,6 +192,7 @@ struct Stage {
     /// Disks of this run.
     disks: PathBuf,
     root: PathBuf,
+    qemu: Qemu,
     kernels: Vec<Kernel>,
     acceleration: Acceleration,
 }
@@ -212,13 +216,15 @@ impl Stage {
             .map(|&series| kernels::ready(&cache, series, args.refresh))
             .collect::<Result<Vec<_>>>()?;
         let first = kernels.first().context("no kernel is asked for")?;
-        let acceleration = qemu::acceleration(&cache, &first.image)?;
+        let qemu = emulator::ready(&cache)?;
+        let acceleration = qemu::acceleration(&cache, &qemu, &first.image)?;
         let root = rootfs::ready(&cache)?;
         programs.disk(plan, &disks, &disks.join(PROGRAMS))?;
         Ok(Self {
             consoles,
             disks,
             root,
+            qemu,
             kernels,
             acceleration,
         })
@@ -229,6 +235,7 @@ impl Stage {
         let data = self.data(kernel);
         programs::data_disk(&self.disks, &data)?;
         Ok(Guest {
+            qemu: self.qemu.clone(),
             kernel: kernel.image.clone(),
             root: self.root.clone(),
             programs: self.disks.join(PROGRAMS),
@@ -298,10 +305,11 @@ impl Stage {
         Ok(outcome)
     }
 
-    /// QEMU 7 sometimes trips over a kernel that patches its own text while it starts. What
+    /// An old emulator sometimes trips over a kernel that patches its own text while it starts. What
     /// happens once the agent runs is nobody's fault but ours.
     fn is_emulators_fault(&self, ended: &Ended) -> bool {
         self.acceleration == Acceleration::Tcg
+            && self.qemu.is_unsound()
             && ended.transcript.release.is_none()
             && matches!(ended.end, End::Fatal(_))
     }

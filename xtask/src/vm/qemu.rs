@@ -1,6 +1,7 @@
 //! One guest: QEMU with a kernel, a root disk that is never written, a disk of programs and a disk
 //! of data; its console is read until it has to end.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::num::NonZero;
@@ -13,11 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::disk;
+use super::emulator::{PROGRAM, Qemu};
 use super::protocol::{End, SILENCE, Transcript};
-use crate::run;
 
-/// The emulator.
-pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 /// Processors of a guest. With one, a guest that thrashes can stall.
 const PROCESSORS: &str = "2";
 /// Memory of a guest, MiB.
@@ -42,30 +41,22 @@ pub(crate) enum Acceleration {
 
 impl Acceleration {
     /// As QEMU calls it.
-    fn options(self) -> [&'static str; 4] {
+    fn options(self, qemu: &Qemu) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", tcg_processor()],
+            // Before version 8 the emulator's 16-byte exchange breaks 5.10.
+            Self::Tcg if qemu.is_unsound() => {
+                ["-accel", "tcg,thread=multi", "-cpu", "max,cx16=off"]
+            }
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
         }
-    }
-}
-
-/// Before version 8 the emulator's 16-byte exchange breaks 5.10.
-fn tcg_processor() -> &'static str {
-    let version = run::answer(Command::new(PROGRAM).arg("--version")).unwrap_or_default();
-    let major = version
-        .split("version ")
-        .nth(1)
-        .and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
-    if major.is_some_and(|major| major < 8) {
-        "max,cx16=off"
-    } else {
-        "max"
     }
 }
 
 /// What a guest is made of.
 pub(super) struct Guest {
+    /// What runs it.
+    pub(super) qemu: Qemu,
     /// The kernel's image.
     pub(super) kernel: PathBuf,
     /// Root disk; shared by all guests.
@@ -93,7 +84,7 @@ pub(crate) struct Ended {
 impl Guest {
     /// With systemd going for this target.
     fn command(&self, target: &str) -> Command {
-        let mut command = base(self.acceleration, MEMORY);
+        let mut command = base(&self.qemu, self.acceleration, MEMORY);
         let root = format!(
             "console=ttyS0 root={} rw rootfstype=ext4 rootwait panic=-1 net.ifnames=0 \
              systemd.unit={target} psi=1 quiet loglevel=2 printk.time=1 oops=panic softlockup_panic=1 \
@@ -203,11 +194,17 @@ fn available_kib(text: &str) -> usize {
 
 /// QEMU's command line as far as all guests share it. However this program ends, and it may be
 /// killed, the emulator ends with it.
-fn base(acceleration: Acceleration, memory: &str) -> Command {
+fn base(qemu: &Qemu, acceleration: Acceleration, memory: &str) -> Command {
     let mut command = Command::new("setpriv");
     command
-        .args(["--pdeathsig", "KILL", PROGRAM])
-        .args(acceleration.options())
+        .args(["--pdeathsig", "KILL"])
+        .arg(&qemu.program)
+        .args(
+            qemu.firmware
+                .iter()
+                .flat_map(|folder| [OsStr::new("-L"), folder.as_os_str()]),
+        )
+        .args(acceleration.options(qemu))
         .args(["-machine", "q35", "-smp", PROCESSORS, "-m", memory])
         .args(["-nographic", "-nodefaults", "-no-reboot"])
         .args(["-serial", "mon:stdio", "-nic", "none"]);
@@ -263,7 +260,7 @@ fn forward(from: impl std::io::Read + Send + 'static, send: mpsc::Sender<String>
 
 /// How guests run best here. A device node proves nothing: where it is there, `kernel` is booted
 /// until it speaks. What came out is kept until this machine boots again.
-pub(super) fn acceleration(cache: &Path, kernel: &Path) -> Result<Acceleration> {
+pub(super) fn acceleration(cache: &Path, qemu: &Qemu, kernel: &Path) -> Result<Acceleration> {
     if File::options()
         .read(true)
         .write(true)
@@ -283,7 +280,7 @@ pub(super) fn acceleration(cache: &Path, kernel: &Path) -> Result<Acceleration> 
             Acceleration::Tcg
         });
     }
-    let works = speaks(kernel)?;
+    let works = speaks(qemu, kernel)?;
     let answer = if works { "works" } else { "does not work" };
     println!("  probe    KVM {answer} here");
     fs::write(&kept, format!("{} {answer}\n", boot.trim()))
@@ -296,8 +293,8 @@ pub(super) fn acceleration(cache: &Path, kernel: &Path) -> Result<Acceleration> 
 }
 
 /// Whether `kernel` gets as far as looking for its root under KVM.
-fn speaks(kernel: &Path) -> Result<bool> {
-    let mut command = base(Acceleration::Kvm, MEMORY);
+fn speaks(qemu: &Qemu, kernel: &Path) -> Result<bool> {
+    let mut command = base(qemu, Acceleration::Kvm, MEMORY);
     command
         .arg("-kernel")
         .arg(kernel)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{disk, kernels};
+use super::{archive, disk};
 use crate::run;
 
 const SUITE: &str = "bookworm";
@@ -234,7 +234,7 @@ fn bootstrap(overlay: &Path, tree: &Path) -> Result<()> {
         .arg(tree)
         .arg(format!(
             "deb [signed-by={}] {MIRROR} {SUITE} main",
-            kernels::KEYRING
+            archive::KEYRING
         ));
     run::run(&mut command).context("building the guests' root file system")
 }
