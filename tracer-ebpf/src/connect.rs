@@ -16,7 +16,7 @@ use tracer_common::record::{
 };
 
 use crate::{
-    exchange::{LAST_CONNECT, is_proxy},
+    exchange::{is_proxy, remember_connect},
     kernel_read::Address,
     maps::{Ring, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
     refusals,
@@ -287,7 +287,7 @@ fn remember_target(call: &Call, memory: Memory, thread: u64, result: i32) {
         } else {
             0
         };
-        let _ = LAST_CONNECT.insert(thread, target, 0);
+        remember_connect(thread, &target);
     }
 }
 

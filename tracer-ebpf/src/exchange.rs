@@ -72,7 +72,7 @@ static HTTP_UNSENT: HashMap<HttpUnsentKey, u64> = HashMap::with_max_entries(512,
 
 /// Where threads of proxies last connected to, by process and thread.
 #[map]
-pub static LAST_CONNECT: LruHashMap<u64, ConnectTarget> = LruHashMap::with_max_entries(1024, 0);
+static LAST_CONNECT: LruHashMap<u64, ConnectTarget> = LruHashMap::with_max_entries(1024, 0);
 
 /// Process ids of proxies.
 #[map]
@@ -149,6 +149,29 @@ pub trait Payload {
 #[inline(always)]
 pub fn is_proxy(pid: u32) -> bool {
     PROXIES.get_ptr(pid).is_some()
+}
+
+/// Remembers where `thread` of a proxy connects to.
+///
+/// What is known of it already is written over where it lies: an insert takes another element of the
+/// map and gives this one back, which costs more than all the rest of a connect.
+#[inline(always)]
+pub fn remember_connect(thread: u64, target: &ConnectTarget) {
+    let Some(known) = LAST_CONNECT.get_ptr_mut(thread) else {
+        // Fails only when the map is being changed by others.
+        let _ = LAST_CONNECT.insert(thread, target, 0);
+        return;
+    };
+    // SAFETY: a map value. Whoever reads it meanwhile, for an answer that another processor sends,
+    // finds that the thread connected nowhere lately: the time goes first and comes last.
+    unsafe {
+        (&raw mut (*known).at_ns).write_volatile(0);
+        *known = ConnectTarget {
+            at_ns: 0,
+            ..*target
+        };
+        (&raw mut (*known).at_ns).write_volatile(target.at_ns);
+    }
 }
 
 /// The state of connection `key`, made when there is none.

@@ -35,6 +35,7 @@ macro_rules! log {
 
 mod cgroup;
 mod connect;
+mod connecting;
 mod exchange;
 mod http;
 mod kernel_read;

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     Decisions, Layout,
-    record::{Actor, Header, Refusal, RefusalKey, UnixRefusalKey, lost},
+    record::{Header, Refusal, RefusalKey, UnixRefusalKey, lost},
 };
 
 /// Struct offsets of the running kernel, injected before loading.
@@ -71,20 +71,6 @@ static WOKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 /// before. Written by userspace.
 #[map]
 static ATTENTIVE: Array<u64> = Array::with_max_entries(1, 0);
-
-/// A TCP socket in connect().
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Connecting {
-    /// Who called connect().
-    pub actor: Actor,
-    /// When, CLOCK_BOOTTIME ns.
-    pub at_ns: u64,
-}
-
-/// Owners of the sockets in SYN_SENT, by socket address.
-#[map]
-pub static CONNECTING: HashMap<u64, Connecting> = HashMap::with_max_entries(8192, 0);
 
 /// When the failure of a connect was told by its socket's state, CLOCK_BOOTTIME ns, by socket
 /// address; only failures with an error that connect() also returns before a SYN was sent.

@@ -2,16 +2,17 @@
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_common::record::{
-    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind, lost,
+    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind,
 };
 
 use crate::{
-    exchange::{LAST_CONNECT, is_proxy},
+    connecting::{self, Connecting},
+    exchange::{is_proxy, remember_connect},
     http,
     kernel_read::Address,
     maps::{
-        CONNECTING, Connecting, DECISIONS, REFUSALS, Ring, TOLD, count_lost, header, layout, now,
-        reserve_death, reserve_traffic, submit_batched, submit_now,
+        DECISIONS, REFUSALS, Ring, TOLD, header, layout, now, reserve_death, reserve_traffic,
+        submit_batched, submit_now,
     },
     refusals,
     task::{current_actor, current_is_exiting, current_pid_tgid},
@@ -67,28 +68,26 @@ pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
 /// In the context of connect(): the only moment at which the owner is surely the one that runs.
 #[inline(never)]
 fn connect_begins(socket: Address) {
-    let connecting = Connecting {
+    let begun = Connecting {
         actor: current_actor(),
         at_ns: now(),
     };
-    if CONNECTING.insert(socket.0, connecting, 0).is_err() {
-        count_lost(lost::CONNECTING);
-    }
-    remember_target(&connecting.actor, connecting.at_ns, socket);
+    connecting::begins(socket, &begun);
+    remember_target(&begun.actor, begun.at_ns, socket);
 }
 
 /// In softirq or in the peer's context.
 #[inline(always)]
 fn connected(socket: Address) {
     // None when tracing began after the connect.
-    let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
+    let Some(begun) = connecting::of(socket) else {
         return;
     };
     // SAFETY: a map value of this socket, whose lock is held.
-    if is_proxy(unsafe { (*connecting).actor.pid }) {
+    if is_proxy(unsafe { (*begun).actor.pid }) {
         http::outbound_connection(socket.read_at(layout!(sock_num)), true);
     }
-    let _ = CONNECTING.remove(socket.0);
+    connecting::ends(socket);
 }
 
 /// Remembers where a proxy's thread connects to.
@@ -103,22 +102,22 @@ fn remember_target(actor: &Actor, at_ns: u64, socket: Address) {
     target.family = family;
     target.port = u16::from_be(socket.read_at(layout!(sock_dport)));
     target.address[..16].copy_from_slice(&remote_address(socket, family));
-    let _ = LAST_CONNECT.insert(current_pid_tgid(), target, 0);
+    remember_connect(current_pid_tgid(), &target);
 }
 
 /// Often in softirq, or in the peer's context.
 #[inline(never)]
 fn connect_failed(socket: Address) {
-    let Some(connecting) = CONNECTING.get_ptr(socket.0) else {
+    let Some(begun) = connecting::of(socket) else {
         return;
     };
     // SAFETY: a map value of this socket, whose lock is held, until it is removed.
-    failed(socket, unsafe { &*connecting });
-    let _ = CONNECTING.remove(socket.0);
+    failed(socket, unsafe { &*begun });
+    connecting::ends(socket);
 }
 
 #[inline(always)]
-fn failed(socket: Address, connecting: &Connecting) {
+fn failed(socket: Address, begun: &Connecting) {
     let connect_returns = DECISIONS.load().connect_returns == 1;
     let error: u32 = socket.read_at(layout!(sock_err));
     if error == 0 {
@@ -131,7 +130,7 @@ fn failed(socket: Address, connecting: &Connecting) {
         let _ = TOLD.insert(socket.0, now(), 0);
     }
     let remote = Remote::of(socket);
-    report_connect(&connecting.actor, &remote, socket, error, connecting.at_ns);
+    report_connect(&begun.actor, &remote, socket, error, begun.at_ns);
 }
 
 /// Whether `socket` fails while its protocol's connect function still runs: what succeeds in there

@@ -11,7 +11,9 @@ use anyhow::{Context as _, Result};
 
 use crate::load::nginx::Nginx;
 use crate::load::{Driven, connects, exits, http};
-use crate::watcher::{BPFTRACE_CONNECTS, BPFTRACE_EXITS, EXITSNOOP, Peer, TCPSTATES, Told, Tracer};
+use crate::watcher::{
+    BPFTRACE_CONNECTS, BPFTRACE_EXITS, EXITSNOOP, Peer, TCPSTATES, Told, Tracer, nobody,
+};
 
 /// A load, and what must be told of it.
 pub struct Load {
@@ -80,6 +82,24 @@ pub struct Compared {
     pub missed: u64,
 }
 
+/// The tracer, as the kernel lets it watch or with less.
+#[derive(Clone, Copy)]
+pub struct Variant {
+    pub name: &'static str,
+    /// `TRACER_WITHOUT`.
+    pub without: &'static str,
+}
+
+pub const WHOLE: Variant = Variant {
+    name: "tracer",
+    without: "",
+};
+/// What only kernels without fentry and kprobes need, and all of their system calls pay for.
+pub const NO_SYSTEM_CALLS: Variant = Variant {
+    name: "tracer without the system call's tracepoint",
+    without: "syscall",
+};
+
 pub struct Watched {
     pub by: &'static str,
     pub values: Vec<f64>,
@@ -90,6 +110,7 @@ pub struct Watched {
 pub fn compare(
     load: &'static Load,
     binary: &Path,
+    variants: &[Variant],
     rounds: usize,
     time: Duration,
 ) -> Result<Compared> {
@@ -107,25 +128,34 @@ pub fn compare(
     let mut compared = Compared {
         load,
         alone: Vec::new(),
-        watched: vec![Watched::new("tracer")],
+        watched: variants
+            .iter()
+            .map(|variant| Watched::new(variant.name))
+            .collect(),
         missed: 0,
     };
     let mut peers = load.peers.to_vec();
     for round in 1..=rounds {
+        let idle = nobody()?;
         let alone = load.value(drive()?);
+        idle.stop()?;
         compared.alone.push(alone);
+        let mut line = format!("{}, round {round} of {rounds}: {alone:.2} alone", load.name);
 
-        let tracer = Tracer::start(binary, &[], |_| {})?;
-        let driven = drive()?;
-        let told = (load.told)(&tracer.stop()?);
-        let expected = load.expected(driven);
-        compared.missed += expected.saturating_sub(told);
-        compared.watched[0].add(load.value(driven), alone);
-        let mut line = format!(
-            "{}, round {round} of {rounds}: {alone:.2} alone, {:.2} with the tracer, which told {told} of {expected}",
-            load.name,
-            load.value(driven)
-        );
+        for (variant, watched) in variants.iter().zip(&mut compared.watched) {
+            let tracer = Tracer::start_without(variant.without, binary, &[], |_| {})?;
+            let driven = drive()?;
+            let told = (load.told)(&tracer.stop()?);
+            let expected = load.expected(driven);
+            compared.missed += expected.saturating_sub(told);
+            watched.add(load.value(driven), alone);
+            let _ = write!(
+                line,
+                ", {:.2} with {}, which told {told} of {expected}",
+                load.value(driven),
+                variant.name
+            );
+        }
 
         let mut absent = Vec::new();
         for (index, peer) in peers.iter().enumerate() {

@@ -27,6 +27,14 @@ pub fn described(tracer: &Path) -> Result<String> {
     Ok(parts.join("; "))
 }
 
+/// Whether what connect() returns is seen by the last rung, for which all system calls pay.
+pub fn sees_connects_by_system_calls(tracer: &Path) -> Result<bool> {
+    let lower = lower_rungs(tracer)?;
+    Ok(lower
+        .iter()
+        .any(|(hook, via)| hook == "connect" && via.starts_with("tracepoint syscalls/")))
+}
+
 /// Hooks, and how they were got, for which the tracer says why by no better way.
 fn lower_rungs(tracer: &Path) -> Result<Vec<(String, String)>> {
     let mut watch = Command::new(tracer);

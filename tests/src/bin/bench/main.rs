@@ -31,11 +31,11 @@ struct Args {
     what: Vec<What>,
 
     /// How often each load is run with each watcher
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 15)]
     rounds: usize,
 
     /// Seconds that one run of a load lasts
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     seconds: u64,
 
     /// Seconds that the tracer is watched while nothing happens
@@ -94,10 +94,15 @@ fn main() -> Result<()> {
     let wanted = |what| args.what.is_empty() || args.what.contains(&what);
     let time = Duration::from_secs(args.seconds);
     let tracefs = Tracefs::mounted()?;
+    let mut variants = vec![compare::WHOLE];
+    if machine::sees_connects_by_system_calls(&args.tracer)? {
+        variants.push(compare::NO_SYSTEM_CALLS);
+    }
     let mut compared = Vec::new();
     for (what, load) in LOADS {
         if wanted(what) {
-            compared.push(compare::compare(load, &args.tracer, args.rounds, time)?);
+            let one = compare::compare(load, &args.tracer, &variants, args.rounds, time)?;
+            compared.push(one);
         }
     }
     drop(tracefs);

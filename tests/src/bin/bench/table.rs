@@ -35,8 +35,9 @@ pub fn costs(all: &[Compared], rounds: usize, seconds: u64) -> String {
     let mut text = format!(
         "## What it costs the work that it watches
 
-Each load runs with nobody watching, with `tracer watch --json` (everything on), and with other tools that tell of the
-same, in turn: {rounds} rounds of {seconds} s each. Values are medians; the ratio to nobody is the median of the rounds' ratios,
+Each load runs with nobody watching (a process that sleeps), with `tracer watch --json` (everything on), and with other tools
+that tell of the same, in turn: {rounds} rounds of {seconds} s each. nginx is in a cgroup of its own, its client is not; one
+worker, the client and whoever watches share the processors. Values are medians; the ratio to nobody is the median of the rounds' ratios,
 with its quartiles. *Missed* are events that the tracer neither told nor counted, over all rounds.
 
 | load | watched by | value | ratio | aim | missed |

@@ -73,6 +73,12 @@ impl Peer {
     }
 }
 
+/// Somebody who does nothing: what is compared with. Whatever a running tool changes by being there
+/// (a process more, a thread that reads its output), so does this one.
+pub fn nobody() -> Result<Watching> {
+    Watching::spawn(Command::new("sleep").arg("infinity"), |_| {}).context("starting sleep")
+}
+
 /// A running tool whose output is read.
 pub struct Watching {
     child: Child,
@@ -169,6 +175,16 @@ impl Tracer {
     pub fn start(
         binary: &Path,
         args: &[&str],
+        line: impl FnMut(&str) + Send + 'static,
+    ) -> Result<Self> {
+        Self::start_without("", binary, args, line)
+    }
+
+    /// The same as if the kernel lacked these features, as `TRACER_WITHOUT` names them.
+    pub fn start_without(
+        features: &str,
+        binary: &Path,
+        args: &[&str],
         mut line: impl FnMut(&str) + Send + 'static,
     ) -> Result<Self> {
         let (send, told) = std::sync::mpsc::channel();
@@ -177,6 +193,7 @@ impl Tracer {
         let began = Instant::now();
         let mut command = Command::new(binary);
         command.args(["watch", "--json"]).args(args);
+        command.env("TRACER_WITHOUT", features);
         let watching = Watching::spawn(&mut command, move |text| {
             line(text);
             if text.contains("\"kind\":\"start\"") {

@@ -1,8 +1,10 @@
-//! The proxy under load: an nginx of our own, in a folder of its own.
+//! The proxy under load: an nginx of our own, in a folder of its own and, as a service has it, in a
+//! cgroup of its own: its clients are elsewhere.
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tracer_tests::free_port;
 pub struct Nginx {
     child: Child,
     folder: PathBuf,
+    cgroup: PathBuf,
     port: u16,
 }
 
@@ -44,18 +47,27 @@ http {{
             ),
         )
         .with_context(|| format!("writing {}", config.display()))?;
-        let child = Command::new("nginx")
+        let cgroup = unified()?.join(format!("tracer-bench-{}", std::process::id()));
+        fs::create_dir_all(&cgroup).with_context(|| format!("making {}", cgroup.display()))?;
+        let procs = cgroup.join("cgroup.procs");
+        let mut command = Command::new("nginx");
+        command
             .arg("-p")
             .arg(&folder)
             .arg("-c")
             .arg(&config)
             .stdin(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::null());
+        // SAFETY: between fork and exec only a file is written; no lock or allocation of the parent's
+        // other threads is waited for that glibc does not reset.
+        unsafe { command.pre_exec(move || fs::write(&procs, "0")) };
+        let child = command
             .spawn()
             .context("starting nginx; `cargo xtask setup --tests` installs it")?;
         let nginx = Self {
             child,
             folder,
+            cgroup,
             port,
         };
         for _ in 0..100 {
@@ -81,5 +93,21 @@ impl Drop for Nginx {
             .status();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
+        // Fails while a worker is still on its way out: for a moment.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.cgroup).is_ok() {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
     }
+}
+
+/// Where cgroup v2 is mounted.
+fn unified() -> Result<&'static Path> {
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .map(Path::new)
+        .into_iter()
+        .find(|root| root.join("cgroup.procs").exists() && root.join("cgroup.controllers").exists())
+        .context("no cgroup v2 is mounted at /sys/fs/cgroup or /sys/fs/cgroup/unified")
 }
