@@ -120,6 +120,31 @@ fn a_full_backlog_is_a_timeout_of_whoever_connects() {
     assert_eq!(found["upstream"]["address"], "127.0.0.1:8000", "{found}");
 }
 
+/// More than there are places for in the kernel programs' first table of sockets in connect().
+#[test]
+fn six_thousand_connects_at_once_are_all_told_with_their_owner() {
+    let netns = NetNamespace::new();
+    let _server = Guard::ready(
+        netns
+            .command(fixture().get_program())
+            .args(["full", "127.0.0.1:8000"]),
+    );
+    let mut tracer = Tracer::start::<&str>([]);
+    let mut client = Guard::ready(netns.command(fixture().get_program()).args([
+        "give-up-together",
+        "127.0.0.1:8000",
+        "6000",
+    ]));
+    client.release();
+    assert_eq!(client.line(), "gave up 6000");
+    client.wait();
+    tracer.wait_for("the client's failures", LIMIT, is_failure_of(client.pid()));
+    let ended = tracer.stop();
+    let (all, count) = failures(&ended.findings, client.pid());
+    assert_eq!(count, 6000);
+    assert!(all.iter().all(|one| one["error"] == "timeout"), "{all:?}");
+}
+
 #[test]
 fn routes_that_lead_nowhere_are_told_when_connect_returns() {
     for (route, errno, error) in [

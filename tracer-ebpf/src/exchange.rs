@@ -494,10 +494,12 @@ fn unsent(exchange: *mut Exchange, socket: u64, status: u32) {
         status,
         pad: 0,
     };
-    if HTTP_UNSENT.get_ptr(key).is_none() {
-        // Fails when another processor was faster, or when there is no room.
-        let _ = HTTP_UNSENT.insert(key, 0, u64::from(BPF_NOEXIST));
+    if let Some(count) = HTTP_UNSENT.get_ptr_mut(key) {
+        add(count, 1);
+        return;
     }
+    // Fails when another processor was faster, or when there is no room.
+    let _ = HTTP_UNSENT.insert(key, 0, u64::from(BPF_NOEXIST));
     match HTTP_UNSENT.get_ptr_mut(key) {
         Some(count) => add(count, 1),
         None => count_lost(lost::REQUESTS),
