@@ -2,15 +2,20 @@
 //! proxy, upstream and error is reported at once; those that follow once a second, with their
 //! exact number.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::RandomState;
+use indexmap::IndexMap;
+
 use super::Analysis;
+use super::attribution::Attribution;
 use super::earliest::Earliest;
+use super::incident::Explanation;
 use super::world::{ServiceKey, key_of, same};
 use crate::model::{
-    Body, ConnectError, ConnectFailed, ConnectFailure, Endpoint, Finding, NetNs, ProcessKey,
-    Timestamp, Upstream, quantity,
+    Body, Comm, ConnectError, ConnectFailed, ConnectFailure, Endpoint, Finding, NetNs, Party, Pid,
+    ProcessKey, Timestamp, Upstream, quantity,
 };
 
 const WINDOW: Duration = Duration::from_secs(1);
@@ -19,14 +24,51 @@ const MAX_WINDOWS: usize = 4096;
 
 type Key = (ServiceKey, NetNs, Endpoint, ConnectError);
 
+/// What is to be told of failed connects with the same key. It is put into words when it is told:
+/// of a storm that is once a second.
+struct Failed {
+    proxy: Arc<Attribution>,
+    pid: Pid,
+    comm: Comm,
+    upstream: Option<Arc<str>>,
+    errno: u32,
+    count: u64,
+    elapsed: Duration,
+    because: Option<Explanation>,
+}
+
+impl Failed {
+    fn told(&self, remote: &Endpoint, error: ConnectError) -> Body {
+        Body::ConnectFailed(Box::new(ConnectFailure {
+            proxy: self.proxy.service.clone(),
+            process: Party {
+                pid: self.pid,
+                comm: self.comm.to_text(),
+                service: None,
+            },
+            upstream: Upstream {
+                address: remote.clone(),
+                service: self.upstream.clone(),
+            },
+            error,
+            errno: (error == ConnectError::Other && self.errno != 0)
+                .then(|| errno_name(self.errno)),
+            count: self.count,
+            elapsed_ms: (!self.elapsed.is_zero()).then(|| quantity::millis(self.elapsed)),
+            because: self.because.as_ref().map(Explanation::because),
+        }))
+    }
+}
+
 struct Window {
     ends: Timestamp,
-    pending: Option<Box<ConnectFailure>>,
+    pending: Option<Box<Failed>>,
 }
 
 #[derive(Default)]
 pub(super) struct Connects {
-    windows: BTreeMap<Key, Window>,
+    /// Found by hash, told by key.
+    windows: IndexMap<Key, Window, RandomState>,
     due: Earliest,
 }
 
@@ -35,40 +77,47 @@ impl Connects {
         self.due.get()
     }
 
-    fn add(&mut self, key: Key, failure: ConnectFailure, now: Timestamp) -> Option<Body> {
+    fn add(&mut self, key: Key, failed: Failed, now: Timestamp) -> Option<Body> {
         if let Some(window) = self.windows.get_mut(&key) {
-            let count = window.pending.as_ref().map_or(0, |pending| pending.count);
-            window.pending = Some(Box::new(ConnectFailure {
-                count: failure.count.saturating_add(count),
-                ..failure
-            }));
+            match &mut window.pending {
+                Some(pending) => {
+                    let count = failed.count.saturating_add(pending.count);
+                    **pending = Failed { count, ..failed };
+                }
+                None => window.pending = Some(Box::new(failed)),
+            }
             return None;
         }
+        let body = failed.told(&key.2, key.3);
         if self.windows.len() < MAX_WINDOWS {
             let (ends, pending) = (now.after(WINDOW), None);
             self.windows.insert(key, Window { ends, pending });
             self.due.add(ends);
         }
-        Some(Body::ConnectFailed(Box::new(failure)))
+        Some(body)
     }
 
     /// What the windows that end by `now` collected, or all of them.
     pub(super) fn flush(&mut self, now: Option<Timestamp>) -> Vec<Body> {
-        let mut bodies = Vec::new();
-        self.windows.retain(|_, window| {
+        let mut told = Vec::new();
+        self.windows.retain(|key, window| {
             if now.is_some_and(|now| window.ends > now) {
                 return true;
             }
             let Some(pending) = window.pending.take() else {
                 return false;
             };
-            bodies.push(Body::ConnectFailed(pending));
+            told.push((key.clone(), pending));
             window.ends = now.map_or(window.ends, |now| now.after(WINDOW));
             true
         });
+        self.windows.shrink_to(2 * self.windows.len());
         self.due
             .find(self.windows.values().map(|window| window.ends));
-        bodies
+        told.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        told.iter()
+            .map(|((.., remote, error), failed)| failed.told(remote, *error))
+            .collect()
     }
 }
 
@@ -91,7 +140,7 @@ impl Analysis {
         let upstream = self.world.upstream(netns, &failed.remote);
         let owner = self.world.processes.find(failed.owner.key);
         let attribution = if let Some(owner) = owner {
-            std::sync::Arc::clone(&owner.attribution)
+            Arc::clone(&owner.attribution)
         } else {
             let task = crate::model::TaskFacts {
                 key: failed.owner.key,
@@ -102,11 +151,8 @@ impl Analysis {
             self.world.unknown(task, ProcessKey::default()).attribution
         };
         let upstream = upstream.map(|(place, listening)| {
-            (
-                place,
-                self.world.listener_service(listening),
-                listening.down,
-            )
+            let service = self.world.listener_service(listening);
+            (place, service, listening.down)
         });
         let is_unix = matches!(failed.remote, Endpoint::Unix(_));
         if is_name_lookup(&failed.remote) && !self.options.all {
@@ -115,39 +161,32 @@ impl Analysis {
         if is_unix && !self.options.all {
             let unknown = attribution.role.is_none() && upstream.is_none();
             // A server that starts asks its own old socket whether another one still serves it.
-            let its_own = upstream
-                .as_ref()
-                .is_some_and(|(_, service, _)| same(service, &attribution.service));
+            let its_own =
+                upstream.is_some_and(|(_, service, _)| same(service, &attribution.service));
             if unknown || its_own {
                 return;
             }
         }
-        let because = upstream.as_ref().and_then(|(place, service, down)| {
-            self.incidents.explain(service, place, (*down)?, at, count)
+        let because = upstream.and_then(|(place, service, down)| {
+            self.incidents.explain(service, place, down?, at, count)
         });
-        let mut process = self.world.party(&failed.owner);
-        process.service = None;
-        let failure = ConnectFailure {
-            proxy: attribution.service.clone(),
-            process,
-            upstream: Upstream {
-                address: failed.remote.clone(),
-                service: upstream.map(|(_, service, _)| service.name),
-            },
-            error: failed.error,
-            errno: (failed.error == ConnectError::Other && failed.errno != 0)
-                .then(|| errno_name(failed.errno)),
-            count,
-            elapsed_ms: (!failed.elapsed.is_zero()).then(|| quantity::millis(failed.elapsed)),
-            because,
-        };
         let key = (
             key_of(&attribution.service),
             netns,
             failed.remote.clone(),
             failed.error,
         );
-        if let Some(body) = self.connects.add(key, failure, self.now) {
+        let failed = Failed {
+            proxy: attribution,
+            pid: failed.owner.key.pid,
+            comm: failed.owner.comm,
+            upstream: upstream.map(|(_, service, _)| Arc::clone(&service.name)),
+            errno: failed.errno,
+            count,
+            elapsed: failed.elapsed,
+            because,
+        };
+        if let Some(body) = self.connects.add(key, failed, self.now) {
             self.report(at, body, findings);
         }
     }

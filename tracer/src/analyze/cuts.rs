@@ -52,13 +52,13 @@ impl Analysis {
         };
         self.totals.connections_cut += 1;
         let is_local = is_on_this_machine(local, remote);
-        let key = (owner.key, netns, place.1, is_local);
+        let key = (owner.key, netns, place.1.clone(), is_local);
         if let Some(pending) = self.cuts.pending.get_mut(&key) {
             pending.cut.count += 1;
             return;
         }
         let service: Service = self.world.processes.find(owner.key).map_or_else(
-            || self.world.listener_service(listening),
+            || self.world.listener_service(listening).clone(),
             |process| process.attribution.service.clone(),
         );
         let cut = Cut {

@@ -37,6 +37,19 @@ pub(super) struct OomMarks {
     reports: VecDeque<(Timestamp, OomReport)>,
 }
 
+/// Texts of which one is often the same as the one before: those share memory.
+#[derive(Default)]
+pub(super) struct Repeated(Arc<str>);
+
+impl Repeated {
+    fn keep(&mut self, text: &str) -> Arc<str> {
+        if *self.0 != *text {
+            self.0 = text.into();
+        }
+        Arc::clone(&self.0)
+    }
+}
+
 impl OomMarks {
     pub(super) fn reported(&mut self, report: &OomReport, at: Timestamp) {
         self.reports.push_back((at, report.clone()));
@@ -108,18 +121,18 @@ impl Analysis {
             oom: Some(oom.clone()),
             ..Evidence::default()
         };
-        let Verdict { cause, why, .. } = verdict(&evidence);
+        let verdict = verdict(&evidence);
         let body = Death {
             service: process.attribution.service.clone(),
             process: info(&process, at),
-            cause,
+            cause: verdict.cause,
             exit_code: None,
             signal: None,
             core_dumped: None,
             by: None,
             memory: memory(&process, 0, Some(&oom), Some(mark)),
             trigger: (mark.trigger.key.pid != 0).then(|| self.world.party(&mark.trigger)),
-            why,
+            why: verdict.why(&evidence),
             incident: None,
         };
         self.report(at, Body::Oom(Box::new(body)), findings);
@@ -127,67 +140,79 @@ impl Analysis {
 
     pub(super) fn exited(&mut self, exit: &Exit, at: Timestamp, findings: &mut Vec<Finding>) {
         let key = exit.task.key;
-        match self.world.processes.get(key) {
+        match self.world.processes.get_mut(key) {
             Some(known) if known.dead.is_some() => return,
-            Some(_) => {}
+            Some(known) => {
+                known.task.comm = exit.task.comm;
+                known.task.ppid = exit.task.ppid;
+            }
             None => {
                 let process = self.world.unknown(exit.task, exit.parent);
                 self.world.processes.insert(process);
             }
         }
-        let Some(known) = self.world.processes.get_mut(key) else {
+        let Some(process) = self.world.processes.get(key) else {
             return;
         };
-        known.task.comm = exit.task.comm;
-        known.task.ppid = exit.task.ppid;
-        let process = known.clone();
-        let oom = self.oom_of(exit, &process, at);
         let evidence = Evidence {
             status: Some(exit.status),
             at,
             uptime: at.since(key.started()),
             peak_bytes: exit.peak_bytes,
-            stop: exit.stop.map(|sent| self.sent(&sent, exit, &process)),
-            other: exit.other.map(|sent| self.sent(&sent, exit, &process)),
-            oom,
-            heap_limit_bytes: heap_limit(&process.facts, self.world.session.memory_bytes),
+            stop: exit.stop.map(|sent| self.sent(&sent, exit, process)),
+            other: exit.other.map(|sent| self.sent(&sent, exit, process)),
+            oom: self.oom_of(exit, process, at),
+            // No exit of its own accord tells of a full heap.
+            heap_limit_bytes: exit
+                .status
+                .signal()
+                .and_then(|_| heap_limit(&process.facts, self.world.session.memory_bytes)),
         };
-        self.ended(&process, &evidence, Some(exit), at, findings);
+        self.ended(key, &evidence, Some(exit), at, findings);
     }
 
     /// A process is gone whose exit was lost: it is told, but not of what it died.
     pub(super) fn vanished(&mut self, key: ProcessKey, at: Timestamp, findings: &mut Vec<Finding>) {
         let known = self.world.processes.get(key);
-        let Some(process) = known.filter(|known| known.dead.is_none()).cloned() else {
+        if known.is_none_or(|known| known.dead.is_some()) {
             return;
-        };
+        }
         let evidence = Evidence {
             at,
             uptime: at.since(key.started()),
             ..Evidence::default()
         };
-        self.ended(&process, &evidence, None, at, findings);
+        self.ended(key, &evidence, None, at, findings);
     }
 
     fn ended(
         &mut self,
-        process: &Process,
+        key: ProcessKey,
         evidence: &Evidence,
         exit: Option<&Exit>,
         at: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
-        let key = process.task.key;
+        let Some(process) = self.world.processes.get(key) else {
+            return;
+        };
         let verdict = verdict(evidence);
         let is_main = self.world.is_main(process);
         let is_worker = self.world.is_worker(process);
         let wanted =
             self.options.all || is_relevant(process, &verdict, evidence, is_main, is_worker);
-        let holds = self.world.listeners.hold_of(key);
+        let told = (self.armed && wanted && key.pid != self.options.own_pid).then(|| {
+            let part = Part {
+                is_main,
+                is_worker,
+                holds: self.world.listeners.hold_of(key),
+            };
+            (process.clone(), part)
+        });
         let end = End {
             at,
             cause: verdict.cause,
-            summary: verdict.summary.as_str().into(),
+            summary: self.summaries.keep(&verdict.summary),
         };
         self.world.died(key, end);
         if self.armed {
@@ -195,14 +220,9 @@ impl Analysis {
             self.totals.exits += u64::from(exit.is_some());
             let is_oom = matches!(verdict.cause, Cause::OomCgroup | Cause::OomGlobal);
             self.totals.oom_kills += u64::from(is_oom);
-            if wanted && key.pid != self.options.own_pid {
-                let part = Part {
-                    is_main,
-                    is_worker,
-                    holds,
-                };
-                self.died(exit, process, evidence, verdict, part, at, findings);
-            }
+        }
+        if let Some((process, part)) = told {
+            self.died(exit, &process, evidence, &verdict, part, at, findings);
         }
         for change in self.world.listeners.holder_died(key, at) {
             self.listener_changed(change, at, findings);
@@ -215,7 +235,7 @@ impl Analysis {
         exit: Option<&Exit>,
         process: &Process,
         evidence: &Evidence,
-        verdict: Verdict,
+        verdict: &Verdict,
         part: Part,
         at: Timestamp,
         findings: &mut Vec<Finding>,
@@ -230,7 +250,7 @@ impl Analysis {
         let loss = Loss {
             process: process.task.key,
             cause: verdict.cause,
-            summary: verdict.summary,
+            summary: self.summaries.keep(&verdict.summary),
             advice: advice(
                 verdict.cause,
                 service,
@@ -291,7 +311,7 @@ impl Analysis {
                 .filter(|_| evidence.oom.is_some())
                 .filter(|trigger| trigger.key.pid != 0)
                 .map(|trigger| self.world.party(&trigger)),
-            why: verdict.why,
+            why: verdict.why(evidence),
             incident,
         };
         self.totals.deaths += 1;

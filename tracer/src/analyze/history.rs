@@ -3,6 +3,7 @@
 //! tells of a failed request may come after the service is back.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{Place, ServiceKey};
@@ -34,7 +35,7 @@ pub(super) struct Origin {
     pub incident: u64,
     pub service: ServiceKey,
     pub death: Option<Fatality>,
-    pub summary: String,
+    pub summary: Arc<str>,
 }
 
 impl Origin {

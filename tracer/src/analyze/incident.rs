@@ -2,6 +2,7 @@
 //! service; a service that keeps going down has one that lasts until it stays up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{Explained, Fatality, History, Origin};
@@ -30,7 +31,7 @@ const MAX_OPEN: usize = 1024;
 pub(super) struct Loss {
     pub process: ProcessKey,
     pub cause: Cause,
-    pub summary: String,
+    pub summary: Arc<str>,
     pub advice: Vec<String>,
     /// No main process of the service is left, and it doesn't listen.
     pub takes_down: bool,
@@ -42,9 +43,9 @@ struct Outage {
     id: u64,
     service: Service,
     cause: Cause,
-    summary: String,
+    summary: Arc<str>,
     /// As `summary`, of the newest death.
-    last: String,
+    last: Arc<str>,
     advice: Vec<String>,
     opened: Timestamp,
     deaths: u64,
@@ -62,6 +63,20 @@ struct Outage {
     recovered: Option<Timestamp>,
 }
 
+/// What explains that a service did not answer.
+pub(super) struct Explanation {
+    origin: Origin,
+    down: Timestamp,
+    at: Timestamp,
+}
+
+impl Explanation {
+    /// In words.
+    pub(super) fn because(&self) -> Because {
+        self.origin.because(self.down, self.at)
+    }
+}
+
 /// All incidents.
 #[derive(Default)]
 pub(super) struct Incidents {
@@ -70,6 +85,8 @@ pub(super) struct Incidents {
     back: BTreeMap<ServiceKey, (Timestamp, u32)>,
     history: History,
     count: u64,
+    /// When the first of `open` closes by itself.
+    due: Option<Timestamp>,
 }
 
 impl Incidents {
@@ -83,7 +100,13 @@ impl Incidents {
     }
 
     pub(super) fn due(&self) -> Option<Timestamp> {
-        self.open.values().filter_map(|outage| outage.closes).min()
+        self.due
+    }
+
+    /// Called when `closes` of any may have changed: that is rare, and what is due is asked at each
+    /// observation.
+    fn find_due(&mut self) {
+        self.due = self.open.values().filter_map(|outage| outage.closes).min();
     }
 
     pub(super) fn awaits_process(&self, service: &ServiceKey) -> bool {
@@ -133,8 +156,10 @@ impl Incidents {
             outage.closes = outage.closes.max(Some(at.after(grace)));
         }
         self.history.died(loss.process, at, &outage.origin());
+        let id = outage.id;
         bodies.extend(new.then(|| outage.finding(IncidentState::Open, None, world)));
-        (Some(outage.id), bodies)
+        self.find_due();
+        (Some(id), bodies)
     }
 
     /// Nothing listens at a service's address any more. Returns as [`Self::death`] does.
@@ -149,8 +174,11 @@ impl Incidents {
     ) -> (Option<u64>, Vec<Body>) {
         let key = key_of(service);
         let cause = death.map_or(Cause::Unknown, |(_, end)| end.cause);
-        let summary = death.map_or("stopped listening", |(_, end)| &*end.summary);
-        let (new, mut bodies) = self.begin(service, at, cause, summary, opens, world);
+        let summary = death.map_or_else(
+            || Arc::from("stopped listening"),
+            |(_, end)| Arc::clone(&end.summary),
+        );
+        let (new, mut bodies) = self.begin(service, at, cause, &summary, opens, world);
         let Some(outage) = self
             .open
             .get_mut(&key)
@@ -171,8 +199,10 @@ impl Incidents {
         // From here on it is the listeners that tell whether the service is back.
         outage.awaits_process = false;
         outage.went_down(at);
+        let id = outage.id;
         bodies.extend(new.then(|| outage.finding(IncidentState::Open, None, world)));
-        (Some(outage.id), bodies)
+        self.find_due();
+        (Some(id), bodies)
     }
 
     /// An address is served again, by whomever.
@@ -192,7 +222,9 @@ impl Incidents {
         };
         outage.lost.remove(place);
         let (id, key) = (outage.id, key.clone());
-        (Some(id), self.came_back(&key, at, world))
+        let bodies = self.came_back(&key, at, world);
+        self.find_due();
+        (Some(id), bodies)
     }
 
     /// A main process of the service lives.
@@ -205,7 +237,9 @@ impl Incidents {
         if let Some(outage) = self.open.get_mut(service) {
             outage.awaits_process = false;
         }
-        self.came_back(service, at, world)
+        let bodies = self.came_back(service, at, world);
+        self.find_due();
+        bodies
     }
 
     fn came_back(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Vec<Body> {
@@ -238,9 +272,12 @@ impl Incidents {
             .filter(|(_, outage)| outage.closes.is_some_and(|at| at <= now))
             .map(|(key, _)| key.clone())
             .collect();
-        ripe.iter()
+        let bodies = ripe
+            .iter()
             .filter_map(|key| self.close(key, now, world))
-            .collect()
+            .collect();
+        self.find_due();
+        bodies
     }
 
     /// The incidents that are not closed yet when the tracer stops.
@@ -266,14 +303,18 @@ impl Incidents {
         down: Timestamp,
         at: Timestamp,
         count: u64,
-    ) -> Option<Because> {
+    ) -> Option<Explanation> {
         let key = key_of(service);
         let outage = match self.open.get_mut(&key) {
             Some(outage) if outage.lost.contains(place) => outage,
             _ => return None,
         };
         outage.connects_failed = outage.connects_failed.saturating_add(count);
-        Some(outage.origin().because(down, at))
+        Some(Explanation {
+            origin: outage.origin(),
+            down,
+            at,
+        })
     }
 
     /// What explained failures lately, incidents that are over too.
@@ -306,7 +347,7 @@ impl Incidents {
         service: &Service,
         at: Timestamp,
         cause: Cause,
-        summary: &str,
+        summary: &Arc<str>,
         opens: bool,
         world: &World,
     ) -> (bool, Vec<Body>) {
@@ -319,12 +360,19 @@ impl Incidents {
                 .is_some_and(|one| one.recovered.is_some())
         {
             bodies.extend(self.close(&key, at, world));
+            self.find_due();
         }
         let new = opens && !self.open.contains_key(&key) && self.start(service, at, cause, summary);
         (new, bodies)
     }
 
-    fn start(&mut self, service: &Service, at: Timestamp, cause: Cause, summary: &str) -> bool {
+    fn start(
+        &mut self,
+        service: &Service,
+        at: Timestamp,
+        cause: Cause,
+        summary: &Arc<str>,
+    ) -> bool {
         if self.open.len() >= MAX_OPEN {
             return false;
         }
@@ -341,8 +389,8 @@ impl Incidents {
                 id: self.count,
                 service: service.clone(),
                 cause,
-                summary: summary.to_owned(),
-                last: summary.to_owned(),
+                summary: Arc::clone(summary),
+                last: Arc::clone(summary),
                 advice: Vec::new(),
                 opened: at,
                 deaths: 0,
@@ -399,7 +447,7 @@ impl Outage {
             incident: self.id,
             service: key_of(&self.service),
             death: self.death,
-            summary: self.last.clone(),
+            summary: Arc::clone(&self.last),
         }
     }
 
@@ -409,7 +457,7 @@ impl Outage {
             state,
             service: self.service.clone(),
             cause: self.cause,
-            summary: self.summary.clone(),
+            summary: self.summary.to_string(),
             opened: world.wall(self.opened),
             closed: closed.map(|at| world.wall(at)),
             down_ms: (!self.down.is_zero()).then(|| millis(self.down)),

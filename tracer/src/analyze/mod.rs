@@ -27,7 +27,7 @@ use crate::model::{
 };
 use connects::Connects;
 use cuts::Cuts;
-use death::OomMarks;
+use death::{OomMarks, Repeated};
 use incident::Incidents;
 use requests::Requests;
 use rules::Rules;
@@ -53,6 +53,8 @@ pub struct Analysis {
     now: Timestamp,
     lost_since: BTreeMap<Ring, Timestamp>,
     marks: OomMarks,
+    /// The summaries of deaths.
+    summaries: Repeated,
     connects: Connects,
     cuts: Cuts,
     incidents: Incidents,
@@ -71,6 +73,7 @@ impl Analysis {
             now: Timestamp::default(),
             lost_since: BTreeMap::new(),
             marks: OomMarks::default(),
+            summaries: Repeated::default(),
             connects: Connects::default(),
             cuts: Cuts::default(),
             incidents: Incidents::default(),
@@ -308,7 +311,7 @@ impl Analysis {
         let Some(listening) = self.world.listeners.get(place) else {
             return;
         };
-        let service = self.world.listener_service(listening);
+        let service = self.world.listener_service(listening).clone();
         let owner = listening
             .owner
             .and_then(|key| self.world.processes.get(key));

@@ -3,6 +3,7 @@
 mod along;
 mod forgotten;
 mod holders;
+mod order;
 mod reuse;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Where something listens.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Serialize, Serializer};
 
@@ -44,27 +44,18 @@ impl Endpoint {
 
     /// The listeners that could answer a connect to `self`, most specific first: the address
     /// itself, then the wildcards of its port.
-    pub fn candidates(&self) -> Vec<Self> {
-        match self {
-            Self::Unix(_) => vec![self.clone()],
-            Self::Tcp(address) => {
-                let mut all = vec![self.clone()];
-                for any in [
-                    IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-                    IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-                ] {
-                    // An IPv4 wildcard never answers IPv6; an IPv6 wildcard usually answers both.
-                    if any.is_ipv4() && address.is_ipv6() {
-                        continue;
-                    }
-                    let candidate = Self::Tcp(SocketAddr::new(any, address.port()));
-                    if !all.contains(&candidate) {
-                        all.push(candidate);
-                    }
-                }
-                all
+    pub fn candidates(&self) -> impl Iterator<Item = Self> {
+        let any = |any: IpAddr| match self {
+            // An IPv4 wildcard never answers IPv6; an IPv6 wildcard usually answers both.
+            Self::Tcp(address) if any.is_ipv6() || address.is_ipv4() => {
+                let candidate = Self::Tcp(SocketAddr::new(any, address.port()));
+                (candidate != *self).then_some(candidate)
             }
-        }
+            _ => None,
+        };
+        let v4 = any(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let v6 = any(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        [Some(self.clone()), v4, v6].into_iter().flatten()
     }
 }
 
@@ -123,8 +114,7 @@ mod tests {
         let of = |text| {
             tcp(text)
                 .candidates()
-                .iter()
-                .map(ToString::to_string)
+                .map(|candidate| candidate.to_string())
                 .collect::<Vec<_>>()
         };
         assert_eq!(

@@ -105,7 +105,7 @@ impl Analysis {
     /// A failed connect is a clue to the upstream of the requests that fail because of it.
     pub(super) fn note_connect(&mut self, failed: &ConnectFailed, at: Timestamp) {
         let owner = self.world.processes.find(failed.owner.key);
-        let service = owner.map(|owner| key_of(&owner.attribution.service));
+        let service = owner.map(|owner| &owner.attribution.service);
         let mut actor = failed.owner;
         actor.key = owner.map_or(actor.key, |owner| owner.task.key);
         let netns = self.known(failed.netns);
@@ -211,7 +211,7 @@ impl Analysis {
             .listeners
             .answering(netns, &counted.local)
             .map_or_else(unknown, |(_, listening)| {
-                self.world.listener_service(listening)
+                self.world.listener_service(listening).clone()
             });
         let status = (counted.status != 0).then_some(counted.status);
         let now = self.now;
@@ -303,7 +303,7 @@ fn inbound(
         return None;
     }
     let proxy = match (listens, actor) {
-        (Some(listening), _) => world.listener_service(listening),
+        (Some(listening), _) => world.listener_service(listening).clone(),
         (None, Some(actor)) => actor.attribution.service.clone(),
         (None, None) => unknown(),
     };

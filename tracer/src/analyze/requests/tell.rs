@@ -5,7 +5,7 @@ use super::upstream::{self, Case, Clue};
 use super::waiting::Decided;
 use crate::analyze::Analysis;
 use crate::analyze::history::{Explained, History};
-use crate::analyze::world::{Place, World, key_of, same};
+use crate::analyze::world::{World, key_of, same};
 use crate::model::quantity::millis;
 use crate::model::{
     Actor, Body, Endpoint, FailedRequest, Failure, Finding, HttpEnd, LostRequest, NetNs, Phase,
@@ -152,15 +152,14 @@ impl Analysis {
             .upstream
             .as_ref()
             .and_then(|upstream| self.world.upstream(case.netns, &upstream.address))
-            .map_or_else(
-                || proxy.clone(),
-                |(_, listening)| self.world.listener_service(listening),
-            );
+            .map_or(proxy, |(_, listening)| {
+                self.world.listener_service(listening)
+            });
         let explained = finding
             .because
             .as_ref()
             .is_some_and(|because| because.death.is_some());
-        self.requests.ranking.add(&meant_for, count, explained);
+        self.requests.ranking.add(meant_for, count, explained);
         if let Some(reason) = reason {
             let lost = LostRequest {
                 at: self.world.wall(case.at),
@@ -235,7 +234,7 @@ fn reason(world: &World, history: &History, case: &Case<'_>, clue: &Clue) -> Opt
             let listening = upstream
                 .and_then(|address| world.upstream(case.netns, address))
                 .map(|(_, listening)| listening);
-            let service = listening.map(|one| key_of(&world.listener_service(one)));
+            let service = listening.map(|one| key_of(world.listener_service(one)));
             // A worker that serves its parent's socket under a name of its own: PHP-FPM's pools.
             let serves = |dead| {
                 let parent = world.processes.get(dead).map(|process| process.parent);
@@ -262,10 +261,11 @@ pub(super) fn absence(
     from: Timestamp,
     at: Timestamp,
 ) -> Option<Explained> {
-    let serving = world.upstream(netns, address).map(|(place, _)| place);
-    let others = address.candidates().into_iter().map(|other| (netns, other));
+    let serving = world.upstream(netns, address);
     serving
-        .into_iter()
-        .chain(others)
-        .find_map(|place: Place| history.absence(&place, from, at))
+        .and_then(|(place, _)| history.absence(place, from, at))
+        .or_else(|| {
+            let mut others = address.candidates().map(|other| (netns, other));
+            others.find_map(|place| history.absence(&place, from, at))
+        })
 }

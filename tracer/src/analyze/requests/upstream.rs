@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::pair::is_same_request;
-use crate::analyze::world::ServiceKey;
+use crate::analyze::world::{ServiceKey, key_of};
 use crate::model::{
     Actor, Confidence, ConnectError, Connected, Endpoint, Failure, HttpEnd, HttpExchange, NetNs,
-    ProcessKey, Request, Timestamp, Witness,
+    ProcessKey, Request, Service, Timestamp, Witness,
 };
 
 /// How long what was seen of upstreams is remembered.
@@ -127,7 +127,7 @@ impl Clues {
     pub(super) fn tried(
         &mut self,
         owner: &Actor,
-        proxy: Option<ServiceKey>,
+        proxy: Option<&Service>,
         netns: NetNs,
         remote: &Endpoint,
         error: ConnectError,
@@ -150,7 +150,7 @@ impl Clues {
         self.tried.insert(
             key,
             Tried {
-                proxy,
+                proxy: proxy.map(key_of),
                 tid: owner.tid,
                 first: at,
                 last: at,

@@ -3,7 +3,7 @@
 //! V8 aborts (SIGABRT; SIGTRAP in some builds) when its old space is full, which looks like a
 //! crash. It is told apart by the peak: within reach of the heap's limit.
 
-use super::{Evidence, Verdict, up};
+use super::{Evidence, Tail, Verdict};
 use crate::model::quantity::bytes;
 use crate::model::{Cause, ProcessFacts, SignalName};
 
@@ -67,11 +67,11 @@ pub(super) fn verdict(signal: u32, evidence: &Evidence) -> Option<Verdict> {
     Some(Verdict::new(
         Cause::HeapLimit,
         format!(
-            "aborted by V8 ({}): its heap limit is about {limit}, peak {}{}",
+            "aborted by V8 ({}): its heap limit is about {limit}, peak {}",
             SignalName(signal),
-            bytes(evidence.peak_bytes),
-            up(evidence)
+            bytes(evidence.peak_bytes)
         ),
+        Tail::Up,
         format!("V8 heap limit (about {limit})"),
     ))
 }

@@ -5,6 +5,7 @@ mod heap;
 mod oom;
 mod signal;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 pub use heap::{default_heap, heap_limit};
@@ -41,23 +42,58 @@ pub struct Evidence {
     pub heap_limit_bytes: Option<u64>,
 }
 
-/// What is concluded.
+/// What is concluded. Most deaths are clean exits that nobody wants to know of: words are made only
+/// as far as the cause needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The cause.
     pub cause: Cause,
-    /// One sentence.
-    pub why: String,
     /// A few words: `OOM (cgroup limit 2.0 GiB)`.
-    pub summary: String,
+    pub summary: Cow<'static, str>,
+    /// One sentence, without what `tail` adds.
+    said: Cow<'static, str>,
+    tail: Tail,
+}
+
+/// How the sentence about a death ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// As it is.
+    Nothing,
+    /// `, up 3m12s`.
+    Up,
+    /// `, peak 1.98 GiB, up 3m12s`.
+    PeakAndUp,
 }
 
 impl Verdict {
-    fn new(cause: Cause, why: impl Into<String>, summary: impl Into<String>) -> Self {
+    fn new(
+        cause: Cause,
+        said: impl Into<Cow<'static, str>>,
+        tail: Tail,
+        summary: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             cause,
-            why: why.into(),
             summary: summary.into(),
+            said: said.into(),
+            tail,
+        }
+    }
+
+    /// One sentence. `evidence` is what the verdict is of.
+    pub fn why(&self, evidence: &Evidence) -> String {
+        let said = &self.said;
+        match self.tail {
+            Tail::PeakAndUp if evidence.peak_bytes != 0 => {
+                format!(
+                    "{said}, peak {}{}",
+                    bytes(evidence.peak_bytes),
+                    up(evidence)
+                )
+            }
+            Tail::PeakAndUp | Tail::Up => format!("{said}{}", up(evidence)),
+            Tail::Nothing => said.clone().into_owned(),
         }
     }
 }
@@ -68,6 +104,7 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
         None => Verdict::new(
             Cause::Unknown,
             "ended unseen, while events were lost",
+            Tail::Nothing,
             "ended unseen",
         ),
         Some(ExitStatus::Code(code)) => exited(code, evidence),
@@ -79,7 +116,7 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
             if signal == signal::KILL
                 && let Some(oom) = &evidence.oom
             {
-                return oom::verdict(oom, evidence);
+                return oom::verdict(oom);
             }
             heap::verdict(signal, evidence)
                 .unwrap_or_else(|| signal::verdict(signal, core_dumped, evidence))
@@ -114,43 +151,34 @@ fn exited(code: u8, evidence: &Evidence) -> Verdict {
         (0, Some(stop)) => Verdict::new(
             Cause::Clean,
             format!("{} ({}), exited cleanly", stop.stopped(), stop.name()),
+            Tail::Nothing,
             stop.stopped(),
         ),
-        (0, None) => Verdict::new(
-            Cause::Clean,
-            format!("exited cleanly{}", up(evidence)),
-            "exited cleanly",
-        ),
+        (0, None) => Verdict::new(Cause::Clean, "exited cleanly", Tail::Up, "exited cleanly"),
         (code, Some(stop)) if stop.by_manager() || conventional => Verdict::new(
             Cause::Clean,
             format!("{} ({}), exited with {code}", stop.stopped(), stop.name()),
+            Tail::Nothing,
             stop.stopped(),
         ),
         (code, _) => {
             let reported = match code {
-                126 => ": its command could not be executed".to_owned(),
-                127 => ": a command was not found".to_owned(),
-                129..=159 => format!(
-                    ": a child or wrapper reported {}",
-                    SignalName(u32::from(code) - 128)
-                ),
-                _ => String::new(),
+                126 => Cow::from(": its command could not be executed"),
+                127 => ": a command was not found".into(),
+                129..=159 => {
+                    let signal = SignalName(u32::from(code) - 128);
+                    format!(": a child or wrapper reported {signal}").into()
+                }
+                _ => "".into(),
             };
             Verdict::new(
                 Cause::Error,
-                format!("exit status {code}{reported}{}", up(evidence)),
+                format!("exit status {code}{reported}"),
+                Tail::Up,
                 format!("exit status {code}"),
             )
         }
     }
-}
-
-/// `, peak 1.98 GiB, up 3m12s`.
-fn peak_and_up(evidence: &Evidence) -> String {
-    if evidence.peak_bytes == 0 {
-        return up(evidence);
-    }
-    format!(", peak {}{}", bytes(evidence.peak_bytes), up(evidence))
 }
 
 fn up(evidence: &Evidence) -> String {

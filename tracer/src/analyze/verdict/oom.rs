@@ -1,6 +1,6 @@
 //! OOM kills: who hit which limit.
 
-use super::{Evidence, Verdict, peak_and_up};
+use super::{Tail, Verdict};
 use crate::analyze::world::Cgroups;
 use crate::model::printable;
 use crate::model::quantity::bytes;
@@ -76,13 +76,12 @@ impl Scope {
     }
 }
 
-pub(super) fn verdict(oom: &OomFacts, evidence: &Evidence) -> Verdict {
+pub(super) fn verdict(oom: &OomFacts) -> Verdict {
     let along = if oom.along {
         " (along with another victim)"
     } else {
         ""
     };
-    let tail = peak_and_up(evidence);
     match &oom.scope {
         Scope::Cgroup { path, limit_bytes } => {
             let limit = limit_bytes.map_or_else(String::new, |limit| format!(" {}", bytes(limit)));
@@ -92,18 +91,21 @@ pub(super) fn verdict(oom: &OomFacts, evidence: &Evidence) -> Verdict {
                 .map_or_else(String::new, |path| format!(" of {}", printable(path)));
             Verdict::new(
                 Cause::OomCgroup,
-                format!("killed by the kernel{along}: cgroup limit{limit}{of} reached{tail}"),
+                format!("killed by the kernel{along}: cgroup limit{limit}{of} reached"),
+                Tail::PeakAndUp,
                 format!("OOM (cgroup limit{limit})"),
             )
         }
         Scope::Global => Verdict::new(
             Cause::OomGlobal,
-            format!("killed by the kernel{along}: the machine ran out of memory{tail}"),
+            format!("killed by the kernel{along}: the machine ran out of memory"),
+            Tail::PeakAndUp,
             "OOM (machine-wide)",
         ),
         Scope::Unknown => Verdict::new(
             Cause::OomGlobal,
-            format!("killed by the kernel{along}: out of memory, scope not known{tail}"),
+            format!("killed by the kernel{along}: out of memory, scope not known"),
+            Tail::PeakAndUp,
             "OOM (scope not known)",
         ),
     }

@@ -1,6 +1,8 @@
 //! Deaths by signal: who sent it, or which fault the process raised itself.
 
-use super::{Evidence, Verdict, peak_and_up, up};
+use std::borrow::Cow;
+
+use super::{Evidence, Tail, Verdict};
 use crate::model::printable;
 use crate::model::quantity::duration;
 use crate::model::{Cause, Pid, SI_KERNEL, SignalName, Timestamp};
@@ -181,41 +183,37 @@ pub(super) fn verdict(signal: u32, core_dumped: bool, evidence: &Evidence) -> Ve
         Some(sent) if sent.kind == SenderKind::OomDaemon => Verdict::new(
             Cause::OomDaemon,
             format!(
-                "killed by the OOM daemon {} ({name}): memory was short{}",
-                sent.by(),
-                peak_and_up(evidence)
+                "killed by the OOM daemon {} ({name}): memory was short",
+                sent.by()
             ),
+            Tail::PeakAndUp,
             format!("OOM daemon {}", sent.comm),
         ),
         Some(sent) if signal == KILL => killed(sent, evidence),
         Some(sent) if sent.is_polite() && sent.by_manager() => Verdict::new(
             Cause::Clean,
-            format!("{} ({name}){}", sent.stopped(), up(evidence)),
+            format!("{} ({name})", sent.stopped()),
+            Tail::Up,
             sent.stopped(),
         ),
-        Some(sent) if signal != PIPE && is_crash(signal, sent) => {
-            crash(signal, core_dumped, evidence)
-        }
-        None if meaning(signal).is_some() => crash(signal, core_dumped, evidence),
+        Some(sent) if signal != PIPE && is_crash(signal, sent) => crash(signal, core_dumped),
+        None if meaning(signal).is_some() => crash(signal, core_dumped),
         _ if signal == PIPE => Verdict::new(
             Cause::Error,
-            format!(
-                "killed by SIGPIPE: it wrote to a closed pipe or connection{}",
-                up(evidence)
-            ),
+            "killed by SIGPIPE: it wrote to a closed pipe or connection",
+            Tail::Up,
             "SIGPIPE",
         ),
         Some(sent) => Verdict::new(
             Cause::Killed,
-            format!("killed with {name} by {}{}", sent.by(), up(evidence)),
+            format!("killed with {name} by {}", sent.by()),
+            Tail::Up,
             format!("{name} from {}", sent.by()),
         ),
         None => Verdict::new(
             Cause::Killed,
-            format!(
-                "killed with {name}, the sender was not seen{}",
-                up(evidence)
-            ),
+            format!("killed with {name}, the sender was not seen"),
+            Tail::Up,
             format!("{name}, sender not seen"),
         ),
     }
@@ -223,45 +221,43 @@ pub(super) fn verdict(signal: u32, core_dumped: bool, evidence: &Evidence) -> Ve
 
 fn killed(sent: &Sent, evidence: &Evidence) -> Verdict {
     if let Some(stop) = evidence.ignored_stop(sent) {
-        return kill_after_stop(sent, stop, evidence);
+        return kill_after_stop(sent, stop);
     }
-    let why = match &sent.kind {
+    let said: Cow<'static, str> = match &sent.kind {
         SenderKind::Kernel => {
             "killed with SIGKILL by the kernel, not for memory: its pid namespace ended, mostly"
-                .to_owned()
+                .into()
         }
         SenderKind::Manager("systemd") => {
             "systemd killed it (SIGKILL): its start timeout expired, its main process \
              ended, or systemctl kill"
-                .to_owned()
+                .into()
         }
         SenderKind::Manager("the PHP-FPM master") => {
             "killed with SIGKILL by the PHP-FPM master: request_terminate_timeout, or it ignored \
              its stop"
-                .to_owned()
+                .into()
         }
-        SenderKind::Itself => "killed itself with SIGKILL".to_owned(),
-        _ => format!("killed with SIGKILL by {}", sent.by()),
+        SenderKind::Itself => "killed itself with SIGKILL".into(),
+        _ => format!("killed with SIGKILL by {}", sent.by()).into(),
     };
     Verdict::new(
         Cause::Killed,
-        format!("{why}{}", up(evidence)),
+        said,
+        Tail::Up,
         format!("SIGKILL from {}", sent.by()),
     )
 }
 
 /// It was asked to stop and then killed.
-fn kill_after_stop(sent: &Sent, stop: &Sent, evidence: &Evidence) -> Verdict {
+fn kill_after_stop(sent: &Sent, stop: &Sent) -> Verdict {
     let by = sent.by();
     // Its ordinary way of stopping children, with process_control_timeout at its default.
     if sent.kind == SenderKind::Manager("the PHP-FPM master") && stop.pid == sent.pid {
         return Verdict::new(
             Cause::Clean,
-            format!(
-                "stopped by {by} ({}, then SIGKILL){}",
-                stop.name(),
-                up(evidence)
-            ),
+            format!("stopped by {by} ({}, then SIGKILL)", stop.name()),
+            Tail::Up,
             format!("stopped by {by}"),
         );
     }
@@ -273,10 +269,8 @@ fn kill_after_stop(sent: &Sent, stop: &Sent, evidence: &Evidence) -> Verdict {
     };
     Verdict::new(
         Cause::Killed,
-        format!(
-            "killed with SIGKILL by {by}: it had not stopped {waited} after {asked}{}",
-            up(evidence)
-        ),
+        format!("killed with SIGKILL by {by}: it had not stopped {waited} after {asked}"),
+        Tail::Up,
         format!("SIGKILL from {by}, {waited} after {}", stop.name()),
     )
 }
@@ -286,13 +280,14 @@ fn is_crash(signal: u32, sent: &Sent) -> bool {
     raised && (meaning(signal).is_some() || !sent.is_polite())
 }
 
-fn crash(signal: u32, core_dumped: bool, evidence: &Evidence) -> Verdict {
+fn crash(signal: u32, core_dumped: bool) -> Verdict {
     let name = SignalName(signal);
     let core = if core_dumped { ", core dumped" } else { "" };
     let meaning = meaning(signal).unwrap_or("it ended itself with a signal");
     Verdict::new(
         Cause::Crash,
-        format!("crashed: {meaning} ({name}){core}{}", up(evidence)),
+        format!("crashed: {meaning} ({name}){core}"),
+        Tail::Up,
         format!("crash ({name})"),
     )
 }

@@ -4,7 +4,10 @@
 //! are known by two kinds of id that can't be related: kernel hooks' and scans'. They are
 //! reconciled by address and number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+
+use ahash::RandomState;
+use indexmap::IndexMap;
 
 use crate::model::{Endpoint, Listener, NetNs, ProcessKey, Service, SocketId, Timestamp};
 
@@ -55,8 +58,10 @@ pub enum Hold {
 /// All listeners that are known.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    places: BTreeMap<Place, Listening>,
-    held: BTreeMap<ProcessKey, BTreeSet<Place>>,
+    /// Found by hash, so that it takes as long among many; where order matters they are sorted.
+    places: IndexMap<Place, Listening, RandomState>,
+    /// Never gone through.
+    held: HashMap<ProcessKey, BTreeSet<Place>, RandomState>,
     /// Grows whenever a process comes to hold a TCP place, or ceases to.
     tcp_version: u64,
 }
@@ -67,28 +72,24 @@ impl Listeners {
         self.places.get(place)
     }
 
-    /// All places in order, lost ones too.
-    pub fn iter(&self) -> impl Iterator<Item = (&Place, &Listening)> {
+    /// All places, lost ones too. For what does not depend on the order.
+    pub fn in_any_order(&self) -> impl Iterator<Item = (&Place, &Listening)> {
         self.places.iter()
     }
 
     /// Who would answer a connect to `remote` in `netns`: the most specific listener that is up,
     /// else the one that was lost last.
-    pub fn answering(&self, netns: NetNs, remote: &Endpoint) -> Option<(Place, &Listening)> {
-        let mut lost: Option<(Place, &Listening)> = None;
+    pub fn answering(&self, netns: NetNs, remote: &Endpoint) -> Option<(&Place, &Listening)> {
+        let mut lost: Option<(&Place, &Listening)> = None;
         for candidate in remote.candidates() {
-            let place = (netns, candidate);
-            let Some(listening) = self.places.get(&place) else {
+            let Some(found) = self.places.get_key_value(&(netns, candidate)) else {
                 continue;
             };
-            if listening.down.is_none() {
-                return Some((place, listening));
+            if found.1.down.is_none() {
+                return Some(found);
             }
-            if lost
-                .as_ref()
-                .is_none_or(|(_, best)| listening.down > best.down)
-            {
-                lost = Some((place, listening));
+            if lost.is_none_or(|(_, best)| found.1.down > best.down) {
+                lost = Some(found);
             }
         }
         lost
@@ -192,9 +193,9 @@ impl Listeners {
     pub fn down(&mut self, socket: SocketId, place: &Place, at: Timestamp) -> Option<Change> {
         let by_socket;
         let place = if matches!(&place.1, Endpoint::Tcp(address) if address.port() == 0) {
-            let mut places = self.places.iter();
-            let (found, _) = places.find(|(_, known)| known.sockets.contains(&socket))?;
-            by_socket = found.clone();
+            let having =
+                |(place, known): (_, &Listening)| known.sockets.contains(&socket).then_some(place);
+            by_socket = self.places.iter().filter_map(having).min()?.clone();
             &by_socket
         } else {
             place
@@ -328,6 +329,7 @@ impl Listeners {
                 gone.push(place.clone());
             }
         }
+        gone.sort();
         gone.iter()
             .filter_map(|place| self.lose(place, at))
             .collect()
@@ -359,7 +361,7 @@ impl Listeners {
             .filter_map(|(place, known)| known.down.map(|down| (down, place)))
             .min()
             .map(|(_, place)| place.clone());
-        oldest.is_some_and(|place| self.places.remove(&place).is_some())
+        oldest.is_some_and(|place| self.places.swap_remove(&place).is_some())
     }
 }
 

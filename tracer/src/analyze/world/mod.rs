@@ -241,20 +241,17 @@ impl World {
     }
 
     /// Whose a listener is, by its owner's present name: a container's may have come late.
-    pub fn listener_service(&self, listening: &Listening) -> Service {
+    pub fn listener_service<'a>(&'a self, listening: &'a Listening) -> &'a Service {
         listening
             .owner
             .and_then(|owner| self.processes.get(owner))
-            .map_or_else(
-                || listening.service.clone(),
-                |process| process.attribution.service.clone(),
-            )
+            .map_or(&listening.service, |process| &process.attribution.service)
     }
 
     /// Nobody listens at a place any more: its name stays when the owner is forgotten.
     pub(super) fn listener_lost(&mut self, place: &Place) {
         if let Some(listening) = self.listeners.get(place) {
-            let service = self.listener_service(listening);
+            let service = self.listener_service(listening).clone();
             self.listeners.rename(place, &service);
         }
     }
@@ -269,19 +266,23 @@ impl World {
 
     /// Who listens, or listened last, where a connect goes to: in its namespace, or in a container
     /// behind the address.
-    pub fn upstream(&self, netns: NetNs, remote: &Endpoint) -> Option<(Place, &Listening)> {
-        if let Some(found) = self.listeners.answering(netns, remote)
-            && found.1.down.is_none()
-        {
-            return Some(found);
+    pub fn upstream(&self, netns: NetNs, remote: &Endpoint) -> Option<(&Place, &Listening)> {
+        let outside = self.listeners.answering(netns, remote);
+        if outside.is_some_and(|(_, listening)| listening.down.is_none()) {
+            return outside;
         }
         let inside = self.containers.serving(remote).and_then(|(facts, inside)| {
             self.processes
-                .iter()
+                .in_any_order()
                 .filter(|process| process.facts.netns != 0 && is_in(process, &facts.id))
-                .find_map(|process| self.listeners.answering(process.facts.netns, &inside))
+                .filter_map(|process| {
+                    let found = self.listeners.answering(process.facts.netns, &inside)?;
+                    Some((process.task.key, found))
+                })
+                .min_by_key(|(key, _)| *key)
+                .map(|(_, found)| found)
         });
-        inside.or_else(|| self.listeners.answering(netns, remote))
+        inside.or(outside)
     }
 
     /// Whether a process was started by something outside its service.
@@ -303,10 +304,12 @@ impl World {
 
     /// The main processes of a service that live.
     pub fn live_mains(&self, service: &Service) -> usize {
-        self.processes
-            .live()
-            .filter(|process| same(&process.attribution.service, service) && self.is_main(process))
-            .count()
+        let is_one = |process: &&Process| {
+            process.dead.is_none()
+                && same(&process.attribution.service, service)
+                && self.is_main(process)
+        };
+        self.processes.in_any_order().filter(is_one).count()
     }
 
     /// Somebody who had a part in something.

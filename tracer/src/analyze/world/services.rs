@@ -52,10 +52,10 @@ impl World {
             let limits = [view.limit_bytes, process.facts.memory_limit_bytes];
             view.limit_bytes = limits.into_iter().flatten().min();
         }
-        for ((_, address), listening) in self.listeners.iter() {
+        for ((_, address), listening) in self.listeners.in_any_order() {
             let service = self.listener_service(listening);
             if listening.down.is_none()
-                && let Some(view) = all.get_mut(&(service.name, service.manager))
+                && let Some(view) = all.get_mut(&(Arc::clone(&service.name), service.manager))
                 && !view.listens.contains(address)
             {
                 view.listens.push(address.clone());
@@ -72,6 +72,6 @@ impl World {
     /// Name of the service that answers at an address, or last did.
     pub fn service_at(&self, netns: NetNs, address: &Endpoint) -> Option<Arc<str>> {
         let (_, listening) = self.upstream(netns, address)?;
-        Some(self.listener_service(listening).name)
+        Some(Arc::clone(&self.listener_service(listening).name))
     }
 }
