@@ -289,6 +289,8 @@ impl Live {
         self.feed(What::Session(Box::new(session)), emit)?;
         self.analyze(emit)?;
         self.follow_proxies(emit)?;
+        // Never again are there as many at once: it is memory for each process there is.
+        self.enriched.shrink_to(CALM);
         self.feed(What::Armed, emit)
     }
 
