@@ -5,6 +5,8 @@
 const MASK: &str = "{token}";
 /// Longest target kept, bytes.
 const MAX_BYTES: usize = 1024;
+/// Shortest text that is taken for a token by its characters.
+const MIN_TOKEN: usize = 20;
 /// Ends a target of which not everything is known.
 const CUT: char = '…';
 
@@ -18,6 +20,11 @@ pub fn clean_target(raw: &str, whole: bool, show_query: bool) -> Box<str> {
     // What is known of a query has its path whole.
     let whole = whole || (query.is_some() && !show_query);
     let path = without_authority(path);
+    let query = query.filter(|_| show_query);
+    // Most paths are kept as they are.
+    if whole && query.is_none() && path.len() <= MAX_BYTES && !path.split('/').any(is_token) {
+        return path.into();
+    }
     let mut clean = String::with_capacity(path.len());
     for (index, segment) in path.split('/').enumerate() {
         if index > 0 {
@@ -25,7 +32,7 @@ pub fn clean_target(raw: &str, whole: bool, show_query: bool) -> Box<str> {
         }
         clean.push_str(if is_token(segment) { MASK } else { segment });
     }
-    if let Some(query) = query.filter(|_| show_query) {
+    if let Some(query) = query {
         let mut separator = '?';
         for pair in query.split('&') {
             clean.push(separator);
@@ -82,7 +89,8 @@ fn without_authority(path: &str) -> &str {
 
 /// Whether nobody would have chosen `text` as a name: a session id, a JWT, an API key, a digest.
 fn is_token(text: &str) -> bool {
-    if is_uuid(text) {
+    // What is as short can only be a JWT.
+    if (text.len() < MIN_TOKEN && !text.starts_with("eyJ")) || is_uuid(text) {
         return false;
     }
     if text.starts_with("eyJ") && text.matches('.').count() == 2 {
@@ -94,7 +102,7 @@ fn is_token(text: &str) -> bool {
     let body = text.trim_end_matches(['=', '~']);
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'%');
-    body.len() >= 20
+    body.len() >= MIN_TOKEN
         && body.bytes().all(plain)
         && body.bytes().any(|byte| byte.is_ascii_digit())
         && body.bytes().any(|byte| byte.is_ascii_lowercase())
