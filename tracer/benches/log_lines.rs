@@ -11,6 +11,7 @@ mod counting;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tracer::analyze::rules::Rules;
@@ -200,39 +201,53 @@ impl Storm {
         }))
     }
 
-    /// What is observed: requests as they fail, and their lines a round later.
-    fn observations(self) -> Vec<Observation> {
-        let mut all = Vec::new();
-        for round in 0..LINES / ROUND {
-            let numbers = round * ROUND..(round + 1) * ROUND;
-            let at = |number| Timestamp(BEGAN_NS + number * APART_NS);
-            for number in numbers
-                .clone()
-                .step_by(usize::try_from(DETAIL_EVERY).unwrap())
-            {
-                all.push(Observation {
-                    at: at(number),
-                    what: self.exchange(number),
-                });
-            }
-            let at = at(numbers.end);
-            all.push(Observation {
-                at,
-                what: What::HttpCounted(Box::new(HttpCounted {
-                    netns: NETNS,
-                    local: local(80),
-                    status: 502,
-                    count: ROUND - ROUND / DETAIL_EVERY,
-                })),
-            });
-            all.extend(numbers.map(|number| {
-                let mut entry = log_entry(ProxyKind::Nginx, &self.line(number)).unwrap();
-                Arc::make_mut(&mut entry).proxy = key(MASTER);
-                let what = What::ProxyLog(entry);
-                Observation { at, what }
-            }));
-        }
+    /// What is observed in a round: requests as they fail, then the lines about all of them.
+    fn round(self, round: u64) -> Vec<Observation> {
+        let numbers = round * ROUND..(round + 1) * ROUND;
+        let at = |number| Timestamp(BEGAN_NS + number * APART_NS);
+        let detailed = numbers.clone().filter(|number| number % DETAIL_EVERY == 0);
+        let mut all: Vec<Observation> = detailed
+            .map(|number| Observation {
+                at: at(number),
+                what: self.exchange(number),
+            })
+            .collect();
+        let at = at(numbers.end);
+        all.push(Observation {
+            at,
+            what: What::HttpCounted(Box::new(HttpCounted {
+                netns: NETNS,
+                local: local(80),
+                status: 502,
+                count: ROUND - ROUND / DETAIL_EVERY,
+            })),
+        });
+        all.extend(numbers.map(|number| {
+            let mut entry = log_entry(ProxyKind::Nginx, &self.line(number)).unwrap();
+            Arc::make_mut(&mut entry).proxy = key(MASTER);
+            let what = What::ProxyLog(entry);
+            Observation { at, what }
+        }));
         all
+    }
+
+    /// How long analysis takes for all of it, and how often it allocates. Lines come to it as they
+    /// do from the log: just read, and given back when they were taken in.
+    fn run(self) -> (Duration, u64) {
+        let mut analysis = machine();
+        let mut findings: Vec<Finding> = Vec::new();
+        let (mut elapsed, mut allocations) = (Duration::ZERO, 0);
+        for round in 0..LINES / ROUND {
+            let observations = self.round(round);
+            let (before, began) = (counting::count(), Instant::now());
+            for observation in observations {
+                analysis.observe(&observation, &mut findings);
+                black_box(findings.drain(..).count());
+            }
+            elapsed += began.elapsed();
+            allocations += counting::count() - before;
+        }
+        (elapsed, allocations)
     }
 }
 
@@ -256,21 +271,14 @@ fn matched(criterion: &mut Criterion) {
     group.sample_size(20);
     group.throughput(Throughput::Elements(LINES));
     for (name, storm) in [("same", Storm::Same), ("different", Storm::Different)] {
-        let observations = storm.observations();
-        let run = |mut analysis: Analysis| {
-            let mut findings: Vec<Finding> = Vec::new();
-            for observation in &observations {
-                analysis.observe(observation, &mut findings);
-                black_box(findings.drain(..).count());
-            }
-            analysis
-        };
-        let analysis = machine();
-        counting::print(&format!("{name} requests: a line matched"), LINES, || {
-            drop(run(analysis));
-        });
+        let (_, allocations) = storm.run();
+        counting::print_count(
+            &format!("{name} requests: a line matched"),
+            LINES,
+            allocations,
+        );
         group.bench_function(name, |bencher| {
-            bencher.iter_batched(machine, run, criterion::BatchSize::PerIteration);
+            bencher.iter_custom(|times| (0..times).map(|_| storm.run().0).sum());
         });
     }
     group.finish();

@@ -54,11 +54,16 @@ pub struct Request {
 /// A request's method. The common ones take no memory of their own: in a storm a request a line is
 /// kept.
 pub fn method_name(method: &str) -> Cow<'static, str> {
-    const COMMON: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
-    match COMMON.into_iter().find(|common| *common == method) {
-        Some(common) => Cow::Borrowed(common),
-        None => Cow::Owned(method.to_owned()),
-    }
+    Cow::Borrowed(match method {
+        "GET" => "GET",
+        "POST" => "POST",
+        "HEAD" => "HEAD",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        other => return Cow::Owned(other.to_owned()),
+    })
 }
 
 /// How an exchange ended.

@@ -40,8 +40,8 @@ pub(super) fn request(
     whole: bool,
     show_query: bool,
 ) -> Option<(Request, Option<bool>)> {
-    let (method, rest) = split_once(line, " ")?;
-    let (target, http1) = match rsplit_once(rest, " HTTP/") {
+    let (method, rest) = split_once(line, b" ")?;
+    let (target, http1) = match rsplit_once(rest, b" HTTP/") {
         Some((target, version)) => (target, http1(version)),
         // HTTP/0.9 has no version.
         None => (rest, whole.then_some(true)),

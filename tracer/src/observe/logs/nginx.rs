@@ -24,7 +24,7 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
         return Line::Unreadable;
     };
     let (Some(connection), Some((message, details))) =
-        (head.connection, split_once(head.text, ", client: "))
+        (head.connection, split_once(head.text, b", client: "))
     else {
         return Line::Ignored;
     };
@@ -58,11 +58,11 @@ impl<'a> Head<'a> {
         if !date.bytes().zip(DATE).all(fits) {
             return None;
         }
-        let (level, rest) = split_once(rest.strip_prefix('[')?, "] ")?;
-        let (ids, text) = split_once(rest, ": ")?;
-        let (pid, tid) = split_once(ids, "#")?;
+        let (level, rest) = split_once(rest.strip_prefix('[')?, b"] ")?;
+        let (ids, text) = split_once(rest, b": ")?;
+        let (pid, tid) = split_once(ids, b"#")?;
         let numbered = text.strip_prefix('*');
-        let (connection, text) = match numbered.and_then(|text| split_once(text, " ")) {
+        let (connection, text) = match numbered.and_then(|text| split_once(text, b" ")) {
             Some((number, text)) => (number.parse().ok(), text),
             None => (None, text),
         };
@@ -78,15 +78,15 @@ impl<'a> Head<'a> {
 
 /// What a message says went wrong with an upstream, and when; None when it is about something else.
 fn judge(level: &str, message: &str) -> Option<(Failure, Phase)> {
-    let (what, doing) = match rsplit_once(message, " while ") {
+    let (what, doing) = match rsplit_once(message, b" while ") {
         Some((what, doing)) => (what, Some(doing)),
         None => (message, None),
     };
     let phase = phase(what, doing);
     if level == "info" {
         // Few keep that level.
-        let gone = find(what, "client prematurely closed connection").is_some()
-            && find(what, "upstream connection is closed too").is_some();
+        let gone = find(what, b"client prematurely closed connection").is_some()
+            && find(what, b"upstream connection is closed too").is_some();
         return gone.then_some((Failure::ClientGone, phase));
     }
     if !matches!(level, "error" | "crit" | "alert" | "emerg") {
@@ -131,23 +131,23 @@ fn phase(what: &str, doing: Option<&str>) -> Phase {
 
 /// `(111: Connection refused)`: the last one, for a path in the message may look like it.
 fn errno(what: &str) -> Option<i32> {
-    let (_, error) = rsplit_once(what, "(")?;
-    split_once(error, ":")?.0.parse().ok()
+    let (_, error) = rsplit_once(what, b"(")?;
+    split_once(error, b":")?.0.parse().ok()
 }
 
 /// The name in `shop.internal could not be resolved (3: Host not found)`.
 fn unresolved(message: &str) -> Option<&str> {
-    let (name, rest) = split_once(message, " ")?;
+    let (name, rest) = split_once(message, b" ")?;
     rest.starts_with("could not be resolved (").then_some(name)
 }
 
 /// `127.0.0.1, server: …, request: "…", subrequest: "…", upstream: "…", host: "…", referrer: "…"`.
 /// Read from the left: what a client writes into a later field can't change an earlier one.
 fn read_details(entry: &mut LogEntry, details: &str, show_query: bool) {
-    let (client, details) = details.split_at(find(details, ", ").unwrap_or(details.len()));
+    let (client, details) = details.split_at(find(details, b", ").unwrap_or(details.len()));
     // `unix:` for a client on a unix socket.
     entry.client = client.parse().ok();
-    let Some((_, rest)) = split_once(details, ", request: \"") else {
+    let Some((_, rest)) = split_once(details, b", request: \"") else {
         return;
     };
     let (line, whole, rest) = request_line(rest);
@@ -158,24 +158,24 @@ fn read_details(entry: &mut LogEntry, details: &str, show_query: bool) {
     let rest = match rest.strip_prefix(", upstream: \"") {
         Some(rest) => Some(rest),
         None if rest.starts_with(", subrequest: \"") => {
-            split_once(rest, "\", upstream: \"").map(|(_, rest)| rest)
+            split_once(rest, b"\", upstream: \"").map(|(_, rest)| rest)
         }
         None => None,
     };
     let (upstream, host) = if let Some(rest) = rest {
-        match split_once(rest, "\", host: \"") {
+        match split_once(rest, b"\", host: \"") {
             Some((upstream, host)) => (Some(upstream), Some(host)),
             None => (Some(rest.strip_suffix('"').unwrap_or(rest)), None),
         }
     } else {
-        let host = split_once(details, ", host: \"");
+        let host = split_once(details, b", host: \"");
         (None, host.map(|(_, host)| host))
     };
     if let Some(upstream) = upstream {
         read_upstream(entry, upstream, line);
     }
     if let (Some(request), Some(host)) = (&mut entry.request, host) {
-        let end = find(host, "\", referrer: \"").unwrap_or(host.len());
+        let end = find(host, b"\", referrer: \"").unwrap_or(host.len());
         let host = &host[..end];
         request.host = fields::name(host.strip_suffix('"').unwrap_or(host));
     }
@@ -185,7 +185,7 @@ fn read_details(entry: &mut LogEntry, details: &str, show_query: bool) {
 /// hold quotes itself, but ends with its version.
 fn request_line(text: &str) -> (&str, bool, &str) {
     let mut from = 0;
-    while let Some(found) = find(&text[from..], "\"") {
+    while let Some(found) = find(&text[from..], b"\"") {
         let at = from + found;
         let line = &text[..at];
         let versioned = line
@@ -199,7 +199,7 @@ fn request_line(text: &str) -> (&str, bool, &str) {
     }
     // HTTP/0.9, or a line that nginx cut.
     let unquoted = || text.strip_suffix('"').map(str::len);
-    match find(text, "\", ").or_else(unquoted) {
+    match find(text, b"\", ").or_else(unquoted) {
         Some(at) => (&text[..at], true, &text[at + 1..]),
         None => (text, false, ""),
     }
@@ -208,7 +208,7 @@ fn request_line(text: &str) -> (&str, bool, &str) {
 /// `http://127.0.0.1:9102/path`, `fastcgi://unix:/run/php.sock:`, `http://backend/path`; `line` is
 /// the request line.
 fn read_upstream(entry: &mut LogEntry, url: &str, line: &str) {
-    let Some((_, rest)) = split_once(url, "://") else {
+    let Some((_, rest)) = split_once(url, b"://") else {
         return;
     };
     if let Some(path) = rest.strip_prefix("unix:") {
@@ -216,7 +216,7 @@ fn read_upstream(entry: &mut LogEntry, url: &str, line: &str) {
         entry.upstream = Some(Endpoint::unix(socket_path(path, target).as_bytes()));
         return;
     }
-    let authority = &rest[..find(rest, "/").unwrap_or(rest.len())];
+    let authority = &rest[..find(rest, b"/").unwrap_or(rest.len())];
     match fields::tcp(authority) {
         Some(address) => entry.upstream = Some(address),
         None => entry.upstream_name = fields::name(authority),
@@ -225,13 +225,13 @@ fn read_upstream(entry: &mut LogEntry, url: &str, line: &str) {
 
 /// The path of the socket in `/run/a.sock:/path`. After a time-out nginx leaves out the colon.
 fn socket_path<'a>(text: &'a str, target: &str) -> &'a str {
-    if let Some((path, _)) = split_once(text, ":") {
+    if let Some((path, _)) = split_once(text, b":") {
         return path;
     }
-    for end in [".sock/", ".socket/"] {
-        if let Some(at) = find(text, end) {
-            return &text[..at + end.len() - 1];
-        }
+    let end = find(text, b".sock/").map(|at| at + ".sock".len());
+    let end = end.or_else(|| find(text, b".socket/").map(|at| at + ".socket".len()));
+    if let Some(end) = end {
+        return &text[..end];
     }
     match text.strip_suffix(target) {
         Some(path) if !path.is_empty() => path,

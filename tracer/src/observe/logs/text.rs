@@ -4,27 +4,35 @@
 
 use memchr::memchr_iter;
 
-/// Where `needle` is in `text`, the first time.
-#[inline]
-pub(super) fn find(text: &str, needle: &str) -> Option<usize> {
-    let (text, needle) = (text.as_bytes(), needle.as_bytes());
-    memchr_iter(*needle.first()?, text).find(|&at| text[at..].starts_with(needle))
+/// Where `needle`, which is ASCII, is in `text`, the first time.
+pub(super) fn find<const LEN: usize>(text: &str, needle: &[u8; LEN]) -> Option<usize> {
+    let text = text.as_bytes();
+    memchr_iter(*needle.first()?, text).find(|&at| text[at..].first_chunk() == Some(needle))
+}
+
+/// As [`find`], the last time.
+pub(super) fn rfind<const LEN: usize>(text: &str, needle: &[u8; LEN]) -> Option<usize> {
+    let text = text.as_bytes();
+    let mut places = memchr_iter(*needle.first()?, text).rev();
+    places.find(|&at| text[at..].first_chunk() == Some(needle))
 }
 
 /// What is before the first `needle`, and what is after it.
-#[inline]
-pub(super) fn split_once<'a>(text: &'a str, needle: &str) -> Option<(&'a str, &'a str)> {
+pub(super) fn split_once<'a, const LEN: usize>(
+    text: &'a str,
+    needle: &[u8; LEN],
+) -> Option<(&'a str, &'a str)> {
     let at = find(text, needle)?;
-    Some((&text[..at], &text[at + needle.len()..]))
+    Some((&text[..at], &text[at + LEN..]))
 }
 
 /// What is before the last `needle`, and what is after it.
-#[inline]
-pub(super) fn rsplit_once<'a>(text: &'a str, needle: &str) -> Option<(&'a str, &'a str)> {
-    let (bytes, first) = (text.as_bytes(), *needle.as_bytes().first()?);
-    let mut places = memchr_iter(first, bytes).rev();
-    let at = places.find(|&at| bytes[at..].starts_with(needle.as_bytes()))?;
-    Some((&text[..at], &text[at + needle.len()..]))
+pub(super) fn rsplit_once<'a, const LEN: usize>(
+    text: &'a str,
+    needle: &[u8; LEN],
+) -> Option<(&'a str, &'a str)> {
+    let at = rfind(text, needle)?;
+    Some((&text[..at], &text[at + LEN..]))
 }
 
 #[cfg(test)]
@@ -35,13 +43,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_standard_library_finds_the_same(
-            text in "[ab, é]{0,40}",
-            needle in "[ab, é]{1,4}",
-        ) {
-            prop_assert_eq!(find(&text, &needle), text.find(&needle));
-            prop_assert_eq!(split_once(&text, &needle), text.split_once(&needle));
-            prop_assert_eq!(rsplit_once(&text, &needle), text.rsplit_once(&needle));
+        fn the_standard_library_finds_the_same(text in "[a, é]{0,20}") {
+            prop_assert_eq!(find(&text, b","), text.find(','));
+            prop_assert_eq!(rfind(&text, b"a, "), text.rfind("a, "));
+            prop_assert_eq!(split_once(&text, b", "), text.split_once(", "));
+            prop_assert_eq!(split_once(&text, b"aa"), text.split_once("aa"));
+            prop_assert_eq!(rsplit_once(&text, b", a"), text.rsplit_once(", a"));
+            prop_assert_eq!(rsplit_once(&text, b"aa"), text.rsplit_once("aa"));
         }
     }
 }
