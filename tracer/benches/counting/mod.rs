@@ -24,11 +24,21 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// How often memory was asked for so far.
+pub(crate) fn count() -> u64 {
+    ALLOCATIONS.load(Ordering::Relaxed)
+}
+
 /// Prints how many allocations each of the `events` that `work` handles takes.
 pub(crate) fn print(what: &str, events: u64, work: impl FnOnce()) {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = count();
     work();
-    let hundredths = (ALLOCATIONS.load(Ordering::Relaxed) - before) * 100 / events;
+    print_count(what, events, count() - before);
+}
+
+/// Prints how many of the `allocations` each of the `events` took.
+pub(crate) fn print_count(what: &str, events: u64, allocations: u64) {
+    let hundredths = allocations * 100 / events;
     println!(
         "{what}: {}.{:02} allocations per event",
         hundredths / 100,

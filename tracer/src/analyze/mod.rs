@@ -105,6 +105,7 @@ impl Analysis {
         let at = observation.at;
         self.now = self.now.max(at);
         self.advance(findings);
+        self.before(&observation.what);
         match &observation.what {
             What::Session(session) => {
                 self.world.set_clock(session.clock);

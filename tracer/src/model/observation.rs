@@ -103,7 +103,7 @@ pub enum What {
     /// Requests at a proxy failed, counted only.
     HttpCounted(Box<HttpCounted>),
     /// A proxy's log tells of an error.
-    ProxyLog(Box<LogEntry>),
+    ProxyLog(Arc<LogEntry>),
     /// Lines of proxies' logs that could not be read as their format.
     LogLinesUnread(u64),
     /// Which witnesses follow a proxy's process.

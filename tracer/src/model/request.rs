@@ -3,6 +3,7 @@
 //! A request has two sides: the client's with the proxy (inbound), and the proxy's own with an
 //! upstream (outbound). Witnesses tell of either only when it went wrong.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub enum Side {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// `GET`.
-    pub method: Box<str>,
+    pub method: Cow<'static, str>,
     /// Path, and the query when it was asked for. At most 1 KiB; ends with `…` when it was longer
     /// than what was kept.
     pub target: Box<str>,
@@ -48,6 +49,21 @@ pub struct Request {
     pub host: Option<Box<str>>,
     /// The first address in X-Forwarded-For.
     pub forwarded_for: Option<Box<str>>,
+}
+
+/// A request's method. The common ones take no memory of their own: in a storm a request a line is
+/// kept.
+pub fn method_name(method: &str) -> Cow<'static, str> {
+    Cow::Borrowed(match method {
+        "GET" => "GET",
+        "POST" => "POST",
+        "HEAD" => "HEAD",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        other => return Cow::Owned(other.to_owned()),
+    })
 }
 
 /// How an exchange ended.

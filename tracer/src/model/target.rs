@@ -5,19 +5,28 @@
 const MASK: &str = "{token}";
 /// Longest target kept, bytes.
 const MAX_BYTES: usize = 1024;
+/// Shortest text that is taken for a token by its characters.
+const MIN_TOKEN: usize = 20;
 /// Ends a target of which not everything is known.
 const CUT: char = '…';
 
 /// The target of a request as it may be kept: path, and query when `show_query`. `whole`: `raw` is
 /// all of it.
 pub fn clean_target(raw: &str, whole: bool, show_query: bool) -> Box<str> {
-    let (path, query) = match raw.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let (path, query) = match memchr::memchr(b'?', raw.as_bytes()) {
+        Some(at) => (&raw[..at], Some(&raw[at + 1..])),
         None => (raw, None),
     };
     // What is known of a query has its path whole.
     let whole = whole || (query.is_some() && !show_query);
     let path = without_authority(path);
+    let query = query.filter(|_| show_query);
+    // Most paths are kept as they are.
+    let mut segments = path.as_bytes().split(|&byte| byte == b'/');
+    let plain = query.is_none() && !segments.any(may_be_token);
+    if plain && whole && path.len() <= MAX_BYTES {
+        return path.into();
+    }
     let mut clean = String::with_capacity(path.len());
     for (index, segment) in path.split('/').enumerate() {
         if index > 0 {
@@ -25,7 +34,7 @@ pub fn clean_target(raw: &str, whole: bool, show_query: bool) -> Box<str> {
         }
         clean.push_str(if is_token(segment) { MASK } else { segment });
     }
-    if let Some(query) = query.filter(|_| show_query) {
+    if let Some(query) = query {
         let mut separator = '?';
         for pair in query.split('&') {
             clean.push(separator);
@@ -80,6 +89,11 @@ fn without_authority(path: &str) -> &str {
     path
 }
 
+/// Whether [`is_token`] is worth asking.
+fn may_be_token(text: &[u8]) -> bool {
+    text.len() >= MIN_TOKEN || text.starts_with(b"eyJ")
+}
+
 /// Whether nobody would have chosen `text` as a name: a session id, a JWT, an API key, a digest.
 fn is_token(text: &str) -> bool {
     if is_uuid(text) {
@@ -94,7 +108,7 @@ fn is_token(text: &str) -> bool {
     let body = text.trim_end_matches(['=', '~']);
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'%');
-    body.len() >= 20
+    body.len() >= MIN_TOKEN
         && body.bytes().all(plain)
         && body.bytes().any(|byte| byte.is_ascii_digit())
         && body.bytes().any(|byte| byte.is_ascii_lowercase())
@@ -182,6 +196,11 @@ mod tests {
             let clean = clean_target(&raw, whole, query);
             prop_assert!(clean.len() <= MAX_BYTES + CUT.len_utf8());
             let _ = template(&clean);
+        }
+
+        #[test]
+        fn no_token_is_taken_for_a_plain_name(text in "(eyJ)?[a-fA-F0-9._=-]{0,40}") {
+            prop_assert!(may_be_token(text.as_bytes()) || !is_token(&text));
         }
     }
 }

@@ -21,6 +21,7 @@ mod users;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cgroups::CgroupTree;
@@ -34,8 +35,8 @@ use sight::Sight;
 use users::Users;
 
 use crate::model::{
-    ClockAnchor, Endpoint, Hierarchy, NetNs, Observation, OomReport, OomScope, Pid, ProcessFacts,
-    ProcessKey, ProxyProcess, Ring, Side, Timestamp, What,
+    ClockAnchor, Endpoint, Hierarchy, LogEntry, NetNs, Observation, OomReport, OomScope, Pid,
+    ProcessFacts, ProcessKey, ProxyKind, ProxyProcess, Ring, Side, Timestamp, What,
 };
 
 #[cfg(test)]
@@ -55,6 +56,12 @@ const RESYNC_EVERY: Duration = Duration::from_secs(10);
 const PORTION: usize = 32;
 /// The wall clock is compared this often.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
+
+/// The error that a line of a proxy's log tells of, without its proxy: what the benchmark asks.
+#[doc(hidden)]
+pub fn log_entry(kind: ProxyKind, line: &str) -> Option<Arc<LogEntry>> {
+    logs::entry(kind, line)
+}
 
 /// Inode of the tracer's own network namespace.
 pub fn own_netns() -> NetNs {

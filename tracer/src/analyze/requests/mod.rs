@@ -37,27 +37,32 @@ mod upstream;
 mod waiting;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::world::{World, key_of, same};
 use super::{Analysis, Options};
 use crate::model::{
     Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpEnd, HttpExchange, LogEntry, NetNs,
-    Phase, ProcessKey, ProxyKind, Service, Side, Timestamp, Witnesses,
+    Phase, ProcessKey, ProxyKind, Service, Side, Timestamp, What, Witnesses,
 };
 use counted::Counts;
 use losses::Ranking;
-use pair::{Attempts, Inbound, Worth};
+use pair::{Attempts, Inbound, Proxy, Worth};
 use tell::case_of;
 use upstream::Clues;
 use waiting::{Lines, Waiting};
 
 /// Processes of proxies whose witnesses are known; those that are dead go first.
 const MAX_WITNESSED: usize = 4096;
+/// Processes whose logs are read, of which is remembered what was found out about them.
+const MAX_LOGGING: usize = 64;
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Requests {
     witnesses: BTreeMap<ProcessKey, Witnesses>,
+    /// Whose log lines were read since the world changed.
+    logging: BTreeMap<ProcessKey, Logging>,
     waiting: Waiting,
     clues: Clues,
     counts: Counts,
@@ -77,6 +82,14 @@ impl Requests {
     }
 }
 
+/// What is known of the process that a log line is of.
+#[derive(Clone)]
+struct Logging {
+    proxy: Arc<Proxy>,
+    /// See [`Analysis::is_covered`].
+    covered: bool,
+}
+
 /// Which witnesses follow the processes of a service.
 #[derive(Clone, Copy, Default)]
 struct Coverage {
@@ -87,6 +100,22 @@ struct Coverage {
 }
 
 impl Analysis {
+    /// Forgets what was found out about proxies when `what` may change it. What a storm of failed
+    /// requests consists of does not.
+    pub(super) fn before(&mut self, what: &What) {
+        if !matches!(
+            what,
+            What::Http(_)
+                | What::HttpCounted(_)
+                | What::ProxyLog(_)
+                | What::ConnectFailed(_)
+                | What::ConnectionCut { .. }
+                | What::Tick
+        ) {
+            self.requests.logging.clear();
+        }
+    }
+
     pub(super) fn witnessed(&mut self, witnesses: Witnesses) {
         let known = &mut self.requests.witnesses;
         if known.len() >= MAX_WITNESSED {
@@ -166,21 +195,15 @@ impl Analysis {
 
     pub(super) fn proxy_log(
         &mut self,
-        entry: &LogEntry,
+        entry: &Arc<LogEntry>,
         at: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
         if !self.armed {
             return;
         }
-        let proxy = match self.world.processes.find(entry.proxy) {
-            Some(process) => process.attribution.service.clone(),
-            None => match self.world.only_proxy() {
-                Some(only) => only.clone(),
-                None => unknown(),
-            },
-        };
-        let worth = if entry.http1 == Some(false) || !self.is_covered(&proxy, entry.proxy) {
+        let Logging { proxy, covered } = self.logging(entry.proxy);
+        let worth = if entry.http1 == Some(false) || !covered {
             Worth::All
         } else if entry.phase == Phase::Answering
             || entry.status.is_some_and(|status| status >= 500)
@@ -189,8 +212,8 @@ impl Analysis {
         } else {
             Worth::Nothing
         };
-        let key = key_of(&proxy);
-        let line = Attempts::new(proxy, key, at, entry.clone(), worth);
+        let marker = &self.requests.waiting.marker;
+        let line = Attempts::new(marker, proxy, at, Arc::clone(entry), worth);
         let mut decided = Vec::new();
         self.requests.waiting.line(line, self.now, &mut decided);
         self.tell(decided, findings);
@@ -242,6 +265,33 @@ impl Analysis {
         for sum in self.requests.counts.flush(None) {
             self.tell_counted(&sum, findings);
         }
+    }
+
+    /// Whose log it is that a process writes.
+    fn logging(&mut self, process: ProcessKey) -> Logging {
+        if let Some(known) = self.requests.logging.get(&process) {
+            return known.clone();
+        }
+        let service = match self.world.processes.find(process) {
+            Some(process) => process.attribution.service.clone(),
+            None => match self.world.only_proxy() {
+                Some(only) => only.clone(),
+                None => unknown(),
+            },
+        };
+        let logging = Logging {
+            covered: self.is_covered(&service, process),
+            proxy: Arc::new(Proxy {
+                key: key_of(&service),
+                service,
+            }),
+        };
+        let known = &mut self.requests.logging;
+        if known.len() >= MAX_LOGGING {
+            known.clear();
+        }
+        known.insert(process, logging.clone());
+        logging
     }
 
     fn coverage(&self, service: &Service) -> Coverage {

@@ -12,7 +12,9 @@
 //!   different upstreams are attempts of one request; the same upstream again is the next request.
 //! - HTTP/2 and HTTP/3, and lines about an answer that was under way, never have an exchange.
 
+use std::iter;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ahash::RandomState;
 
@@ -96,12 +98,25 @@ pub(super) enum Worth {
     All,
 }
 
-/// The log lines of one request.
-pub(super) struct Attempts {
-    pub proxy: Service,
+/// A proxy, shared by all lines of its logs.
+pub(super) struct Proxy {
+    pub service: Service,
     pub key: ServiceKey,
-    /// Never empty; at most [`MAX_LINES`].
-    lines: Vec<(Timestamp, LogEntry)>,
+}
+
+/// A line, and when it was read.
+type Line = (Timestamp, Arc<LogEntry>);
+
+/// The log lines of one request, at most [`MAX_LINES`].
+pub(super) struct Attempts {
+    pub proxy: Arc<Proxy>,
+    first: Line,
+    /// Few requests have any.
+    further: Vec<Line>,
+    /// What their marks are made of.
+    stems: Stems,
+    /// What the first line has in common with the next of the same request; None: there is no next.
+    pub continued: Option<Mark>,
     /// What they are worth when no exchange turns up.
     pub worth: Worth,
     /// Until when they wait.
@@ -110,19 +125,30 @@ pub(super) struct Attempts {
 
 impl Attempts {
     pub(super) fn new(
-        proxy: Service,
-        key: ServiceKey,
+        marker: &Marker,
+        proxy: Arc<Proxy>,
         at: Timestamp,
-        entry: LogEntry,
+        entry: Arc<LogEntry>,
         worth: Worth,
     ) -> Self {
+        let stems = marker.stems(&proxy.key, entry.request.as_ref());
         Self {
+            continued: marker.continued(stems, &entry),
             proxy,
-            key,
-            lines: vec![(at, entry)],
+            first: (at, entry),
+            further: Vec::new(),
+            stems,
             worth,
             until: at,
         }
+    }
+
+    fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> + Clone {
+        iter::once(&self.first).chain(&self.further)
+    }
+
+    fn last_line(&self) -> &Line {
+        self.further.last().unwrap_or(&self.first)
     }
 
     /// Whether nothing more can come: the request was over when its line was written, and no other
@@ -133,30 +159,25 @@ impl Attempts {
 
     /// The line that tells how it ended: the last attempt's.
     pub(super) fn decisive(&self) -> &LogEntry {
-        let mut lines = self.lines.iter().rev().map(|(_, entry)| entry);
-        lines
-            .clone()
-            .find(|entry| entry.upstream.is_some())
-            .or_else(|| lines.next())
-            .unwrap_or_else(|| self.last())
+        let mut latest = self.lines().rev();
+        latest
+            .find(|(_, entry)| entry.upstream.is_some())
+            .map_or_else(|| self.last(), |(_, entry)| entry)
     }
 
     pub(super) fn last(&self) -> &LogEntry {
-        // There is always a first line.
-        self.lines
-            .last()
-            .map_or(&self.lines[0].1, |(_, entry)| entry)
+        &self.last_line().1
     }
 
     /// When the last of them was read.
     pub(super) fn at(&self) -> Timestamp {
-        self.lines.last().map_or(self.until, |(at, _)| *at)
+        self.last_line().0
     }
 
     /// How it failed: as the decisive line tells, else as any does.
     pub(super) fn failure(&self) -> Failure {
         let known = |failure: &Failure| *failure != Failure::Unknown;
-        let mut others = self.lines.iter().rev().map(|(_, entry)| entry.failure);
+        let mut others = self.lines().rev().map(|(_, entry)| entry.failure);
         Some(self.decisive().failure)
             .filter(known)
             .or_else(|| others.find(known))
@@ -165,7 +186,7 @@ impl Attempts {
 
     /// What the first line that tells it says.
     pub(super) fn tell<'a, T>(&'a self, what: impl Fn(&'a LogEntry) -> Option<T>) -> Option<T> {
-        self.lines.iter().find_map(|(_, entry)| what(entry))
+        self.lines().find_map(|(_, entry)| what(entry))
     }
 
     fn request(&self) -> Option<&Request> {
@@ -178,7 +199,11 @@ impl Attempts {
 
     /// `next` is about the same request.
     pub(super) fn append(&mut self, next: Self) {
-        self.lines.extend(next.lines);
+        if self.request().is_none() {
+            self.stems = next.stems;
+        }
+        self.further.push(next.first);
+        self.further.extend(next.further);
         self.worth = self.worth.max(next.worth);
     }
 
@@ -190,25 +215,24 @@ impl Attempts {
 
     /// Whether `next` is about the same request.
     pub(super) fn continues(&self, next: &Self) -> bool {
-        let (key, entry) = (&next.key, next.last());
-        let first = self.last();
-        if self.key != *key
-            || self.lines.len() >= MAX_LINES
+        let (first, entry) = (self.last(), next.last());
+        if self.proxy.key != next.proxy.key
+            || 1 + self.further.len() >= MAX_LINES
             || (first.pid, first.tid) != (entry.pid, entry.tid)
             || entry.pid.is_none()
         {
             return false;
         }
-        let same = |(_, line): &(Timestamp, LogEntry)| {
+        let same = |(_, line): &Line| {
             (&line.upstream, &line.upstream_name) == (&entry.upstream, &entry.upstream_name)
         };
         match entry.format {
             ProxyKind::Nginx => {
                 first.connection.is_some()
                     && first.connection == entry.connection
-                    && first.request == entry.request
+                    && !self.lines().any(same)
                     && first.client == entry.client
-                    && !self.lines.iter().any(same)
+                    && first.request == entry.request
             }
             // Where to and why, then whose request it was; or an attempt at another upstream.
             ProxyKind::Apache => match self.client() {
@@ -216,7 +240,7 @@ impl Attempts {
                 Some((ip, port)) => {
                     port.is_some()
                         && (Some(ip), port) == (entry.client, entry.client_port)
-                        && !self.lines.iter().any(same)
+                        && !self.lines().any(same)
                 }
             },
             _ => false,
@@ -226,7 +250,7 @@ impl Attempts {
     /// How well they fit an exchange, at most [`BEST`]; None: not at all.
     pub(super) fn fits(&self, inbound: &Inbound) -> Option<u8> {
         let exchange = &inbound.exchange;
-        if self.key != inbound.key || !self.may_pair() {
+        if self.proxy.key != inbound.key || !self.may_pair() {
             return None;
         }
         let pid = self.tell(|entry| entry.pid);
@@ -259,19 +283,31 @@ impl Attempts {
 #[derive(Default)]
 pub(super) struct Marker(RandomState);
 
-/// What a mark is of, of one proxy. What is not told is None.
+/// Hashes of what most marks of a line or exchange have in common, so that it is read once.
+#[derive(Clone, Copy)]
+struct Stems {
+    /// Of the proxy's requests of which nothing is told.
+    bare: Mark,
+    /// Of its requests with this method and beginning of the target; as `bare` when those are not
+    /// told.
+    request: Mark,
+    /// Whether they are.
+    told: bool,
+}
+
+/// What a mark is of besides a stem. What is not told is None.
 #[derive(Hash)]
-enum Common<'a> {
-    /// The client and the request's method and target.
-    Request(Option<IpAddr>, Option<(&'a str, &'a [u8])>),
+enum Common {
+    /// The client.
+    Request(Option<IpAddr>),
     /// The connection's other end.
     Client(Option<(IpAddr, u16)>),
     /// The client that the proxy was told of.
     Forwarded(IpAddr),
     /// Lines that tell neither a request with its client nor a client with its port.
     Bare,
-    /// Worker, connection, and the request where it is told.
-    Continued(Pid, Option<Pid>, Option<u64>, Option<(&'a str, &'a [u8])>),
+    /// Worker and connection.
+    Continued(Pid, Option<Pid>, Option<u64>),
 }
 
 /// Where lines may find their exchange, or it them.
@@ -281,39 +317,49 @@ pub(super) enum Places {
 }
 
 impl Marker {
-    fn mark(&self, key: &ServiceKey, common: &Common<'_>) -> Mark {
-        self.0.hash_one((key, common))
+    fn stems(&self, key: &ServiceKey, request: Option<&Request>) -> Stems {
+        let bare = self.0.hash_one(key);
+        let beginning = request.and_then(beginning);
+        Stems {
+            bare,
+            request: beginning.map_or(bare, |beginning| self.0.hash_one((bare, beginning))),
+            told: beginning.is_some(),
+        }
+    }
+
+    fn mark(&self, stem: Mark, common: &Common) -> Mark {
+        self.0.hash_one((stem, common))
     }
 
     /// What an exchange is found by.
     pub(super) fn of_exchange(&self, inbound: &Inbound) -> Marks {
-        let mark = |common| Some(self.mark(&inbound.key, &common));
-        let request = inbound.exchange.request.as_ref().and_then(beginning);
+        let mark = |stem, common| Some(self.mark(stem, &common));
+        let stems = self.stems(&inbound.key, inbound.exchange.request.as_ref());
         let (client, forwarded) = (inbound.client(), inbound.forwarded());
         [
-            mark(Common::Request(client.map(|(ip, _)| ip), request)),
-            forwarded.and_then(|ip| mark(Common::Request(Some(ip), request))),
-            mark(Common::Client(client)),
-            forwarded.and_then(|ip| mark(Common::Forwarded(ip))),
+            mark(stems.request, Common::Request(client.map(|(ip, _)| ip))),
+            forwarded.and_then(|ip| mark(stems.request, Common::Request(Some(ip)))),
+            mark(stems.bare, Common::Client(client)),
+            forwarded.and_then(|ip| mark(stems.bare, Common::Forwarded(ip))),
         ]
     }
 
     /// Where the exchange of these lines is.
     pub(super) fn exchange_of(&self, attempts: &Attempts) -> Places {
-        let mark = |common| Some(self.mark(&attempts.key, &common));
-        let request = attempts.request().and_then(beginning);
-        match (attempts.client(), request) {
-            (Some((ip, _)), Some(request)) => Places::Marked([
-                mark(Common::Request(Some(ip), Some(request))),
-                mark(Common::Request(Some(ip), None)),
-                mark(Common::Request(None, Some(request))),
-                mark(Common::Request(None, None)),
+        let mark = |stem, common| Some(self.mark(stem, &common));
+        let stems = attempts.stems;
+        match (attempts.client(), stems.told) {
+            (Some((ip, _)), true) => Places::Marked([
+                mark(stems.request, Common::Request(Some(ip))),
+                mark(stems.bare, Common::Request(Some(ip))),
+                mark(stems.request, Common::Request(None)),
+                mark(stems.bare, Common::Request(None)),
                 None,
             ]),
-            (Some((ip, Some(port))), None) => Places::Marked([
-                mark(Common::Client(Some((ip, port)))),
-                mark(Common::Client(None)),
-                mark(Common::Forwarded(ip)),
+            (Some((ip, Some(port))), false) => Places::Marked([
+                mark(stems.bare, Common::Client(Some((ip, port)))),
+                mark(stems.bare, Common::Client(None)),
+                mark(stems.bare, Common::Forwarded(ip)),
                 None,
                 None,
             ]),
@@ -323,44 +369,42 @@ impl Marker {
 
     /// What lines are found by.
     pub(super) fn of_attempts(&self, attempts: &Attempts) -> Marks {
-        let mark = |common| Some(self.mark(&attempts.key, &common));
-        let request = attempts.request().and_then(beginning);
-        match (attempts.client(), request) {
-            (Some((ip, _)), Some(request)) => {
-                let request = mark(Common::Request(Some(ip), Some(request)));
+        let mark = |stem, common| Some(self.mark(stem, &common));
+        let stems = attempts.stems;
+        match (attempts.client(), stems.told) {
+            (Some((ip, _)), true) => {
+                let request = mark(stems.request, Common::Request(Some(ip)));
                 [request, None, None, None]
             }
-            (Some((ip, Some(port))), None) => {
-                let client = mark(Common::Client(Some((ip, port))));
-                [client, mark(Common::Forwarded(ip)), None, None]
+            (Some((ip, Some(port))), false) => {
+                let client = mark(stems.bare, Common::Client(Some((ip, port))));
+                let forwarded = mark(stems.bare, Common::Forwarded(ip));
+                [client, forwarded, None, None]
             }
-            _ => [mark(Common::Bare), None, None, None],
+            _ => [mark(stems.bare, Common::Bare), None, None, None],
         }
     }
 
     /// Where the lines of this exchange are.
     pub(super) fn attempts_of(&self, inbound: &Inbound) -> Places {
-        let request = inbound.exchange.request.as_ref().and_then(beginning);
-        let (Some(request), Some((ip, port))) = (request, inbound.client()) else {
+        let mark = |stem, common| Some(self.mark(stem, &common));
+        let stems = self.stems(&inbound.key, inbound.exchange.request.as_ref());
+        let (true, Some((ip, port))) = (stems.told, inbound.client()) else {
             return Places::Anywhere;
         };
-        let mark = |common| Some(self.mark(&inbound.key, &common));
         let forwarded = inbound.forwarded();
         Places::Marked([
-            mark(Common::Request(Some(ip), Some(request))),
-            forwarded.and_then(|ip| mark(Common::Request(Some(ip), Some(request)))),
-            mark(Common::Client(Some((ip, port)))),
-            forwarded.and_then(|ip| mark(Common::Forwarded(ip))),
-            mark(Common::Bare),
+            mark(stems.request, Common::Request(Some(ip))),
+            forwarded.and_then(|ip| mark(stems.request, Common::Request(Some(ip)))),
+            mark(stems.bare, Common::Client(Some((ip, port)))),
+            forwarded.and_then(|ip| mark(stems.bare, Common::Forwarded(ip))),
+            mark(stems.bare, Common::Bare),
         ])
     }
 
-    /// What lines of one request have in common with the next of them; None: there is no next.
-    pub(super) fn continued(&self, attempts: &Attempts) -> Option<Mark> {
-        let entry = attempts.last();
-        let request = entry.request.as_ref().and_then(beginning);
-        let common = Common::Continued(entry.pid?, entry.tid, entry.connection, request);
-        Some(self.mark(&attempts.key, &common))
+    fn continued(&self, stems: Stems, entry: &LogEntry) -> Option<Mark> {
+        let common = Common::Continued(entry.pid?, entry.tid, entry.connection);
+        Some(self.mark(stems.request, &common))
     }
 }
 

@@ -1,8 +1,8 @@
 //! What waits, in the order in which it came, and found by its marks without a look at all of it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque, vec_deque};
-
-use ahash::RandomState;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// What things that may belong together have in common, hashed. Equal marks prove nothing; what
 /// has none in common does not belong together.
@@ -12,6 +12,32 @@ pub(super) type Mark = u64;
 pub(super) type Marks = [Option<Mark>; MOST];
 pub(super) const UNMARKED: Marks = [None; MOST];
 const MOST: usize = 4;
+/// Emptied lists of numbers that are kept for the next mark: in a storm most marks are new, and as
+/// many are over.
+const MAX_SPARE: usize = 16;
+
+/// Marks are hashes, and need not be hashed again.
+pub(super) type AsIs = BuildHasherDefault<MarkHasher>;
+
+/// See [`AsIs`].
+#[derive(Default)]
+pub(super) struct MarkHasher(u64);
+
+impl Hasher for MarkHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, mark: Mark) {
+        self.0 = mark;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// See the module. Things are known by a number that tells their order.
 pub(super) struct Shelf<T> {
@@ -20,7 +46,8 @@ pub(super) struct Shelf<T> {
     /// Never begins with an empty slot. An empty one may stay as long as those before it.
     slots: VecDeque<Option<Box<Slot<T>>>>,
     len: usize,
-    marked: HashMap<Mark, VecDeque<u64>, RandomState>,
+    marked: HashMap<Mark, VecDeque<u64>, AsIs>,
+    spare: Vec<VecDeque<u64>>,
 }
 
 struct Slot<T> {
@@ -35,6 +62,7 @@ impl<T> Default for Shelf<T> {
             slots: VecDeque::new(),
             len: 0,
             marked: HashMap::default(),
+            spare: Vec::new(),
         }
     }
 }
@@ -42,6 +70,11 @@ impl<T> Default for Shelf<T> {
 impl<T> Shelf<T> {
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether nothing is found by a mark.
+    pub(super) fn is_unmarked(&self) -> bool {
+        self.marked.is_empty()
     }
 
     /// Puts it behind all others; gives its number.
@@ -68,22 +101,34 @@ impl<T> Shelf<T> {
         }
         self.unlist(number, &before);
         for mark in marks.into_iter().flatten() {
-            let numbers = self.marked.entry(mark).or_default();
-            let place = numbers.partition_point(|&known| known < number);
-            numbers.insert(place, number);
+            let spare = &mut self.spare;
+            let numbers = self.marked.entry(mark);
+            let numbers = numbers.or_insert_with(|| spare.pop().unwrap_or_default());
+            if numbers.back().is_none_or(|&last| last < number) {
+                numbers.push_back(number);
+            } else {
+                let place = numbers.partition_point(|&known| known < number);
+                numbers.insert(place, number);
+            }
         }
     }
 
     fn unlist(&mut self, number: u64, marks: &Marks) {
         for mark in marks.iter().flatten() {
-            let Some(numbers) = self.marked.get_mut(mark) else {
+            let Entry::Occupied(mut listed) = self.marked.entry(*mark) else {
                 continue;
             };
-            if let Ok(place) = numbers.binary_search(&number) {
+            let numbers = listed.get_mut();
+            if numbers.front() == Some(&number) {
+                numbers.pop_front();
+            } else if let Ok(place) = numbers.binary_search(&number) {
                 numbers.remove(place);
             }
             if numbers.is_empty() {
-                self.marked.remove(mark);
+                let emptied = listed.remove();
+                if self.spare.len() < MAX_SPARE {
+                    self.spare.push(emptied);
+                }
             }
         }
     }

@@ -48,10 +48,11 @@ impl Analysis {
 
     fn tell_logged(&mut self, attempts: &Attempts, findings: &mut Vec<Finding>) {
         let (entry, at) = (attempts.decisive(), attempts.at());
+        let proxy = &attempts.proxy;
         let status = entry
             .status
             .filter(|_| attempts.last().phase != Phase::Answering);
-        if status.is_some() && self.requests.counts.knows(&attempts.key, status, self.now) {
+        if status.is_some() && self.requests.counts.knows(&proxy.key, status, self.now) {
             return;
         }
         let process = self.world.processes.find(entry.proxy);
@@ -59,7 +60,7 @@ impl Analysis {
         let worker = entry
             .pid
             .and_then(|pid| self.world.processes.by_pid(pid))
-            .filter(|process| same(&process.attribution.service, &attempts.proxy))
+            .filter(|process| same(&process.attribution.service, &proxy.service))
             .map(|process| Actor {
                 key: process.task.key,
                 tid: entry.tid.unwrap_or(process.task.key.pid),
@@ -68,7 +69,7 @@ impl Analysis {
         let elapsed = attempts.tell(|entry| entry.elapsed);
         let request = attempts.tell(|entry| entry.request.as_ref());
         let case = Case {
-            proxy: &attempts.key,
+            proxy: &proxy.key,
             netns,
             worker,
             request,
@@ -82,14 +83,14 @@ impl Analysis {
         let (clue, reason) = self.judge(&case);
         let mut evidence = vec![Witness::Log];
         evidence.extend(clue.witness);
-        let mut finding = self.finding(&case, &clue, reason.as_ref(), &attempts.proxy, evidence);
+        let mut finding = self.finding(&case, &clue, reason.as_ref(), &proxy.service, evidence);
         describe(&mut finding, request);
         finding.client = attempts
             .tell(|entry| entry.client)
             .map(|ip| ip.to_canonical().to_string());
         finding.status = status;
         finding.latency_ms = elapsed.map(millis);
-        self.tell_request(finding, &case, reason, &attempts.proxy, findings);
+        self.tell_request(finding, &case, reason, &proxy.service, findings);
     }
 
     fn judge(&mut self, case: &Case<'_>) -> (Clue, Option<Explained>) {

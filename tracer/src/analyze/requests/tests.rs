@@ -6,6 +6,7 @@ mod storms;
 mod upstreams;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::analyze::tests::{KILLED, actor, at, down, exit, key, process, run, scan, tcp, up};
@@ -134,7 +135,7 @@ fn haproxy(path: &str, port: u16, status: u16) -> LogEntry {
 }
 
 fn line(entry: LogEntry) -> What {
-    What::ProxyLog(Box::new(entry))
+    What::ProxyLog(Arc::new(entry))
 }
 
 fn fails_to_connect(owner: Actor, port: u16, error: ConnectError) -> What {

@@ -1,13 +1,12 @@
 //! Exchanges and lines that wait for each other; [`super::pair`] says which are of the same request.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use ahash::RandomState;
-
 use super::pair::{Attempts, BEST, BEST_STALE, Inbound, Marker, Places, Worth};
-use super::shelf::{Mark, Shelf, UNMARKED};
+use super::shelf::{AsIs, Mark, Shelf, UNMARKED};
 use crate::model::Timestamp;
 
 /// An exchange waits this long for its lines.
@@ -53,17 +52,22 @@ enum Place {
     Alone(u64),
 }
 
+/// Where the lines of equal requests of one connection are that came last, in the order in which
+/// they came; as many as there are, at the end.
+#[derive(Default)]
+struct Latest([Option<Place>; MAX_CONTINUED]);
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Waiting {
-    marker: Marker,
+    pub marker: Marker,
     /// Those that have lines are not found by their marks any more.
     exchanges: Shelf<Inbound>,
     attempts: Shelf<Attempts>,
     /// When which of `attempts` are due; some may be gone.
     attempts_due: BinaryHeap<Reverse<(Timestamp, u64)>>,
-    /// Where there are lines that others may continue, in the order in which they came.
-    continued: HashMap<Mark, VecDeque<Place>, RandomState>,
+    /// Where there are lines that others may continue.
+    continued: HashMap<Mark, Latest, AsIs>,
     /// Exchanges that were told without a line although one could have come.
     told: Shelf<Inbound>,
 }
@@ -114,18 +118,9 @@ impl Waiting {
         let Some(mut line) = self.not_continued(line) else {
             return;
         };
-        let open = |inbound: &Inbound| match inbound.attempts {
-            None => line.fits(inbound),
-            Some(_) => None,
-        };
-        if let Some(number) = best(
-            &self.exchanges,
-            &self.marker.exchange_of(&line),
-            |_| true,
-            open,
-        ) {
+        if let Some(number) = self.exchange_of(&line) {
             // It stays for what is left of its time: further attempts may follow.
-            self.list(&line, Place::Exchange(number));
+            self.list(line.continued, Place::Exchange(number));
             self.exchanges.mark(number, UNMARKED);
             if let Some(inbound) = self.exchanges.get_mut(number) {
                 inbound.attempts = Some(line);
@@ -186,6 +181,20 @@ impl Waiting {
         }
     }
 
+    /// The exchange that waits for this line.
+    fn exchange_of(&self, line: &Attempts) -> Option<u64> {
+        if self.exchanges.is_unmarked() {
+            // In a storm most have their lines.
+            return None;
+        }
+        let open = |inbound: &Inbound| match inbound.attempts {
+            None => line.fits(inbound),
+            Some(_) => None,
+        };
+        let places = self.marker.exchange_of(line);
+        best(&self.exchanges, &places, |_| true, open)
+    }
+
     fn tell(&mut self, inbound: Inbound, now: Timestamp, out: &mut Vec<Decided>) {
         if inbound.attempts.is_none() {
             while let Some((number, oldest)) = self.told.first()
@@ -231,22 +240,22 @@ impl Waiting {
         let (number, _) = self.exchanges.first()?;
         let inbound = self.exchanges.remove(number)?;
         if let Some(attempts) = &inbound.attempts {
-            self.unlist(attempts, Place::Exchange(number));
+            self.unlist(attempts.continued, Place::Exchange(number));
         }
         Some(inbound)
     }
 
     fn take_attempts(&mut self, number: u64) -> Option<Attempts> {
         let attempts = self.attempts.remove(number)?;
-        self.unlist(&attempts, Place::Alone(number));
+        self.unlist(attempts.continued, Place::Alone(number));
         Some(attempts)
     }
 
     fn keep(&mut self, attempts: Attempts) {
-        let (until, marks) = (attempts.until, self.marker.of_attempts(&attempts));
-        let continued = self.marker.continued(&attempts);
+        let (until, continued) = (attempts.until, attempts.continued);
+        let marks = self.marker.of_attempts(&attempts);
         let number = self.attempts.push(attempts, marks);
-        self.list_at(continued, Place::Alone(number));
+        self.list(continued, Place::Alone(number));
         if self.attempts_due.len() >= 2 * MAX_ATTEMPTS {
             let waiting = &self.attempts;
             self.attempts_due
@@ -257,12 +266,10 @@ impl Waiting {
 
     /// Adds a line to those that it continues, or gives it back.
     fn not_continued(&mut self, line: Attempts) -> Option<Attempts> {
-        let places = self
-            .marker
-            .continued(&line)
-            .and_then(|mark| self.continued.get(&mark));
-        let place = places.into_iter().flatten().find(|place| {
-            let known = match **place {
+        let latest = line.continued.and_then(|mark| self.continued.get(&mark));
+        let places = latest.into_iter().flat_map(|latest| latest.0);
+        let place = places.flatten().find(|place| {
+            let known = match *place {
                 Place::Exchange(number) => {
                     let inbound = self.exchanges.get(number);
                     inbound.and_then(|inbound| inbound.attempts.as_ref())
@@ -271,7 +278,7 @@ impl Waiting {
             };
             known.is_some_and(|known| known.continues(&line))
         });
-        match place.copied() {
+        match place {
             None => return Some(line),
             Some(Place::Exchange(number)) => {
                 let inbound = self.exchanges.get_mut(number)?;
@@ -288,28 +295,37 @@ impl Waiting {
         None
     }
 
-    fn list(&mut self, attempts: &Attempts, place: Place) {
-        self.list_at(self.marker.continued(attempts), place);
-    }
-
-    fn list_at(&mut self, mark: Option<Mark>, place: Place) {
-        if let Some(mark) = mark {
-            let places = self.continued.entry(mark).or_default();
-            places.push_back(place);
-            if places.len() > MAX_CONTINUED {
-                places.pop_front();
-            }
+    fn list(&mut self, continued: Option<Mark>, place: Place) {
+        if let Some(mark) = continued {
+            self.continued.entry(mark).or_default().add(place);
         }
     }
 
-    fn unlist(&mut self, attempts: &Attempts, place: Place) {
-        if let Some(mark) = self.marker.continued(attempts)
-            && let Some(places) = self.continued.get_mut(&mark)
+    fn unlist(&mut self, continued: Option<Mark>, place: Place) {
+        if let Some(mark) = continued
+            && let Entry::Occupied(mut latest) = self.continued.entry(mark)
         {
-            places.retain(|known| *known != place);
-            if places.is_empty() {
-                self.continued.remove(&mark);
+            latest.get_mut().remove(place);
+            if latest.get().0 == [None; MAX_CONTINUED] {
+                latest.remove();
             }
+        }
+    }
+}
+
+impl Latest {
+    /// The oldest makes room.
+    fn add(&mut self, place: Place) {
+        self.0.rotate_left(1);
+        let [.., last] = &mut self.0;
+        *last = Some(place);
+    }
+
+    fn remove(&mut self, place: Place) {
+        if let Some(at) = self.0.iter().position(|known| *known == Some(place)) {
+            // What came before it keeps its order.
+            self.0[..=at].rotate_right(1);
+            self.0[0] = None;
         }
     }
 }

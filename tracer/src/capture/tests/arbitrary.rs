@@ -1,6 +1,7 @@
 //! Any observation comes back as it was.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -306,7 +307,7 @@ fn container() -> Boxed<ContainerFacts> {
 fn request() -> Boxed<Request> {
     (text(), text(), option::of(text()), option::of(text()))
         .prop_map(|(method, target, host, forwarded_for)| Request {
-            method,
+            method: method_name(&method),
             target,
             host,
             forwarded_for,
@@ -514,7 +515,7 @@ pub(super) fn kinds() -> Vec<Boxed<What>> {
             })
             .boxed(),
         log_entry()
-            .prop_map(|it| What::ProxyLog(Box::new(it)))
+            .prop_map(|it| What::ProxyLog(Arc::new(it)))
             .boxed(),
         any::<u64>().prop_map(What::LogLinesUnread).boxed(),
         text().prop_map(What::Mark).boxed(),

@@ -1,6 +1,7 @@
 //! A machine with a proxy and a worker, the worker's end, and what came of it.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::*;
@@ -337,7 +338,7 @@ fn asides() -> Vec<Observation> {
         What::Hook(Box::new(hook)),
         What::Container(Box::new(container)),
         What::OomReported(Box::new(report)),
-        What::ProxyLog(Box::new(entry)),
+        What::ProxyLog(Arc::new(entry)),
         What::Http(Box::new(exchange)),
         What::HttpCounted(Box::new(counted)),
         What::LogLinesUnread(2),

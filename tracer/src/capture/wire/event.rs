@@ -1,5 +1,7 @@
 //! One observation, and the blocks that they are written in.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::header::{Clock, Hook, Session};
@@ -208,7 +210,7 @@ impl What {
             Self::Container(facts) => M::Container(Box::new(facts.model()?)),
             Self::Http(http) => M::Http(Box::new(http.model()?)),
             Self::HttpCounted(counted) => M::HttpCounted(Box::new(counted.model()?)),
-            Self::ProxyLog(entry) => M::ProxyLog(Box::new(entry.model()?)),
+            Self::ProxyLog(entry) => M::ProxyLog(Arc::new(entry.model()?)),
             Self::LogLinesUnread(count) => M::LogLinesUnread(count),
             Self::Witnesses(witnesses) => M::Witnesses(witnesses.model()?),
             Self::Hook(hook) => M::Hook(Box::new(hook.model()?)),

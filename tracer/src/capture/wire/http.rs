@@ -42,7 +42,7 @@ impl Wire for Request {
 
     fn model(self) -> Result<model::Request, Unknown> {
         Ok(model::Request {
-            method: self.method.into(),
+            method: model::method_name(&self.method),
             target: self.target.into(),
             host: self.host.map(Into::into),
             forwarded_for: self.forwarded_for.map(Into::into),

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::model::{Request, clean_target};
+use crate::model::{Request, clean_target, method_name};
 
 /// Longest method.
 const METHOD_BYTES: usize = 24;
@@ -34,7 +34,7 @@ pub(in crate::kernel) fn parse(bytes: &[u8], full: bool, index: u32, show_query:
         let headers = Headers::read(line.rest, full);
         if number == index {
             return Head::Request(Request {
-                method: line.method.into(),
+                method: method_name(line.method),
                 target: clean_target(
                     &String::from_utf8_lossy(line.target),
                     line.whole,

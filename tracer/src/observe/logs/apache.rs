@@ -9,6 +9,7 @@
 //! [`Threads`] makes one entry of them. No line tells the method; none here tells the request.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::fields;
 use super::format::Line;
@@ -63,7 +64,7 @@ pub(super) fn parse(line: &str) -> Line {
     if !first && entry.client.is_none() {
         return Line::Ignored;
     }
-    Line::Entry(Box::new(entry))
+    Line::Entry(Arc::new(entry))
 }
 
 /// `AH00898`: what made the proxy answer with an error of its own.
@@ -185,7 +186,7 @@ fn upstream(entry: &mut LogEntry, number: &str, message: &str) {
 /// The first lines of connections that failed, by thread.
 #[derive(Debug, Default)]
 pub(super) struct Threads {
-    waiting: VecDeque<((u64, u64), Box<LogEntry>)>,
+    waiting: VecDeque<((u64, u64), Arc<LogEntry>)>,
 }
 
 impl Threads {
@@ -211,10 +212,11 @@ impl Threads {
         if let Some((_, first)) = first
             && (entry.failure, entry.phase) == (Failure::Unknown, Phase::Connecting)
         {
+            let entry = Arc::make_mut(&mut entry);
             entry.failure = first.failure;
-            entry.upstream = first.upstream;
+            entry.upstream.clone_from(&first.upstream);
             // `localhost` stands for the address that was tried, or for nothing.
-            entry.upstream_name = first.upstream_name;
+            entry.upstream_name.clone_from(&first.upstream_name);
         }
         Line::Entry(entry)
     }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -110,7 +111,7 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
     };
     read_upstream(&mut entry, &record);
     read_request(&mut entry, request, show_query);
-    Line::Entry(Box::new(entry))
+    Line::Entry(Arc::new(entry))
 }
 
 /// Whether a line is one of an access log, which nobody wants to follow.

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::text::{rsplit_once, split_once};
 use crate::model::{
-    Endpoint, Failure, LogEntry, Phase, ProcessKey, ProxyKind, Request, clean_target,
+    Endpoint, Failure, LogEntry, Phase, ProcessKey, ProxyKind, Request, clean_target, method_name,
 };
 
 /// Longest name kept: of a host, of an upstream.
@@ -39,8 +40,8 @@ pub(super) fn request(
     whole: bool,
     show_query: bool,
 ) -> Option<(Request, Option<bool>)> {
-    let (method, rest) = line.split_once(' ')?;
-    let (target, http1) = match rest.rsplit_once(" HTTP/") {
+    let (method, rest) = split_once(line, b" ")?;
+    let (target, http1) = match rsplit_once(rest, b" HTTP/") {
         Some((target, version)) => (target, http1(version)),
         // HTTP/0.9 has no version.
         None => (rest, whole.then_some(true)),
@@ -61,7 +62,7 @@ pub(super) fn request_of(
         return None;
     }
     Some(Request {
-        method: method.into(),
+        method: method_name(method),
         target: clean_target(target, whole, show_query),
         host: None,
         forwarded_for: None,

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use memchr::memchr;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, StatxFlags};
 
 use crate::model::WallTime;
@@ -258,11 +259,11 @@ impl Follower {
     }
 
     fn split(&mut self, bytes: &[u8], round: &mut Round, each: &mut dyn FnMut(&str)) {
-        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let (piece, ended) = match piece.strip_suffix(b"\n") {
-                Some(piece) => (piece, true),
-                None => (piece, false),
-            };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = memchr(b'\n', rest);
+            let (piece, ended) = (&rest[..end.unwrap_or(rest.len())], end.is_some());
+            rest = &rest[piece.len() + usize::from(ended)..];
             if !self.skipping && self.line.len() + piece.len() > MAX_LINE {
                 self.skipping = true;
                 self.line.clear();

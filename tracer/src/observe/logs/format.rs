@@ -1,5 +1,7 @@
 //! The formats of the proxies' logs: which line is read by whom.
 
+use std::sync::Arc;
+
 use super::{apache, caddy, haproxy, nginx};
 use crate::model::{LogEntry, ProxyKind};
 
@@ -7,7 +9,7 @@ use crate::model::{LogEntry, ProxyKind};
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     /// An error about a request. Its proxy is not filled in.
-    Entry(Box<LogEntry>),
+    Entry(Arc<LogEntry>),
     /// A line of the format that tells of no such error.
     Ignored,
     /// Not a line of the format.

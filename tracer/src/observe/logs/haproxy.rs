@@ -8,6 +8,7 @@
 //! of the termination state (`sH`): who ended it, and what HAProxy was waiting for.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fields;
@@ -48,7 +49,7 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
     let Some((failure, phase)) = fields.judge() else {
         return Line::Ignored;
     };
-    Line::Entry(Box::new(entry(
+    Line::Entry(Arc::new(entry(
         prefix, client, &fields, failure, phase, show_query,
     )))
 }

@@ -1,5 +1,7 @@
 //! A followed file, whose it is, and what its lines tell.
 
+use std::sync::Arc;
+
 use super::follow::Follower;
 use super::format::{self, Line, Memory};
 use crate::model::{ProcessKey, ProxyKind, ProxyProcess, Timestamp, What};
@@ -100,7 +102,8 @@ impl Log {
             let owner = proxies.iter().find(|one| Some(one.kind) == *kind);
             let owner = holders.first().copied().or(owner.map(|one| one.key));
             if let (Line::Entry(mut entry), Some(owner)) = (read, owner) {
-                entry.proxy = owner;
+                // Nobody else has it yet.
+                Arc::make_mut(&mut entry).proxy = owner;
                 each(What::ProxyLog(entry));
             }
         });

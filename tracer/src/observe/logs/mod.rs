@@ -14,10 +14,12 @@ mod haproxy;
 mod log;
 mod nginx;
 mod notify;
+mod text;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use discover::Candidate;
@@ -27,7 +29,9 @@ use log::Log;
 use notify::{Event, Notify};
 
 use super::clock;
-use crate::model::{Observation, ProcessKey, ProxyProcess, Ring, Timestamp, WallTime, What};
+use crate::model::{
+    LogEntry, Observation, ProcessKey, ProxyKind, ProxyProcess, Ring, Timestamp, WallTime, What,
+};
 
 /// Files followed at once, rotated ones included.
 const MAX_FILES: usize = 64;
@@ -367,6 +371,14 @@ impl Logs {
         }
         self.changed |= logged != self.logged;
         self.logged = logged;
+    }
+}
+
+/// The error that a line of `kind`'s log tells of: what the benchmark asks.
+pub(super) fn entry(kind: ProxyKind, line: &str) -> Option<Arc<LogEntry>> {
+    match format::parse(kind, line, false) {
+        Line::Entry(entry) => Some(entry),
+        Line::Ignored | Line::Unreadable => None,
     }
 }
 

@@ -8,12 +8,15 @@
 //! are not errors about an upstream and are ignored, as is what happens on upgraded connections:
 //! those requests were answered.
 
+use std::sync::Arc;
+
 use super::fields;
 use super::format::Line;
+use super::text::{find, rsplit_once, split_once};
 use crate::model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
 
-/// Length of `2026/11/22 23:52:35 `.
-const DATE: usize = 20;
+/// What a line begins with; a 0 stands for any digit.
+const DATE: [u8; 20] = *b"0000/00/00 00:00:00 ";
 
 /// Reads a line.
 pub(super) fn parse(line: &str, show_query: bool) -> Line {
@@ -21,7 +24,7 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
         return Line::Unreadable;
     };
     let (Some(connection), Some((message, details))) =
-        (head.connection, head.text.split_once(", client: "))
+        (head.connection, split_once(head.text, b", client: "))
     else {
         return Line::Ignored;
     };
@@ -36,7 +39,7 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
     if entry.upstream.is_none() && entry.upstream_name.is_none() {
         entry.upstream_name = unresolved(message).and_then(fields::name);
     }
-    Line::Entry(Box::new(entry))
+    Line::Entry(Arc::new(entry))
 }
 
 /// What every line begins with.
@@ -50,23 +53,16 @@ struct Head<'a> {
 
 impl<'a> Head<'a> {
     fn parse(line: &'a str) -> Option<Self> {
-        let (date, rest) = line.split_at_checked(DATE)?;
-        let shape = date.bytes().zip(*b"0000/00/00 00:00:00 ");
-        for (byte, like) in shape {
-            let fits = if like == b'0' {
-                byte.is_ascii_digit()
-            } else {
-                byte == like
-            };
-            if !fits {
-                return None;
-            }
+        let (date, rest) = line.split_at_checked(DATE.len())?;
+        let fits = |(byte, like): (u8, u8)| byte == like || like == b'0' && byte.is_ascii_digit();
+        if !date.bytes().zip(DATE).all(fits) {
+            return None;
         }
-        let (level, rest) = rest.strip_prefix('[')?.split_once("] ")?;
-        let (ids, text) = rest.split_once(": ")?;
-        let (pid, tid) = ids.split_once('#')?;
-        let (connection, text) = match text.strip_prefix('*').and_then(|text| text.split_once(' '))
-        {
+        let (level, rest) = split_once(rest.strip_prefix('[')?, b"] ")?;
+        let (ids, text) = split_once(rest, b": ")?;
+        let (pid, tid) = split_once(ids, b"#")?;
+        let numbered = text.strip_prefix('*');
+        let (connection, text) = match numbered.and_then(|text| split_once(text, b" ")) {
             Some((number, text)) => (number.parse().ok(), text),
             None => (None, text),
         };
@@ -82,15 +78,15 @@ impl<'a> Head<'a> {
 
 /// What a message says went wrong with an upstream, and when; None when it is about something else.
 fn judge(level: &str, message: &str) -> Option<(Failure, Phase)> {
-    let (what, doing) = match message.rsplit_once(" while ") {
+    let (what, doing) = match rsplit_once(message, b" while ") {
         Some((what, doing)) => (what, Some(doing)),
         None => (message, None),
     };
     let phase = phase(what, doing);
     if level == "info" {
         // Few keep that level.
-        let gone = what.contains("client prematurely closed connection")
-            && what.contains("upstream connection is closed too");
+        let gone = find(what, b"client prematurely closed connection").is_some()
+            && find(what, b"upstream connection is closed too").is_some();
         return gone.then_some((Failure::ClientGone, phase));
     }
     if !matches!(level, "error" | "crit" | "alert" | "emerg") {
@@ -135,23 +131,23 @@ fn phase(what: &str, doing: Option<&str>) -> Phase {
 
 /// `(111: Connection refused)`: the last one, for a path in the message may look like it.
 fn errno(what: &str) -> Option<i32> {
-    let at = what.rfind('(')?;
-    what[at + 1..].split_once(':')?.0.parse().ok()
+    let (_, error) = rsplit_once(what, b"(")?;
+    split_once(error, b":")?.0.parse().ok()
 }
 
 /// The name in `shop.internal could not be resolved (3: Host not found)`.
 fn unresolved(message: &str) -> Option<&str> {
-    let (name, rest) = message.split_once(' ')?;
+    let (name, rest) = split_once(message, b" ")?;
     rest.starts_with("could not be resolved (").then_some(name)
 }
 
 /// `127.0.0.1, server: …, request: "…", subrequest: "…", upstream: "…", host: "…", referrer: "…"`.
 /// Read from the left: what a client writes into a later field can't change an earlier one.
 fn read_details(entry: &mut LogEntry, details: &str, show_query: bool) {
-    let end = details.find(", ").unwrap_or(details.len());
+    let (client, details) = details.split_at(find(details, b", ").unwrap_or(details.len()));
     // `unix:` for a client on a unix socket.
-    entry.client = details[..end].parse().ok();
-    let Some((_, rest)) = details.split_once(", request: \"") else {
+    entry.client = client.parse().ok();
+    let Some((_, rest)) = split_once(details, b", request: \"") else {
         return;
     };
     let (line, whole, rest) = request_line(rest);
@@ -162,37 +158,34 @@ fn read_details(entry: &mut LogEntry, details: &str, show_query: bool) {
     let rest = match rest.strip_prefix(", upstream: \"") {
         Some(rest) => Some(rest),
         None if rest.starts_with(", subrequest: \"") => {
-            rest.split_once("\", upstream: \"").map(|(_, rest)| rest)
+            split_once(rest, b"\", upstream: \"").map(|(_, rest)| rest)
         }
         None => None,
     };
-    let (upstream, host) = match rest {
-        Some(rest) => match rest.split_once("\", host: \"") {
+    let (upstream, host) = if let Some(rest) = rest {
+        match split_once(rest, b"\", host: \"") {
             Some((upstream, host)) => (Some(upstream), Some(host)),
             None => (Some(rest.strip_suffix('"').unwrap_or(rest)), None),
-        },
-        None => (None, tail(details, ", host: \"")),
+        }
+    } else {
+        let host = split_once(details, b", host: \"");
+        (None, host.map(|(_, host)| host))
     };
     if let Some(upstream) = upstream {
-        let target = line.split(' ').nth(1).unwrap_or_default();
-        read_upstream(entry, upstream, target);
+        read_upstream(entry, upstream, line);
     }
     if let (Some(request), Some(host)) = (&mut entry.request, host) {
-        let end = host.find("\", referrer: \"").unwrap_or(host.len());
+        let end = find(host, b"\", referrer: \"").unwrap_or(host.len());
         let host = &host[..end];
         request.host = fields::name(host.strip_suffix('"').unwrap_or(host));
     }
-}
-
-fn tail<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.split_once(key).map(|(_, rest)| rest)
 }
 
 /// The request line that `text` begins with, whether it is whole, and what follows its quote. It may
 /// hold quotes itself, but ends with its version.
 fn request_line(text: &str) -> (&str, bool, &str) {
     let mut from = 0;
-    while let Some(found) = text[from..].find('"') {
+    while let Some(found) = find(&text[from..], b"\"") {
         let at = from + found;
         let line = &text[..at];
         let versioned = line
@@ -205,25 +198,25 @@ fn request_line(text: &str) -> (&str, bool, &str) {
         from = at + 1;
     }
     // HTTP/0.9, or a line that nginx cut.
-    match text
-        .find("\", ")
-        .or_else(|| text.strip_suffix('"').map(str::len))
-    {
+    let unquoted = || text.strip_suffix('"').map(str::len);
+    match find(text, b"\", ").or_else(unquoted) {
         Some(at) => (&text[..at], true, &text[at + 1..]),
         None => (text, false, ""),
     }
 }
 
-/// `http://127.0.0.1:9102/path`, `fastcgi://unix:/run/php.sock:`, `http://backend/path`.
-fn read_upstream(entry: &mut LogEntry, url: &str, target: &str) {
-    let Some((_, rest)) = url.split_once("://") else {
+/// `http://127.0.0.1:9102/path`, `fastcgi://unix:/run/php.sock:`, `http://backend/path`; `line` is
+/// the request line.
+fn read_upstream(entry: &mut LogEntry, url: &str, line: &str) {
+    let Some((_, rest)) = split_once(url, b"://") else {
         return;
     };
     if let Some(path) = rest.strip_prefix("unix:") {
+        let target = line.split(' ').nth(1).unwrap_or_default();
         entry.upstream = Some(Endpoint::unix(socket_path(path, target).as_bytes()));
         return;
     }
-    let authority = rest.split('/').next().unwrap_or(rest);
+    let authority = &rest[..find(rest, b"/").unwrap_or(rest.len())];
     match fields::tcp(authority) {
         Some(address) => entry.upstream = Some(address),
         None => entry.upstream_name = fields::name(authority),
@@ -232,13 +225,13 @@ fn read_upstream(entry: &mut LogEntry, url: &str, target: &str) {
 
 /// The path of the socket in `/run/a.sock:/path`. After a time-out nginx leaves out the colon.
 fn socket_path<'a>(text: &'a str, target: &str) -> &'a str {
-    if let Some((path, _)) = text.split_once(':') {
+    if let Some((path, _)) = split_once(text, b":") {
         return path;
     }
-    for end in [".sock/", ".socket/"] {
-        if let Some(at) = text.find(end) {
-            return &text[..at + end.len() - 1];
-        }
+    let end = find(text, b".sock/").map(|at| at + ".sock".len());
+    let end = end.or_else(|| find(text, b".socket/").map(|at| at + ".socket".len()));
+    if let Some(end) = end {
+        return &text[..end];
     }
     match text.strip_suffix(target) {
         Some(path) if !path.is_empty() => path,

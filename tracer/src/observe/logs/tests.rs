@@ -323,7 +323,7 @@ fn notices_of_haproxy_and_caddys_access_logs_tell_of_no_errors() {
         .write_all((errors.join("\n") + "\n" + &access.join("\n")).as_bytes())
         .unwrap();
     let entries = told(&mut logs).into_iter().filter_map(|what| match what {
-        What::ProxyLog(entry) => entry.request,
+        What::ProxyLog(entry) => entry.request.clone(),
         _ => None,
     });
     let repeated = entries.filter(|request| &*request.target == "/acc").count();

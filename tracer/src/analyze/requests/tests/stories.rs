@@ -291,6 +291,33 @@ fn at_a_tls_port_that_nobody_follows_the_log_decides() {
 }
 
 #[test]
+fn a_line_counts_by_what_follows_its_proxy_when_it_is_read() {
+    let entry = |path| line(nginx(path, Failure::Refused, Some(3000)));
+    let followed = |http| {
+        What::Witnesses(Witnesses {
+            proxy: key(50),
+            http,
+            tls: false,
+            log: true,
+        })
+    };
+    let mut all = machine(true, false, true);
+    all.extend([
+        at(1100, entry("/followed")),
+        at(1200, followed(false)),
+        at(1300, entry("/not")),
+        at(1400, followed(true)),
+        at(1500, entry("/again")),
+        at(1600, listens(50, 8443)),
+        at(1700, entry("/perhaps-tls")),
+        at(4000, What::Tick),
+    ]);
+    let told = failed(&run(&all));
+    let paths: Vec<_> = told.iter().map(|one| one.path.as_deref()).collect();
+    assert_eq!(paths, [Some("/not"), Some("/perhaps-tls")]);
+}
+
+#[test]
 fn attempts_at_several_upstreams_are_one_request() {
     let attempt = |port| LogEntry {
         http1: Some(false),

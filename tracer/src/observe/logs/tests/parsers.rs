@@ -225,7 +225,7 @@ fn no_query_leaves_a_parser_unless_it_is_asked_for() {
                 assert!(!format!("{entry:?}").contains('?'), "{entry:?}");
             }
             if let Line::Entry(entry) = parse(kind, line, true) {
-                let request = entry.request.unwrap();
+                let request = entry.request.as_ref().unwrap();
                 assert!(request.target.contains('?'), "{request:?}");
             }
         }
