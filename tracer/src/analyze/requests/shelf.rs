@@ -12,9 +12,6 @@ pub(super) type Mark = u64;
 pub(super) type Marks = [Option<Mark>; MOST];
 pub(super) const UNMARKED: Marks = [None; MOST];
 const MOST: usize = 4;
-/// Emptied lists of numbers that are kept for the next mark: in a storm most marks are new, and as
-/// many are over.
-const MAX_SPARE: usize = 16;
 
 /// Marks are hashes, and need not be hashed again.
 pub(super) type AsIs = BuildHasherDefault<MarkHasher>;
@@ -47,7 +44,6 @@ pub(super) struct Shelf<T> {
     slots: VecDeque<Option<Box<Slot<T>>>>,
     len: usize,
     marked: HashMap<Mark, VecDeque<u64>, AsIs>,
-    spare: Vec<VecDeque<u64>>,
 }
 
 struct Slot<T> {
@@ -62,7 +58,6 @@ impl<T> Default for Shelf<T> {
             slots: VecDeque::new(),
             len: 0,
             marked: HashMap::default(),
-            spare: Vec::new(),
         }
     }
 }
@@ -101,10 +96,8 @@ impl<T> Shelf<T> {
         }
         self.unlist(number, &before);
         for mark in marks.into_iter().flatten() {
-            let spare = &mut self.spare;
-            let numbers = self.marked.entry(mark);
-            let numbers = numbers.or_insert_with(|| spare.pop().unwrap_or_default());
-            if numbers.back().is_none_or(|&last| last < number) {
+            let numbers = self.marked.entry(mark).or_default();
+            if numbers.back().is_some_and(|&last| last < number) {
                 numbers.push_back(number);
             } else {
                 let place = numbers.partition_point(|&known| known < number);
@@ -125,10 +118,7 @@ impl<T> Shelf<T> {
                 numbers.remove(place);
             }
             if numbers.is_empty() {
-                let emptied = listed.remove();
-                if self.spare.len() < MAX_SPARE {
-                    self.spare.push(emptied);
-                }
+                listed.remove();
             }
         }
     }
