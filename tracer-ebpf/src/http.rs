@@ -112,7 +112,7 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     let serves = everybody || is_proxy_port(segment.local_port);
     let concerns = serves || is_outbound_port(segment.local_port);
     // What a proxy sends may be the first request that is seen on a connection older than the tracer.
-    if !concerns && !(egress && is_proxy(current().read_at(layout!(task_tgid)))) {
+    if !concerns && (!egress || !is_proxy(current().read_at(layout!(task_tgid)))) {
         return None;
     }
     let first = First::of(&segment, 0)?;
