@@ -62,10 +62,12 @@ pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
     } else {
         victim.read_at(layout!(task_tgid))
     };
-    // Fails only when the map is being changed by others; the exit is then told without a trigger.
+    let entry = reserve_death::<OomMarkRecord>();
+    // Only now that the record has its place: an exit that finds the mark is read after it. Fails
+    // only when the map is being changed by others; the exit is then told without a trigger.
     let _ = OOM_MARKS.insert(pid, Mark { at_ns, trigger }, 0);
 
-    let Some(mut entry) = reserve_death::<OomMarkRecord>() else {
+    let Some(mut entry) = entry else {
         return 0;
     };
     let record = entry.as_mut_ptr();

@@ -136,6 +136,13 @@ pub fn process_exit(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
     let at_ns = now();
+    let oom_marked = !shared.follow(layout!(signal_oom_mm)).is_null();
+    // Before the record has its place: the mark's is before it then.
+    let mark = if oom_marked {
+        oom::mark_of(pid, start_ns)
+    } else {
+        None
+    };
     let Some(mut entry) = reserve_death::<ExitRecord>() else {
         return;
     };
@@ -145,7 +152,6 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
     } else {
         shared.read_at(layout!(signal_group_exit_code))
     };
-    let oom_marked = !shared.follow(layout!(signal_oom_mm)).is_null();
     let parent = leader.follow(layout!(task_real_parent));
     let record = entry.as_mut_ptr();
     // SAFETY: the record is in the ring, for this program alone until it is submitted; every field
@@ -165,7 +171,7 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
             clear(&raw mut (*record).stop);
             clear(&raw mut (*record).other);
         }
-        if oom_marked && let Some(mark) = oom::mark_of(pid, start_ns) {
+        if let Some(mark) = mark {
             (&raw mut (*record).trigger).copy_from_nonoverlapping(&raw const mark.trigger, 1);
             (&raw mut (*record).oom_at_ns).write(mark.at_ns);
             oom::forget(pid);
