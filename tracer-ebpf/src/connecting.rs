@@ -48,7 +48,7 @@ static CROWDED: HashMap<u64, Connecting> = HashMap::with_max_entries(8192, 0);
 #[inline(always)]
 pub fn begins(socket: Address, connecting: &Connecting) {
     if let Some(slot) = slot(socket)
-        && is_taken_by(slot, socket)
+        && claim(slot, socket)
     {
         // SAFETY: a map value, of this socket alone.
         unsafe { (*slot).connecting = *connecting };
@@ -102,7 +102,7 @@ fn slot(socket: Address) -> Option<*mut Slot> {
 /// Of those who claim it at the same time none may see itself alone, and then none gets it: an
 /// addition that gives the sum needs Linux 5.12.
 #[inline(always)]
-fn is_taken_by(slot: *mut Slot, socket: Address) -> bool {
+fn claim(slot: *mut Slot, socket: Address) -> bool {
     // SAFETY: a map value, whose numbers are changed by one instruction each.
     unsafe {
         // Its end was not seen, or that of another at the same address, which is no more.
