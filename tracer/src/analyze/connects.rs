@@ -167,8 +167,13 @@ impl Analysis {
                 return;
             }
         }
-        let because = upstream.and_then(|(place, service, down)| {
-            self.incidents.explain(service, place, down?, at, count)
+        let incidents = &mut self.incidents;
+        let because = upstream.and_then(|(place, service, down)| match down {
+            Some(down) => incidents.explain(service, place, down, at, count),
+            None if failed.error == ConnectError::Refused => {
+                incidents.explain_refusal(service, place, at, count)
+            }
+            None => None,
         });
         let key = (
             key_of(&attribution.service),

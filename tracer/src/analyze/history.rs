@@ -108,6 +108,16 @@ impl History {
         }
     }
 
+    /// What was told to listen there again did not answer yet at an instant.
+    pub(super) fn still_down(&mut self, place: &Place, at: Timestamp) {
+        let mut last = self.outages.iter_mut().rev();
+        if let Some(outage) = last.find(|outage| outage.place == *place)
+            && let Some(to) = &mut outage.to
+        {
+            *to = at.max(*to);
+        }
+    }
+
     /// A process died, as part of an incident.
     pub(super) fn died(&mut self, process: ProcessKey, at: Timestamp, origin: &Origin) {
         self.forget(at);

@@ -54,6 +54,8 @@ struct Outage {
     requests: Lost,
     death: Option<Fatality>,
     lost: BTreeSet<Place>,
+    /// Places that were lost and are served again: since when they were down, and until when.
+    regained: BTreeMap<Place, (Timestamp, Timestamp)>,
     awaits_process: bool,
     down_since: Option<Timestamp>,
     down: Duration,
@@ -195,6 +197,7 @@ impl Incidents {
             self.history.died(process, end.at, &origin);
         }
         self.history.down(&place, at, origin);
+        outage.regained.remove(&place);
         outage.lost.insert(place);
         // From here on it is the listeners that tell whether the service is back.
         outage.awaits_process = false;
@@ -205,10 +208,11 @@ impl Incidents {
         (Some(id), bodies)
     }
 
-    /// An address is served again, by whomever.
+    /// An address is served again, by whomever, that nothing served since `down`.
     pub(super) fn listener_up(
         &mut self,
         place: &Place,
+        down: Option<Timestamp>,
         at: Timestamp,
         world: &World,
     ) -> (Option<u64>, Vec<Body>) {
@@ -221,6 +225,9 @@ impl Incidents {
             return (None, Vec::new());
         };
         outage.lost.remove(place);
+        if let Some(down) = down {
+            outage.regained.insert(place.clone(), (down, at));
+        }
         let (id, key) = (outage.id, key.clone());
         let bodies = self.came_back(&key, at, world);
         self.find_due();
@@ -295,7 +302,8 @@ impl Incidents {
             .collect()
     }
 
-    /// What explains that `service` does not answer at `at`; counts the failures.
+    /// What explains that `service`, which does not listen since `down`, does not answer at `at`;
+    /// counts the failures.
     pub(super) fn explain(
         &mut self,
         service: &Service,
@@ -304,17 +312,33 @@ impl Incidents {
         at: Timestamp,
         count: u64,
     ) -> Option<Explanation> {
-        let key = key_of(service);
-        let outage = match self.open.get_mut(&key) {
-            Some(outage) if outage.lost.contains(place) => outage,
-            _ => return None,
-        };
-        outage.connects_failed = outage.connects_failed.saturating_add(count);
-        Some(Explanation {
-            origin: outage.origin(),
-            down,
-            at,
-        })
+        let outage = self.open.get_mut(&key_of(service))?;
+        if !outage.lost.contains(place) {
+            return None;
+        }
+        Some(outage.explain(down, at, count))
+    }
+
+    /// What explains that `service` refuses although it listens: the kernel tells of a listener
+    /// before it can be found, and whoever starts it may have to wait for a processor in between.
+    /// Counts the failures, and waits for more.
+    pub(super) fn explain_refusal(
+        &mut self,
+        service: &Service,
+        place: &Place,
+        at: Timestamp,
+        count: u64,
+    ) -> Option<Explanation> {
+        let outage = self.open.get_mut(&key_of(service))?;
+        let &(down, up) = outage.regained.get(place)?;
+        if at.since(up) > SETTLE {
+            return None;
+        }
+        outage.closes = outage.closes.max(Some(at.after(TRAIL)));
+        let explanation = outage.explain(down, at, count);
+        self.history.still_down(place, at);
+        self.find_due();
+        Some(explanation)
     }
 
     /// What explained failures lately, incidents that are over too.
@@ -399,6 +423,7 @@ impl Incidents {
                 requests: Lost::default(),
                 death: None,
                 lost: BTreeSet::new(),
+                regained: BTreeMap::new(),
                 awaits_process: false,
                 down_since: None,
                 down: Duration::ZERO,
@@ -439,6 +464,15 @@ impl Outage {
         if self.down_since.is_none() {
             self.down_since = Some(at);
             self.outages = self.outages.saturating_add(1);
+        }
+    }
+
+    fn explain(&mut self, down: Timestamp, at: Timestamp, count: u64) -> Explanation {
+        self.connects_failed = self.connects_failed.saturating_add(count);
+        Explanation {
+            origin: self.origin(),
+            down,
+            at,
         }
     }
 

@@ -339,7 +339,7 @@ impl Analysis {
                 if down.is_some() {
                     self.flush_requests(false, findings);
                 }
-                let (incident, closed) = self.incidents.listener_up(&place, at, &self.world);
+                let (incident, closed) = self.incidents.listener_up(&place, down, at, &self.world);
                 finding.incident = incident;
                 self.report(at, Body::ListenerUp(finding), findings);
                 for body in closed {

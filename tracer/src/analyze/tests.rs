@@ -4,6 +4,7 @@ mod along;
 mod forgotten;
 mod holders;
 mod order;
+mod regained;
 mod reuse;
 
 use std::collections::BTreeMap;

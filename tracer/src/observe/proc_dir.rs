@@ -216,6 +216,8 @@ pub(crate) mod tests {
             let (unshare, key) = run("unshare", &["--fork"]);
             let (nsenter, _) = run("nsenter", &["--target", &key.pid.to_string()]);
             signal(nsenter.id(), Signal::STOP);
+            // Before it stands still it could yet wait for its own child, and nothing was in the way.
+            wait_for(|| stands_still(nsenter.id()).then_some(()));
             signal(key.pid, Signal::KILL);
             let exe = format!("/proc/{}/exe", key.pid);
             wait_for(|| std::fs::read_link(&exe).is_err().then_some(()));
@@ -244,6 +246,13 @@ pub(crate) mod tests {
     fn signal(pid: Pid, signal: Signal) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap());
         kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// Whether a process has been stopped by a signal.
+    fn stands_still(pid: Pid) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        rest.starts_with('T')
     }
 
     /// The child of a process, once it runs `sleep`.
