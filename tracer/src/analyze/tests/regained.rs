@@ -40,7 +40,10 @@ fn what_it_refuses_just_then_is_still_of_the_outage() {
         at(5000, What::Tick),
         at(6000, What::End),
     ]);
-    assert_eq!(told(&findings), (Some(6), vec![(1, true), (2, true), (3, true)]));
+    assert_eq!(
+        told(&findings),
+        (Some(6), vec![(1, true), (2, true), (3, true)])
+    );
 }
 
 #[test]
