@@ -24,6 +24,8 @@ pub mod kind {
     pub const LISTEN_UP: u32 = 3;
     /// [`super::ListenRecord`]: a socket stopped listening.
     pub const LISTEN_DOWN: u32 = 4;
+    /// [`super::SignaledExitRecord`].
+    pub const EXIT_SIGNALED: u32 = 5;
 
     /// [`super::ForkRecord`].
     pub const FORK: u32 = 16;
@@ -211,7 +213,7 @@ records! {
     }
 
     /// Hook `sched_process_exit`, once per process, when its last thread is dead. Ring `DEATHS`,
-    /// wakes the reader at once.
+    /// wakes the reader at once when the process did not end well.
     pub struct ExitRecord {
         /// Common part.
         pub header: Header,
@@ -225,6 +227,13 @@ records! {
         pub peak_rss_pages: u64,
         /// Creation time of the parent, ns.
         pub parent_start_ns: u64,
+    }
+
+    /// As [`ExitRecord`], of a process that was sent a signal that ends processes, or was marked by
+    /// the OOM killer. Most were not: theirs takes less room in the ring, and less time.
+    pub struct SignaledExitRecord {
+        /// As that of others.
+        pub exit: ExitRecord,
         /// The last TERM, INT, QUIT, HUP or ABRT sent to the process.
         pub stop: Signal,
         /// The last other signal whose default action ends a process: KILL, SEGV and so on.

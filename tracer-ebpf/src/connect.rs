@@ -11,9 +11,7 @@ use aya_ebpf::{
     maps::LruHashMap,
     programs::{FExitContext, ProbeContext, RetProbeContext, TracePointContext},
 };
-use tracer_common::record::{
-    ConnectTarget, UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind,
-};
+use tracer_common::record::{UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind};
 
 use crate::{
     exchange::{is_proxy, remember_connect},
@@ -268,27 +266,26 @@ fn returned(call: &Call, memory: Memory, result: i32) {
 /// Remembers which unix socket a proxy's thread connects to, whatever came of it.
 #[inline(never)]
 fn remember_target(call: &Call, memory: Memory, thread: u64, result: i32) {
-    let mut target = ConnectTarget::NONE;
-    target.at_ns = call.at_ns;
-    target.family = AF_UNIX;
-    let len = path_len(call);
-    // SAFETY: `address` has room for `len` bytes.
-    if unsafe {
-        memory.read(
-            (&raw mut target.address).cast(),
-            len,
-            call.address.wrapping_add(2),
-        )
-    } {
-        target.path_len = len;
-        target.returned = 1;
-        target.error = if result < 0 {
-            result.unsigned_abs() as u16
-        } else {
-            0
-        };
-        remember_connect(thread, &target);
-    }
+    remember_connect(thread, call.at_ns, |target| {
+        let len = path_len(call);
+        let path = call.address.wrapping_add(2);
+        // SAFETY: a map value, whose address has room for `len` bytes.
+        unsafe {
+            if !memory.read((&raw mut (*target).address).cast(), len, path) {
+                return None;
+            }
+            (*target).family = AF_UNIX;
+            (*target).port = 0;
+            (*target).path_len = len;
+            (*target).returned = 1;
+            (*target).error = if result < 0 {
+                result.unsigned_abs() as u16
+            } else {
+                0
+            };
+        }
+        Some(())
+    });
 }
 
 /// Length of the path in a call's address: the family comes first.

@@ -16,9 +16,12 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
-use tracer_common::record::{
-    COMM_LEN, ConnectTarget, Endpoints, HTTP_HEAD_LEN, HttpRecord, HttpUnsentKey, http_end, kind,
-    lost,
+use tracer_common::{
+    PROXY_BITS_LEN, bit_of_proxy,
+    record::{
+        COMM_LEN, ConnectTarget, Endpoints, HTTP_HEAD_LEN, HttpRecord, HttpUnsentKey, http_end,
+        kind, lost,
+    },
 };
 
 use crate::{
@@ -74,9 +77,17 @@ static HTTP_UNSENT: HashMap<HttpUnsentKey, u64> = HashMap::with_max_entries(512,
 #[map]
 static LAST_CONNECT: LruHashMap<u64, ConnectTarget> = LruHashMap::with_max_entries(1024, 0);
 
+/// What new threads start from: never written to.
+#[map]
+static NOWHERE: Array<ConnectTarget> = Array::with_max_entries(1, 0);
+
 /// Process ids of proxies.
 #[map]
-pub static PROXIES: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+static PROXIES: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// A bit for each, [`bit_of_proxy`]: nearly all that asks is no proxy, and has its answer here.
+#[map]
+static PROXY_BITS: Array<u64> = Array::with_max_entries(PROXY_BITS_LEN / u64::BITS, 0);
 
 /// Records that may still be sent by this processor.
 #[derive(Clone, Copy)]
@@ -145,32 +156,59 @@ pub trait Payload {
     unsafe fn copy(&self, offset: u32, to: *mut u8, len: u32) -> bool;
 }
 
-/// Whether the running process is a proxy.
+/// Whether the process is a proxy.
 #[inline(always)]
 pub fn is_proxy(pid: u32) -> bool {
-    PROXIES.get_ptr(pid).is_some()
+    may_be_proxy(pid) && PROXIES.get_ptr(pid).is_some()
 }
 
-/// Remembers where `thread` of a proxy connects to.
-///
-/// What is known of it already is written over where it lies: an insert takes another element of the
-/// map and gives this one back, which costs more than all the rest of a connect.
 #[inline(always)]
-pub fn remember_connect(thread: u64, target: &ConnectTarget) {
-    let Some(known) = LAST_CONNECT.get_ptr_mut(thread) else {
-        // Fails only when the map is being changed by others.
-        let _ = LAST_CONNECT.insert(thread, target, 0);
+fn may_be_proxy(pid: u32) -> bool {
+    let bit = bit_of_proxy(pid);
+    PROXY_BITS
+        .get(u32::from(bit >> 6))
+        .is_some_and(|bits| bits >> (bit & 63) & 1 != 0)
+}
+
+/// Remembers where `thread` connects to, if it is a proxy's: `write` gives all of the target but its
+/// time, of which it may leave what its `family` and `path_len` say is not used; nothing is remembered
+/// when it fails.
+///
+/// What is known of the thread already is written over where it lies: an insert takes another element
+/// of the map and gives this one back, which costs more than all the rest of a connect.
+#[inline(always)]
+pub fn remember_connect(
+    thread: u64,
+    at_ns: u64,
+    write: impl FnOnce(*mut ConnectTarget) -> Option<()>,
+) {
+    let pid = (thread >> 32) as u32;
+    if !may_be_proxy(pid) {
         return;
+    }
+    let target = match LAST_CONNECT.get_ptr_mut(thread) {
+        Some(known) => known,
+        None if is_proxy(pid) => {
+            let Some(nowhere) = NOWHERE.get(0) else {
+                return;
+            };
+            // Fails only when the map is being changed by others.
+            let _ = LAST_CONNECT.insert(thread, nowhere, 0);
+            let Some(new) = LAST_CONNECT.get_ptr_mut(thread) else {
+                return;
+            };
+            new
+        }
+        None => return,
     };
     // SAFETY: a map value. Whoever reads it meanwhile, for an answer that another processor sends,
     // finds that the thread connected nowhere lately: the time goes first and comes last.
     unsafe {
-        (&raw mut (*known).at_ns).write_volatile(0);
-        *known = ConnectTarget {
-            at_ns: 0,
-            ..*target
-        };
-        (&raw mut (*known).at_ns).write_volatile(target.at_ns);
+        let time = &raw mut (*target).at_ns;
+        time.write_volatile(0);
+        if write(target).is_some() {
+            time.write_volatile(at_ns);
+        }
     }
 }
 

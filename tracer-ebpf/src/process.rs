@@ -4,10 +4,12 @@ use aya_ebpf::{
     bindings::BPF_NOEXIST,
     helpers::generated,
     macros::{map, raw_tracepoint},
-    maps::LruHashMap,
+    maps::{LruHashMap, ring_buf::RingBufEntry},
     programs::RawTracePointContext,
 };
-use tracer_common::record::{ARGS_LEN, ExecRecord, ExitRecord, ForkRecord, kind};
+use tracer_common::record::{
+    ARGS_LEN, ExecRecord, ExitRecord, ForkRecord, SignaledExitRecord, kind,
+};
 
 use crate::{
     kernel_read::Address,
@@ -143,27 +145,30 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
     } else {
         None
     };
-    let Some(mut entry) = reserve_death::<ExitRecord>() else {
+    let exit = Exit {
+        leader,
+        shared,
+        at_ns,
+        status: wait_status(leader, shared),
+        oom_marked,
+    };
+    let last = signal::last(pid, start_ns);
+    if last.is_none() && mark.is_none() {
+        if let Some(mut entry) = reserve_death::<ExitRecord>() {
+            // SAFETY: the record is in the ring, for this program alone until it is submitted.
+            unsafe { exit.write(entry.as_mut_ptr(), kind::EXIT) };
+            exit.submit(entry);
+        }
+        return;
+    }
+    let Some(mut entry) = reserve_death::<SignaledExitRecord>() else {
         return;
     };
-    // As wait4() tells it to the parent.
-    let status: u32 = if shared.read_at::<u32>(layout!(signal_flags)) & SIGNAL_GROUP_EXIT == 0 {
-        leader.read_at(layout!(task_exit_code))
-    } else {
-        shared.read_at(layout!(signal_group_exit_code))
-    };
-    let parent = leader.follow(layout!(task_real_parent));
     let record = entry.as_mut_ptr();
-    // SAFETY: the record is in the ring, for this program alone until it is submitted; every field
-    // is written.
+    // SAFETY: as above; every field is written.
     unsafe {
-        (&raw mut (*record).header).write(header(kind::EXIT, at_ns));
-        (&raw mut (*record).task).write(leader_record(leader, parent));
-        (&raw mut (*record).status).write(status);
-        (&raw mut (*record).oom_marked).write(u32::from(oom_marked));
-        (&raw mut (*record).peak_rss_pages).write(shared.read_at(layout!(signal_maxrss)));
-        (&raw mut (*record).parent_start_ns).write(start_of(parent));
-        if let Some(last) = signal::last(pid, start_ns) {
+        exit.write(&raw mut (*record).exit, kind::EXIT_SIGNALED);
+        if let Some(last) = last {
             (&raw mut (*record).stop).copy_from_nonoverlapping(&raw const last.stop, 1);
             (&raw mut (*record).other).copy_from_nonoverlapping(&raw const last.other, 1);
             signal::forget(pid);
@@ -180,10 +185,56 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
             (&raw mut (*record).oom_at_ns).write(0);
         }
     }
-    // Most processes end well, some machines' by the thousand: a wake-up costs more than the rest.
-    if status == 0 && !oom_marked {
-        submit_batched(entry, Ring::Deaths, at_ns);
+    exit.submit(entry);
+}
+
+/// As wait4() tells it to the parent.
+#[inline(always)]
+fn wait_status(leader: Address, shared: Address) -> u32 {
+    if shared.read_at::<u32>(layout!(signal_flags)) & SIGNAL_GROUP_EXIT == 0 {
+        leader.read_at(layout!(task_exit_code))
     } else {
-        submit_now(entry);
+        shared.read_at(layout!(signal_group_exit_code))
+    }
+}
+
+/// A process's end.
+struct Exit {
+    /// Its first thread, and what its threads share.
+    leader: Address,
+    shared: Address,
+    at_ns: u64,
+    status: u32,
+    oom_marked: bool,
+}
+
+impl Exit {
+    /// Writes every field of a record.
+    ///
+    /// # Safety
+    ///
+    /// `to` must have room.
+    #[inline(always)]
+    unsafe fn write(&self, to: *mut ExitRecord, kind: u32) {
+        let parent = self.leader.follow(layout!(task_real_parent));
+        // SAFETY: as promised by the caller.
+        unsafe {
+            (&raw mut (*to).header).write(header(kind, self.at_ns));
+            (&raw mut (*to).task).write(leader_record(self.leader, parent));
+            (&raw mut (*to).status).write(self.status);
+            (&raw mut (*to).oom_marked).write(u32::from(self.oom_marked));
+            (&raw mut (*to).peak_rss_pages).write(self.shared.read_at(layout!(signal_maxrss)));
+            (&raw mut (*to).parent_start_ns).write(start_of(parent));
+        }
+    }
+
+    /// Most processes end well, some machines' by the thousand: a wake-up costs more than the rest.
+    #[inline(always)]
+    fn submit<T>(&self, entry: RingBufEntry<T>) {
+        if self.status == 0 && !self.oom_marked {
+            submit_batched(entry, Ring::Deaths, self.at_ns);
+        } else {
+            submit_now(entry);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_common::record::{
-    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind,
+    Actor, ConnectRecord, CutRecord, Endpoints, ListenRecord, RefusalKey, kind,
 };
 
 use crate::{
@@ -73,7 +73,7 @@ fn connect_begins(socket: Address) {
         at_ns: now(),
     };
     connecting::begins(socket, &begun);
-    remember_target(&begun.actor, begun.at_ns, socket);
+    remember_target(begun.at_ns, socket);
 }
 
 /// In softirq or in the peer's context.
@@ -92,17 +92,25 @@ fn connected(socket: Address) {
 
 /// Remembers where a proxy's thread connects to.
 #[inline(never)]
-fn remember_target(actor: &Actor, at_ns: u64, socket: Address) {
-    if !is_proxy(actor.pid) {
-        return;
-    }
-    let family: u16 = socket.read_at(layout!(sock_family));
-    let mut target = ConnectTarget::NONE;
-    target.at_ns = at_ns;
-    target.family = family;
-    target.port = u16::from_be(socket.read_at(layout!(sock_dport)));
-    target.address[..16].copy_from_slice(&remote_address(socket, family));
-    remember_connect(current_pid_tgid(), &target);
+fn remember_target(at_ns: u64, socket: Address) {
+    remember_connect(current_pid_tgid(), at_ns, |target| {
+        let family: u16 = socket.read_at(layout!(sock_family));
+        // SAFETY: a map value; the address has more than these sixteen bytes, and any bytes are
+        // words.
+        unsafe {
+            (*target).family = family;
+            (*target).port = u16::from_be(socket.read_at(layout!(sock_dport)));
+            (*target).path_len = 0;
+            // As words, which it is aligned for.
+            let remote: [u64; 2] = core::mem::transmute(remote_address(socket, family));
+            (&raw mut (*target).address)
+                .cast::<[u64; 2]>()
+                .write(remote);
+            (*target).returned = 0;
+            (*target).error = 0;
+        }
+        Some(())
+    });
 }
 
 /// Often in softirq, or in the peer's context.

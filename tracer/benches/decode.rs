@@ -7,7 +7,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tracer::kernel::is_record;
 use tracer_common::record::{
-    Actor, ConnectRecord, ExecRecord, ExitRecord, ForkRecord, Header, Task, kind,
+    Actor, ConnectRecord, ExecRecord, ExitRecord, ForkRecord, Header, SignaledExitRecord, Task,
+    kind,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -37,12 +38,15 @@ fn actor() -> Actor {
 }
 
 /// One record of each kind that comes in numbers.
-fn records() -> [(&'static str, Vec<u8>); 4] {
+fn records() -> [(&'static str, Vec<u8>); 5] {
     let mut exit = ExitRecord::new_zeroed();
     (exit.header, exit.task) = (header(kind::EXIT), task());
-    (exit.status, exit.peak_rss_pages) = (9, 16_384);
-    (exit.other.at_ns, exit.other.signal) = (6_999_999_000, 9);
-    exit.other.sender = actor();
+    exit.peak_rss_pages = 16_384;
+    let mut killed = SignaledExitRecord::new_zeroed();
+    killed.exit = exit;
+    (killed.exit.header.kind, killed.exit.status) = (kind::EXIT_SIGNALED, 9);
+    (killed.other.at_ns, killed.other.signal) = (6_999_999_000, 9);
+    killed.other.sender = actor();
     let mut fork = ForkRecord::new_zeroed();
     (fork.header, fork.child) = (header(kind::FORK), task());
     let mut exec = ExecRecord::new_zeroed();
@@ -58,6 +62,7 @@ fn records() -> [(&'static str, Vec<u8>); 4] {
     connect.endpoints.remote_port = 3000;
     [
         ("exit", exit.as_bytes().to_vec()),
+        ("exit after a signal", killed.as_bytes().to_vec()),
         ("fork", fork.as_bytes().to_vec()),
         ("exec", exec.as_bytes().to_vec()),
         ("connect_failed", connect.as_bytes().to_vec()),

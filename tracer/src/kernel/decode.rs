@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tracer_common::record::{
     self, CgroupRecord, ConnectRecord, CutRecord, Endpoints, ExecRecord, ExitRecord, ForkRecord,
-    Header, ListenRecord, OomMarkRecord, RefusalKey, UnixConnectRecord, UnixRefusalKey, kind,
+    Header, ListenRecord, OomMarkRecord, RefusalKey, SignaledExitRecord, UnixConnectRecord,
+    UnixRefusalKey, kind,
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, KnownLayout};
 
@@ -54,7 +55,8 @@ pub(super) fn decode(bytes: &[u8], reading: Reading) -> Result<Decoded, Malforme
     let header = prefix::<Header>(bytes)?;
     let at = Timestamp(header.at_ns);
     let what = match header.kind {
-        kind::EXIT => exit(&prefix(bytes)?, page_bytes),
+        kind::EXIT => What::Exited(Box::new(exit(&prefix(bytes)?, page_bytes))),
+        kind::EXIT_SIGNALED => signaled_exit(&prefix(bytes)?, page_bytes),
         kind::OOM_MARK => oom_mark(&prefix(bytes)?, page_bytes),
         kind::LISTEN_UP => listener_up(&prefix(bytes)?),
         kind::LISTEN_DOWN => listener_down(&prefix(bytes)?),
@@ -109,16 +111,25 @@ fn signal(signal: &record::Signal) -> Option<SignalSent> {
     })
 }
 
-fn exit(record: &ExitRecord, page_bytes: u64) -> What {
-    What::Exited(Box::new(Exit {
+fn exit(record: &ExitRecord, page_bytes: u64) -> Exit {
+    Exit {
         task: task(&record.task),
         parent: ProcessKey::from_ns(record.task.ppid, record.parent_start_ns),
         status: ExitStatus::from_wait_status(record.status),
         peak_bytes: record.peak_rss_pages.saturating_mul(page_bytes),
         oom_marked: record.oom_marked != 0,
+        oom_trigger: None,
+        stop: None,
+        other: None,
+    }
+}
+
+fn signaled_exit(record: &SignaledExitRecord, page_bytes: u64) -> What {
+    What::Exited(Box::new(Exit {
         oom_trigger: (record.oom_at_ns != 0).then(|| actor(&record.trigger)),
         stop: signal(&record.stop),
         other: signal(&record.other),
+        ..exit(&record.exit, page_bytes)
     }))
 }
 
@@ -372,32 +383,57 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_exit_tells_status_peak_and_the_last_signals() {
-        let mut record = zeroed(kind::EXIT, |r: &mut ExitRecord| &mut r.header);
-        record.task.pid = 42;
-        record.task.start_ns = 1_234_567_890;
-        record.task.comm = *b"node\0\0\0\0\0\0\0\0\0\0\0\0";
-        record.status = 9;
-        record.oom_marked = 1;
-        record.peak_rss_pages = 3;
-        record.stop.at_ns = 6;
-        record.stop.signal = 9;
-        record.stop.code = 0x80;
-        let What::Exited(exit) = seen(&record) else {
-            panic!("another kind");
+    fn fill_in(exit: &mut ExitRecord) {
+        exit.task.pid = 42;
+        exit.task.start_ns = 1_234_567_890;
+        exit.task.comm = *b"node\0\0\0\0\0\0\0\0\0\0\0\0";
+        exit.status = 9;
+        exit.oom_marked = 1;
+        exit.peak_rss_pages = 3;
+    }
+
+    fn check(exit: &Exit) {
+        let key = ProcessKey {
+            pid: 42,
+            start_ticks: 123,
         };
-        assert_eq!(
-            exit.task.key,
-            ProcessKey {
-                pid: 42,
-                start_ticks: 123
-            }
-        );
+        assert_eq!(exit.task.key, key);
         assert_eq!(exit.task.comm, Comm::new("node"));
         assert_eq!(exit.status.signal(), Some(9));
         assert_eq!(exit.peak_bytes, 3 * PAGE);
         assert!(exit.oom_marked);
+    }
+
+    #[test]
+    fn an_exit_tells_status_and_peak() {
+        let mut record = zeroed(kind::EXIT, |r: &mut ExitRecord| &mut r.header);
+        fill_in(&mut record);
+        let What::Exited(exit) = seen(&record) else {
+            panic!("another kind");
+        };
+        check(&exit);
+        assert_eq!(
+            (exit.oom_trigger, exit.stop, exit.other),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn one_after_signals_tells_the_last_of_them_and_who_caused_the_oom_kill() {
+        let mut record = zeroed(kind::EXIT_SIGNALED, |r: &mut SignaledExitRecord| {
+            &mut r.exit.header
+        });
+        fill_in(&mut record.exit);
+        record.stop.at_ns = 6;
+        record.stop.signal = 9;
+        record.stop.code = 0x80;
+        record.oom_at_ns = 5;
+        record.trigger.pid = 43;
+        let What::Exited(exit) = seen(&record) else {
+            panic!("another kind");
+        };
+        check(&exit);
+        assert_eq!(exit.oom_trigger.map(|by| by.key.pid), Some(43));
         assert_eq!(exit.stop.map(|s| (s.signal, s.code)), Some((9, 0x80)));
         assert_eq!(exit.other, None);
     }

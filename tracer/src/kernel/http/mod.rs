@@ -13,6 +13,7 @@ use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
 use aya::programs::cgroup_skb::{CgroupSkbAttachType, CgroupSkbLink};
 use aya::programs::{CgroupAttachMode, CgroupSkb};
+use tracer_common::bit_of_proxy;
 use tracer_common::record::HttpUnsentKey;
 use zerocopy::FromBytes;
 
@@ -46,6 +47,7 @@ pub(super) struct Http {
     why: Option<String>,
     ports: Array<MapData, u64>,
     proxies: HashMap<MapData, u32, u32>,
+    proxy_bits: Array<MapData, u64>,
     unsent: HashMap<MapData, [u8; UNSENT_KEY], u64>,
     /// Counts in `unsent` that were told.
     told: BTreeMap<[u8; UNSENT_KEY], u64>,
@@ -60,6 +62,7 @@ impl Http {
             why: None,
             ports: take(ebpf, "PROXY_PORTS")?,
             proxies: take(ebpf, "PROXIES")?,
+            proxy_bits: take(ebpf, "PROXY_BITS")?,
             unsent: take(ebpf, "HTTP_UNSENT")?,
             told: BTreeMap::new(),
         })
@@ -83,16 +86,13 @@ impl Http {
         for new in wanted.pids.difference(&self.now.pids) {
             let _ = self.proxies.insert(new, 1, 0);
         }
-        for (index, bits) in words(&wanted.ports) {
-            if words(&self.now.ports).get(&index) != Some(&bits) {
-                let _ = self.ports.set(index, bits, 0);
-            }
-        }
-        for index in words(&self.now.ports).keys() {
-            if !words(&wanted.ports).contains_key(index) {
-                let _ = self.ports.set(*index, 0, 0);
-            }
-        }
+        let bits = |pids: &BTreeSet<Pid>| pids.iter().copied().map(bit_of_proxy).collect();
+        set(
+            &mut self.proxy_bits,
+            &bits(&self.now.pids),
+            &bits(&wanted.pids),
+        );
+        set(&mut self.ports, &self.now.ports, &wanted.ports);
         self.why = wanted.cgroups.as_ref().err().cloned();
         let cgroups = outermost(wanted.cgroups.as_ref().ok());
         for cgroup in &cgroups {
@@ -164,11 +164,24 @@ fn attach(ebpf: &mut Ebpf, cgroup: &std::path::Path) -> Result<[CgroupSkbLink; 2
     Ok([attach(ingress)?, attach(egress)?])
 }
 
-/// Bit sets of 64 ports, by their index.
-fn words(ports: &BTreeSet<u16>) -> BTreeMap<u32, u64> {
+/// Makes a map, which has the bits `now`, have the bits `wanted`.
+fn set(map: &mut Array<MapData, u64>, now: &BTreeSet<u16>, wanted: &BTreeSet<u16>) {
+    let (now, wanted) = (words(now), words(wanted));
+    for (&index, bits) in &wanted {
+        if now.get(&index) != Some(bits) {
+            let _ = map.set(index, *bits, 0);
+        }
+    }
+    for index in now.keys().filter(|index| !wanted.contains_key(index)) {
+        let _ = map.set(*index, 0, 0);
+    }
+}
+
+/// Words of 64 bits each, by their index.
+fn words(bits: &BTreeSet<u16>) -> BTreeMap<u32, u64> {
     let mut words = BTreeMap::new();
-    for port in ports {
-        *words.entry(u32::from(port >> 6)).or_default() |= 1 << (port & 63);
+    for bit in bits {
+        *words.entry(u32::from(bit >> 6)).or_default() |= 1 << (bit & 63);
     }
     words
 }

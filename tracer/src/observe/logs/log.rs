@@ -1,10 +1,15 @@
 //! A followed file, whose it is, and what its lines tell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::follow::Follower;
 use super::format::{self, Line, Memory};
+use super::notify::Notify;
 use crate::model::{ProcessKey, ProxyKind, ProxyProcess, Timestamp, What};
+
+/// Lines are fast when the next come within this time, a few rounds.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A followed file, and whose it is.
 #[derive(Debug)]
@@ -25,6 +30,11 @@ pub(super) struct Log {
     pub(super) memory: Memory,
     /// There may be something to read.
     pub(super) dirty: bool,
+    /// Lines come so fast that it is read in each round, and nobody who writes is kept waiting by
+    /// a notification.
+    pub(super) busy: bool,
+    /// When there was something to read last.
+    pub(super) written: Option<Timestamp>,
     /// To be let go then.
     pub(super) until: Option<Timestamp>,
 }
@@ -54,6 +64,8 @@ impl Log {
             memory: Memory::default(),
             // Lines may have been written before anything notified of them.
             dirty: true,
+            busy: false,
+            written: None,
             until: None,
         }
     }
@@ -66,6 +78,29 @@ impl Log {
         successor.configured = std::mem::take(&mut self.configured);
         self.until = Some(until);
         Some(successor)
+    }
+
+    /// Whether the next round looks by itself or a notification has to come, now that a round `read`
+    /// something or nothing. The kernel keeps a writer waiting while it notifies: of a line now and
+    /// then it may.
+    pub(super) fn rest(&mut self, notify: &Notify, read: bool, at: Timestamp) {
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        let soon = self.written.is_some_and(|last| at.since(last) <= SOON);
+        if read {
+            self.written = Some(at);
+        }
+        let busy = read && (self.busy || soon);
+        if busy == self.busy {
+            return;
+        }
+        if let Some(same) = notify.watch(&self.follower.watch_path(), !busy) {
+            *watch = same;
+            self.busy = busy;
+            // What was written before it was watched again was not notified of.
+            self.dirty |= !busy;
+        }
     }
 
     /// Tells what was written since the last look, or a portion of it.

@@ -156,7 +156,10 @@ impl Logs {
         self.last_round = at;
         let (mut unread, mut lost) = (0, 0);
         let mut room = std::mem::take(&mut self.room);
-        for log in self.files.iter_mut().filter(|log| log.dirty) {
+        for log in &mut self.files {
+            if !log.dirty && !log.busy {
+                continue;
+            }
             let round = log.read(&mut room, &self.proxies, self.show_query, &mut |what| {
                 out.push(Observation { at, what });
             });
@@ -166,7 +169,10 @@ impl Logs {
             if round.read && log.until.is_some() {
                 log.until = Some(at.after(LINGER));
             }
-            if round.more {
+            if let Some(notify) = &self.notify {
+                log.rest(notify, round.read, at);
+            }
+            if log.dirty || log.busy {
                 self.round = Some(at.after(ROUND_EVERY));
             }
         }
@@ -331,7 +337,10 @@ impl Logs {
             self.forget(&rotated);
         }
         let path = log.follower.watch_path();
-        log.watch = self.notify.as_ref().and_then(|notify| notify.watch(&path));
+        log.watch = self
+            .notify
+            .as_ref()
+            .and_then(|notify| notify.watch(&path, true));
         self.files.push(log);
         self.plan_round();
     }

@@ -43,9 +43,11 @@ impl Notify {
         }
     }
 
-    /// Watches what is at `path`; the number is that of its events.
-    pub(super) fn watch(&self, path: &str) -> Option<i32> {
-        let flags = WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;
+    /// Watches what is at `path`, what is `written` to it or only its name; the number is that of its
+    /// events, and the same as before when it is watched already.
+    pub(super) fn watch(&self, path: &str, written: bool) -> Option<i32> {
+        let mut flags = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;
+        flags.set(WatchFlags::MODIFY, written);
         inotify::add_watch(self.fd()?, path, flags).ok()
     }
 

@@ -49,8 +49,18 @@ fn appending(path: &Path) -> File {
 
 /// The connection numbers that were told, once everything was looked at.
 fn numbers(logs: &mut Logs) -> Vec<u64> {
-    let out = told(logs);
-    let entries = out.iter().filter_map(|what| match what {
+    connections(told(logs))
+}
+
+/// Those that one round tells.
+fn read_once(logs: &mut Logs) -> Vec<u64> {
+    let mut out = Vec::new();
+    logs.read(clock::now(), &mut out);
+    connections(out.into_iter().map(|observation| observation.what))
+}
+
+fn connections(told: impl IntoIterator<Item = What>) -> Vec<u64> {
+    let entries = told.into_iter().filter_map(|what| match what {
         What::ProxyLog(entry) => entry.connection,
         _ => None,
     });
@@ -99,6 +109,37 @@ fn what_a_proxy_writes_to_its_open_log_after_the_start_is_told() {
     };
     assert_eq!(entry.proxy, me().key);
     assert_eq!(entry.failure, Failure::Refused);
+}
+
+#[test]
+fn who_writes_all_the_time_is_not_kept_waiting_for_notifications() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = appending(&dir.path().join("error.log"));
+    let mut logs = following(me());
+    let mut write = |number| log.write_all(line(number).as_bytes()).unwrap();
+    let notified = |logs: &Logs| {
+        let mut events = 0;
+        let notify = logs.notify.as_ref().unwrap();
+        notify.drain(&mut |_| events += 1);
+        events
+    };
+    write(1);
+    assert_eq!(notified(&logs), 1);
+    assert_eq!(numbers(&mut logs), [1]);
+    write(2);
+    assert_eq!(numbers(&mut logs), [2]);
+    // From here on it is read in rounds.
+    write(3);
+    assert_eq!(notified(&logs), 0);
+    assert!(logs.due().unwrap() <= clock::now().after(ROUND_EVERY));
+    assert_eq!(read_once(&mut logs), [3]);
+    // A round without a line: what comes next is notified of, what came meanwhile is looked for.
+    assert!(read_once(&mut logs).is_empty());
+    write(4);
+    assert_eq!(notified(&logs), 1);
+    assert!(logs.due().unwrap() <= clock::now().after(ROUND_EVERY));
+    assert_eq!(read_once(&mut logs), [4]);
 }
 
 #[test]

@@ -90,34 +90,65 @@ fn idle_processor(binary: &Path, time: Duration) -> Result<Figure> {
     .at_most(0.1))
 }
 
-/// Memory at the beginning and at the end of much coming and going.
+/// Memory at the beginning, half-way and at the end of much coming and going.
 fn churned(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
     let tracer = Tracer::start(binary, &[], |_| {})?;
     let began = Instant::now();
-    let mut first = None;
-    while began.elapsed() < time || first.is_none() {
-        exits::drive(CHURN)?;
-        connects::drive(CHURN)?;
-        let now = status_bytes(tracer.pid(), "VmRSS:")?;
-        first.get_or_insert(now);
+    let (mut processes, mut refused) = (0, 0);
+    let mut looks: Vec<(Duration, Memory)> = Vec::new();
+    while began.elapsed() < time || looks.is_empty() {
+        processes += exits::drive(CHURN)?.count;
+        refused += connects::drive(CHURN)?.count;
+        looks.push((began.elapsed(), Memory::of(tracer.pid())?));
     }
-    let (first, last) = (
-        first.unwrap_or_default(),
-        status_bytes(tracer.pid(), "VmRSS:")?,
-    );
     let peak = status_bytes(tracer.pid(), "VmHWM:")?;
     tracer.stop()?;
-    let minutes = began.elapsed().as_secs_f64() / 60.0;
-    Ok(vec![
-        Figure::new("resident memory after 10 s of churn", mib(first), "MiB", 1),
-        Figure::new(
-            format!("the same after {minutes:.0} min"),
-            mib(last),
-            "MiB",
-            1,
-        ),
+    let half = looks.partition_point(|(after, _)| *after < began.elapsed() / 2);
+    let mut figures: Vec<Figure> = [0, half, looks.len() - 1]
+        .into_iter()
+        .filter_map(|look| looks.get(look))
+        .flat_map(|(after, memory)| {
+            let when = format!("after {} of churn", in_words(*after));
+            [
+                Figure::new(
+                    format!("resident memory {when}"),
+                    mib(memory.resident),
+                    "MiB",
+                    1,
+                ),
+                Figure::new("… of which its own", mib(memory.own), "MiB", 1),
+            ]
+        })
+        .collect();
+    figures.extend([
         Figure::new("the peak of it, its start too", mib(peak), "MiB", 1),
-    ])
+        Figure::count("processes that came and went meanwhile", processes),
+        Figure::count("refused connects meanwhile", refused),
+    ]);
+    Ok(figures)
+}
+
+/// What a process has in memory.
+struct Memory {
+    resident: u64,
+    /// Of that, what is no file's: not its program, not its rings.
+    own: u64,
+}
+
+impl Memory {
+    fn of(pid: u32) -> Result<Self> {
+        Ok(Self {
+            resident: status_bytes(pid, "VmRSS:")?,
+            own: status_bytes(pid, "RssAnon:")?,
+        })
+    }
+}
+
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    }
 }
 
 /// A value of /proc/<pid>/status, which has them in KiB.
