@@ -32,9 +32,19 @@ use crate::{
 };
 
 /// What is known of one connection.
+///
+/// Requests and answers are often seen on different processors. What an answer that is not reported
+/// needs lies apart from what a request changes, or each would wait for the other's memory.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Exchange {
+    /// Answers, and the sequence number of the last.
+    answers: u32,
+    pub answer_seq: u32,
+    /// Whether the traced process sends the requests.
+    pub outbound: u32,
+    pad: u32,
+    apart: [u64; LINE / size_of::<u64>()],
     /// When the first byte in `head` was seen, CLOCK_BOOTTIME ns.
     began_ns: u64,
     /// Address of the socket; 0 when unknown.
@@ -44,17 +54,26 @@ pub struct Exchange {
     pub owner: u64,
     /// When that process was created, CLOCK_BOOTTIME ns.
     pub owner_start_ns: u64,
-    /// Sequence number of the last segment of requests, of the last answer.
+    /// Sequence number of the last segment of requests.
     pub request_seq: u32,
-    pub answer_seq: u32,
-    /// Segments that began like a request since `head` began, and answers to them.
+    /// Segments that began like a request since `head` began.
     requests: u32,
-    answered: u32,
-    /// Whether the traced process sends the requests.
-    pub outbound: u32,
+    /// `answers` when `head` began.
+    answers_before: u32,
     /// Bytes used in `head`; [`OPAQUE`]: the connection speaks something else now.
     len: u32,
     head: [u8; HTTP_HEAD_LEN + STEP as usize],
+}
+
+/// What processors take from each other at once, bytes.
+const LINE: usize = 64;
+
+impl Exchange {
+    /// Answers since `head` began.
+    #[inline(always)]
+    fn answered(&self) -> u32 {
+        self.answers.wrapping_sub(self.answers_before)
+    }
 }
 
 /// What comes after a request's first segment is copied in steps of this many bytes, so that the
@@ -262,7 +281,7 @@ pub fn request(exchange: *mut Exchange, first: &First, seq: u32, payload: &impl 
     if exchange.len == OPAQUE {
         return;
     }
-    let pending = exchange.requests > exchange.answered;
+    let pending = exchange.requests > exchange.answered();
     if exchange.requests > 0 && seq.wrapping_sub(exchange.request_seq) as i32 <= 0 {
         return;
     }
@@ -284,7 +303,7 @@ pub fn request(exchange: *mut Exchange, first: &First, seq: u32, payload: &impl 
     exchange.request_seq = seq;
     exchange.began_ns = now();
     exchange.requests = 1;
-    exchange.answered = 0;
+    exchange.answers_before = exchange.answers;
     let len = within::<{ HTTP_HEAD_LEN as u32 }>(payload.len());
     // SAFETY: `head` has room for `len` bytes.
     let copied = unsafe { payload.copy(0, (&raw mut exchange.head).cast(), len) };
@@ -345,12 +364,11 @@ fn append(exchange: &mut Exchange, payload: &impl Payload) {
 /// before.
 #[inline(always)]
 pub fn answer(exchange: *mut Exchange, first: &First, seq: u32) -> Option<(u32, u32)> {
-    // SAFETY: a map value.
+    /// A segment that is sent again is at most this far behind.
+    const SENT_AGAIN: u32 = 1 << 24;
+    // SAFETY: a map value. Segments of one direction of a connection come one at a time.
     let exchange = unsafe { &mut *exchange };
-    if exchange.len == OPAQUE || exchange.requests == 0 {
-        return None;
-    }
-    if exchange.answered > 0 && seq.wrapping_sub(exchange.answer_seq) as i32 <= 0 {
+    if exchange.answers > 0 && exchange.answer_seq.wrapping_sub(seq) < SENT_AGAIN {
         return None;
     }
     let status = status(first)?;
@@ -361,10 +379,12 @@ pub fn answer(exchange: *mut Exchange, first: &First, seq: u32) -> Option<(u32, 
         }
         return None;
     }
-    let before = exchange.answered;
-    exchange.answered = before + 1;
     exchange.answer_seq = seq;
-    (status >= 500).then_some((status, before))
+    exchange.answers = exchange.answers.wrapping_add(1);
+    if status < 500 || exchange.len == OPAQUE || exchange.requests == 0 {
+        return None;
+    }
+    Some((status, exchange.answered() - 1))
 }
 
 /// The status in a status line.
@@ -379,7 +399,7 @@ pub fn status(first: &First) -> Option<u32> {
 #[inline(always)]
 pub fn is_open(exchange: *mut Exchange) -> bool {
     // SAFETY: a map value.
-    unsafe { (*exchange).len != OPAQUE && (*exchange).requests > (*exchange).answered }
+    unsafe { (*exchange).len != OPAQUE && (*exchange).requests > (*exchange).answered() }
 }
 
 /// How a request ended.
@@ -562,7 +582,7 @@ pub fn unanswered(exchange: *mut Exchange, end: u32, tls: u32) -> Ending {
         end,
         status: 0,
         // SAFETY: a map value.
-        answered: unsafe { (*exchange).answered },
+        answered: unsafe { (*exchange).answered() },
         tls,
     }
 }

@@ -30,6 +30,10 @@ const LINGER: Duration = Duration::from_millis(5);
 /// by itself. Otherwise being there early pays: a program that was just executed still has a
 /// command line, and a death finds the reader awake.
 const STORM: usize = 32;
+/// So is what brings that many within [`PACE_OVER`]: each wake-up interrupts who is at work, and the
+/// reader is there every few milliseconds as it is.
+const FLOW: usize = 50;
+const PACE_OVER: Duration = Duration::from_millis(100);
 /// A record is in the ring at most this long after its time.
 const LATE: Duration = Duration::from_millis(1);
 /// How often the counters of losses are looked at while there is something to read.
@@ -56,6 +60,34 @@ pub struct Kernel {
     lost: Losses,
     /// Whether the last drain found records, or left some.
     busy: bool,
+    pace: Pace,
+}
+
+/// How many records come.
+#[derive(Debug, Default)]
+struct Pace {
+    since: Timestamp,
+    records: usize,
+    flows: bool,
+}
+
+impl Pace {
+    /// So many came until now; whether as many came within the last whole [`PACE_OVER`] that the reader
+    /// need not be woken.
+    fn is_flow(&mut self, records: usize, now: Timestamp) -> bool {
+        self.records += records;
+        let over = now.since(self.since);
+        if over >= PACE_OVER {
+            // Who slept in between was not kept busy.
+            self.flows = self.records >= FLOW && over < 2 * PACE_OVER;
+            *self = Self {
+                since: now,
+                records: 0,
+                flows: self.flows,
+            };
+        }
+        self.flows
+    }
 }
 
 impl Kernel {
@@ -96,6 +128,7 @@ impl Kernel {
             batch: Vec::new(),
             lost: Losses::default(),
             busy: false,
+            pace: Pace::default(),
         })
     }
 
@@ -208,7 +241,8 @@ impl Kernel {
             upto = upto.min(last);
         }
         self.busy = deaths + traffic > 0;
-        if deaths + traffic >= STORM {
+        let flows = self.pace.is_flow(deaths + traffic, began);
+        if deaths + traffic >= STORM || flows {
             // Without it the programs only wake more often than they need.
             let until = began.after(LINGER.saturating_sub(LATE));
             let _ = self.loaded.attentive.set(0, until.0, 0);
