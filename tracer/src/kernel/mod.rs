@@ -13,6 +13,7 @@ mod loader;
 #[cfg(feature = "kernel-log")]
 mod log;
 mod overtaken;
+mod pace;
 mod patch;
 mod plan;
 mod rings;

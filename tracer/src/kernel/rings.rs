@@ -15,6 +15,7 @@ use super::facts::KernelFacts;
 use super::http::Followed;
 use super::load::{self, Loaded, StartError};
 use super::overtaken;
+use super::pace::Pace;
 use super::plan::{Plan, Refusal, ScopeRung, plan};
 use super::skips;
 use super::tally::{Counted, Tally};
@@ -30,10 +31,6 @@ const LINGER: Duration = Duration::from_millis(5);
 /// by itself. Otherwise being there early pays: a program that was just executed still has a
 /// command line, and a death finds the reader awake.
 const STORM: usize = 32;
-/// So is what brings that many within [`PACE_OVER`]: each wake-up interrupts who is at work, and the
-/// reader is there every few milliseconds as it is.
-const FLOW: usize = 50;
-const PACE_OVER: Duration = Duration::from_millis(100);
 /// A record is in the ring at most this long after its time.
 const LATE: Duration = Duration::from_millis(1);
 /// How often the counters of losses are looked at while there is something to read.
@@ -61,33 +58,6 @@ pub struct Kernel {
     /// Whether the last drain found records, or left some.
     busy: bool,
     pace: Pace,
-}
-
-/// How many records come.
-#[derive(Debug, Default)]
-struct Pace {
-    since: Timestamp,
-    records: usize,
-    flows: bool,
-}
-
-impl Pace {
-    /// So many came until now; whether as many came within the last whole [`PACE_OVER`] that the reader
-    /// need not be woken.
-    fn is_flow(&mut self, records: usize, now: Timestamp) -> bool {
-        self.records += records;
-        let over = now.since(self.since);
-        if over >= PACE_OVER {
-            // Who slept in between was not kept busy.
-            self.flows = self.records >= FLOW && over < 2 * PACE_OVER;
-            *self = Self {
-                since: now,
-                records: 0,
-                flows: self.flows,
-            };
-        }
-        self.flows
-    }
 }
 
 impl Kernel {
@@ -241,7 +211,7 @@ impl Kernel {
             upto = upto.min(last);
         }
         self.busy = deaths + traffic > 0;
-        let flows = self.pace.is_flow(deaths + traffic, began);
+        let flows = self.pace.flows(deaths + traffic, began);
         if deaths + traffic >= STORM || flows {
             // Without it the programs only wake more often than they need.
             let until = began.after(LINGER.saturating_sub(LATE));
