@@ -15,7 +15,7 @@ pub use layout::{ABSENT, Decisions, Layout};
 pub const PROXY_BITS_LEN: u32 = 4096;
 
 /// The bit of a proxy's process in the map `PROXY_BITS`, which others may share.
-#[inline(always)]
+#[inline]
 #[must_use]
 pub const fn bit_of_proxy(pid: u32) -> u16 {
     (pid % PROXY_BITS_LEN) as u16

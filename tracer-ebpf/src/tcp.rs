@@ -1,8 +1,10 @@
 //! TCP: failed connects, listeners that come and go, connections cut by their owner's death.
 
+use core::mem::offset_of;
+
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_common::record::{
-    Actor, ConnectRecord, CutRecord, Endpoints, ListenRecord, RefusalKey, kind,
+    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind,
 };
 
 use crate::{
@@ -103,7 +105,8 @@ fn remember_target(at_ns: u64, socket: Address) {
             (*target).path_len = 0;
             // As words, which it is aligned for.
             let remote: [u64; 2] = core::mem::transmute(remote_address(socket, family));
-            (&raw mut (*target).address)
+            target
+                .byte_add(offset_of!(ConnectTarget, address))
                 .cast::<[u64; 2]>()
                 .write(remote);
             (*target).returned = 0;

@@ -30,13 +30,19 @@ pub(super) struct Log {
     pub(super) memory: Memory,
     /// There may be something to read.
     pub(super) dirty: bool,
-    /// Lines come so fast that it is read in each round, and nobody who writes is kept waiting by
-    /// a notification.
-    pub(super) busy: bool,
-    /// When there was something to read last.
-    pub(super) written: Option<Timestamp>,
+    pub(super) pace: Pace,
     /// To be let go then.
     pub(super) until: Option<Timestamp>,
+}
+
+/// How fast lines come.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// So fast that it is read in each round, and nobody who writes is kept waiting by a
+    /// notification.
+    pub(super) busy: bool,
+    /// When there was something to read last.
+    written: Option<Timestamp>,
 }
 
 /// What a round of one log gave.
@@ -64,8 +70,7 @@ impl Log {
             memory: Memory::default(),
             // Lines may have been written before anything notified of them.
             dirty: true,
-            busy: false,
-            written: None,
+            pace: Pace::default(),
             until: None,
         }
     }
@@ -87,17 +92,17 @@ impl Log {
         let Some(watch) = &mut self.watch else {
             return;
         };
-        let soon = self.written.is_some_and(|last| at.since(last) <= SOON);
+        let soon = self.pace.written.is_some_and(|last| at.since(last) <= SOON);
         if read {
-            self.written = Some(at);
+            self.pace.written = Some(at);
         }
-        let busy = read && (self.busy || soon);
-        if busy == self.busy {
+        let busy = read && (self.pace.busy || soon);
+        if busy == self.pace.busy {
             return;
         }
         if let Some(same) = notify.watch(&self.follower.watch_path(), !busy) {
             *watch = same;
-            self.busy = busy;
+            self.pace.busy = busy;
             // What was written before it was watched again was not notified of.
             self.dirty |= !busy;
         }

@@ -157,7 +157,7 @@ impl Logs {
         let (mut unread, mut lost) = (0, 0);
         let mut room = std::mem::take(&mut self.room);
         for log in &mut self.files {
-            if !log.dirty && !log.busy {
+            if !log.dirty && !log.pace.busy {
                 continue;
             }
             let round = log.read(&mut room, &self.proxies, self.show_query, &mut |what| {
@@ -172,7 +172,7 @@ impl Logs {
             if let Some(notify) = &self.notify {
                 log.rest(notify, round.read, at);
             }
-            if log.dirty || log.busy {
+            if log.dirty || log.pace.busy {
                 self.round = Some(at.after(ROUND_EVERY));
             }
         }
