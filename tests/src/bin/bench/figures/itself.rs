@@ -101,9 +101,10 @@ fn churned(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
         refused += connects::drive(CHURN)?.count;
         looks.push((began.elapsed(), Memory::of(tracer.pid())?));
     }
+    let whole = began.elapsed();
     let peak = status_bytes(tracer.pid(), "VmHWM:")?;
     tracer.stop()?;
-    let half = looks.partition_point(|(after, _)| *after < began.elapsed() / 2);
+    let half = looks.partition_point(|(after, _)| *after < whole / 2);
     let mut figures: Vec<Figure> = [0, half, looks.len() - 1]
         .into_iter()
         .filter_map(|look| looks.get(look))
