@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 
 use compare::Load;
-use figures::{itself, latency, programs, storm};
+use figures::{events, itself, latency, programs, storm};
 use table::Section;
 use tracefs::Tracefs;
 
@@ -73,6 +73,8 @@ enum What {
     Refused,
     /// Start, memory, processor, binary
     Itself,
+    /// Processor time per event, by how many services there are
+    Events,
     /// From the event to the line about it
     Latency,
     /// Exits and refused connects at once, as many as possible
@@ -89,6 +91,9 @@ const LOADS: [(What, &Load); 4] = [
 ];
 
 fn main() -> Result<()> {
+    if load::services::served()? {
+        return Ok(());
+    }
     let args = Args::parse();
     ensure!(rustix::process::geteuid().is_root(), "measuring needs root");
     let wanted = |what| args.what.is_empty() || args.what.contains(&what);
@@ -113,7 +118,13 @@ fn main() -> Result<()> {
     };
     println!("{costs}");
     let mut sections = Vec::new();
-    for what in [What::Itself, What::Latency, What::Storm, What::Programs] {
+    for what in [
+        What::Itself,
+        What::Events,
+        What::Latency,
+        What::Storm,
+        What::Programs,
+    ] {
         if wanted(what) {
             let section = section(what, &args)?;
             println!("{}", table::figures(&section));
@@ -136,6 +147,12 @@ fn section(what: What, args: &Args) -> Result<Section> {
             about: "From the kernel's time of an exit until another process has read the line about it: 500 processes that \
                     end, one every 10 ms.",
             figures: latency::measure(tracer)?,
+        },
+        What::Events => Section {
+            title: "What an event costs it",
+            about: "Processor time of the tracer for each event, less what it takes while nothing happens. The services make \
+                    processes that end at once, each in its turn; of each process two events are sent. Median of five.",
+            figures: events::measure(tracer, seconds(args.seconds))?,
         },
         What::Storm => Section {
             title: "In a storm",

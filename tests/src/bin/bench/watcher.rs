@@ -1,6 +1,7 @@
 //! Who watches while a load runs: nobody, the tracer as users run it, or another tool.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle, sleep};
@@ -90,6 +91,16 @@ impl Watching {
         command: &mut Command,
         mut line: impl FnMut(&str) + Send + 'static,
     ) -> std::io::Result<Self> {
+        // What a script starts in the background is to ignore it; here that is how to end.
+        // SAFETY: between fork and exec, a call that is allowed there.
+        unsafe {
+            command.pre_exec(|| {
+                if libc::signal(libc::SIGINT, libc::SIG_DFL) == libc::SIG_ERR {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,5 +1,6 @@
 //! What is measured of the tracer itself.
 
+pub mod events;
 pub mod itself;
 pub mod latency;
 pub mod programs;

@@ -12,8 +12,17 @@ use super::{Driven, repeat};
 const STACK: usize = 16 << 10;
 
 pub fn drive(time: Duration) -> Result<Driven> {
-    let mut stack = vec![0_u128; STACK / size_of::<u128>()];
+    let mut stack = stack();
     repeat(time, || one(&mut stack)).context("making processes")
+}
+
+/// A single one.
+pub fn once() -> io::Result<()> {
+    one(&mut stack())
+}
+
+fn stack() -> Vec<u128> {
+    vec![0; STACK / size_of::<u128>()]
 }
 
 fn one(stack: &mut [u128]) -> io::Result<()> {

@@ -5,6 +5,7 @@ pub mod exits;
 pub mod http;
 pub mod nginx;
 pub mod processes;
+pub mod services;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,94 @@
+//! So many services, which the tracer knows by name, and work that goes round among them.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::{Driven, exits};
+
+/// The first argument of a program that is to be a service.
+const ARGUMENT: &str = "service";
+/// So many work, or are about to: none waits long, and the pipes are never full.
+const AT_ONCE: usize = 32;
+
+/// One process each, under supervisord as far as its environment tells. Dropping ends them.
+pub struct Services {
+    processes: Vec<Child>,
+    /// A byte for each piece of work: the service that waits longest takes it.
+    work: Option<File>,
+    /// A byte for each that is done.
+    done: File,
+}
+
+impl Services {
+    pub fn start(count: usize) -> Result<Self> {
+        let program = env::current_exe().context("finding this program")?;
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).context("making a pipe");
+        let ((their_work, work), (done, their_done)) = (pipe()?, pipe()?);
+        let mut services = Self {
+            processes: Vec::with_capacity(count),
+            work: Some(work.into()),
+            done: done.into(),
+        };
+        for number in 0..count {
+            let service = Command::new(&program)
+                .arg(ARGUMENT)
+                .env("SUPERVISOR_PROCESS_NAME", format!("service{number}"))
+                .stdin(their_work.try_clone().context("handing on a pipe")?)
+                .stdout(their_done.try_clone().context("handing on a pipe")?)
+                .stderr(Stdio::null())
+                .spawn()
+                .with_context(|| format!("starting service {number} of {count}"))?;
+            services.processes.push(service);
+        }
+        Ok(services)
+    }
+
+    /// For so long they make processes that end at once, each in its turn.
+    pub fn drive(&mut self, time: Duration) -> Result<Driven> {
+        let began = Instant::now();
+        let mut count = 0;
+        let mut done = [0; AT_ONCE];
+        while began.elapsed() < time {
+            let work = self.work.as_mut().context("the services have ended")?;
+            work.write_all(&[0; AT_ONCE]).context("handing out work")?;
+            self.done
+                .read_exact(&mut done)
+                .context("waiting for work")?;
+            count += AT_ONCE as u64;
+        }
+        Ok(Driven {
+            count,
+            time: began.elapsed(),
+        })
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        // Nothing more to read: each ends by itself.
+        self.work = None;
+        for process in &mut self.processes {
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Whether this program was started to be a service; then it has been one, until there was no more work.
+pub fn served() -> Result<bool> {
+    if env::args().nth(1).as_deref() != Some(ARGUMENT) {
+        return Ok(false);
+    }
+    let mut byte = [0];
+    // Not through buffers: a byte is taken only when it is worked on.
+    while rustix::io::read(io::stdin(), &mut byte).context("waiting for work")? == 1 {
+        exits::once().context("making a process")?;
+        rustix::io::write(io::stdout(), &byte).context("telling that it is done")?;
+    }
+    Ok(true)
+}
