@@ -15,7 +15,7 @@ use super::facts::KernelFacts;
 use super::http::Followed;
 use super::load::{self, Loaded, StartError};
 use super::overtaken;
-use super::pace::Pace;
+use super::pace::{LINGER, Pace};
 use super::plan::{Plan, Refusal, ScopeRung, plan};
 use super::skips;
 use super::tally::{Counted, Tally};
@@ -24,19 +24,8 @@ use crate::settings::Settings;
 
 /// Records read from one ring in one go; the rest is left for the next.
 const BATCH: usize = 8192;
-/// Records that are sent without waking the reader follow one that does within 4 ms: look
-/// again this long after having read any.
-const LINGER: Duration = Duration::from_millis(5);
-/// So many records at once are a storm, in which the reader asks not to be woken before it looks
-/// by itself. Otherwise being there early pays: a program that was just executed still has a
-/// command line, and a death finds the reader awake.
-const STORM: usize = 32;
-/// A record is in the ring at most this long after its time.
-const LATE: Duration = Duration::from_millis(1);
 /// How often the counters of losses are looked at while there is something to read.
 const LOST_EVERY: Duration = Duration::from_millis(250);
-/// The same while nothing happens.
-const IDLE_EVERY: Duration = Duration::from_secs(1);
 /// The same, of the kernel's counters of skipped programs: asking is dearer.
 const SKIPS_EVERY: Duration = Duration::from_secs(1);
 
@@ -55,8 +44,6 @@ pub struct Kernel {
     /// Sorting space, kept.
     batch: Vec<Observation>,
     lost: Losses,
-    /// Whether the last drain found records, or left some.
-    busy: bool,
     pace: Pace,
 }
 
@@ -97,7 +84,6 @@ impl Kernel {
             awaits_mark: false,
             batch: Vec::new(),
             lost: Losses::default(),
-            busy: false,
             pace: Pace::default(),
         })
     }
@@ -184,7 +170,7 @@ impl Kernel {
         if self.has_pending() {
             return Some(Duration::ZERO);
         }
-        let timer = if self.busy { LINGER } else { IDLE_EVERY };
+        let timer = self.pace.next();
         let counter = self.tally.next_due().map(|due| due.since(now()));
         Some(counter.map_or(timer, |due| due.clamp(LINGER, timer.max(LINGER))))
     }
@@ -210,11 +196,8 @@ impl Kernel {
         if traffic == BATCH {
             upto = upto.min(last);
         }
-        self.busy = deaths + traffic > 0;
-        let flows = self.pace.flows(deaths + traffic, began);
-        if deaths + traffic >= STORM || flows {
+        if let Some(until) = self.pace.look(deaths + traffic, began) {
             // Without it the programs only wake more often than they need.
-            let until = began.after(LINGER.saturating_sub(LATE));
             let _ = self.loaded.attentive.set(0, until.0, 0);
         }
         self.fetch_remainders(began);
