@@ -35,6 +35,7 @@ pub enum Unit {
 #[derive(Clone, Copy)]
 enum Kind {
     Exits,
+    ExitsOnOneProcessor,
     Connects,
     Http { status: u16 },
 }
@@ -46,6 +47,11 @@ pub static EXITS: Load = Load {
     peers: &[&EXITSNOOP, &BPFTRACE_EXITS],
     told: |told| told.total("exits"),
     kind: Kind::Exits,
+};
+pub static EXITS_ON_ONE_PROCESSOR: Load = Load {
+    name: "the same on one processor, µs each",
+    kind: Kind::ExitsOnOneProcessor,
+    ..EXITS
 };
 pub static CONNECTS: Load = Load {
     name: "refused loopback connects, µs each",
@@ -116,11 +122,12 @@ pub fn compare(
 ) -> Result<Compared> {
     let nginx = match load.kind {
         Kind::Http { status } => Some(Nginx::start(status == 502)?),
-        Kind::Exits | Kind::Connects => None,
+        Kind::Exits | Kind::ExitsOnOneProcessor | Kind::Connects => None,
     };
     let drive = || match (load.kind, &nginx) {
         (Kind::Http { status }, Some(nginx)) => http::drive(nginx.port(), status, time),
         (Kind::Connects, _) => connects::drive(time),
+        (Kind::ExitsOnOneProcessor, _) => exits::drive_on_one_processor(time),
         _ => exits::drive(time),
     };
     // The first run warms up.

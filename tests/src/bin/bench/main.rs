@@ -83,8 +83,9 @@ enum What {
     Programs,
 }
 
-const LOADS: [(What, &Load); 4] = [
+const LOADS: [(What, &Load); 5] = [
     (What::Exits, &compare::EXITS),
+    (What::Exits, &compare::EXITS_ON_ONE_PROCESSOR),
     (What::Connects, &compare::CONNECTS),
     (What::Healthy, &compare::HEALTHY),
     (What::Refused, &compare::REFUSED),

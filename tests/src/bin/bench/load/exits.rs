@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use libc::{c_int, c_void};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use super::{Driven, repeat};
 
@@ -14,6 +15,18 @@ const STACK: usize = 16 << 10;
 pub fn drive(time: Duration) -> Result<Driven> {
     let mut stack = stack();
     repeat(time, || one(&mut stack)).context("making processes")
+}
+
+/// The same, where parents and children run on one processor: between two, most of the time goes to
+/// waking the other, and what happens elsewhere decides how often it sleeps.
+pub fn drive_on_one_processor(time: Duration) -> Result<Driven> {
+    let anywhere = sched_getaffinity(None).context("asking where this thread may run")?;
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu());
+    sched_setaffinity(None, &here).context("staying on one processor")?;
+    let driven = drive(time);
+    sched_setaffinity(None, &anywhere).context("leaving the processor")?;
+    driven
 }
 
 /// A single one.
