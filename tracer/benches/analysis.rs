@@ -111,7 +111,7 @@ fn event(number: u64, services: u64) -> Observation {
             elapsed: Duration::from_micros(20),
             count: 1,
         })),
-        _ => What::Exited(Box::new(Exit {
+        _ => What::Exited(Exit {
             task: task(child, 10 + service, "node"),
             parent: key(10 + service),
             status: ExitStatus::Code(0),
@@ -120,7 +120,7 @@ fn event(number: u64, services: u64) -> Observation {
             oom_trigger: None,
             stop: None,
             other: None,
-        })),
+        }),
     };
     Observation {
         at: Timestamp(1_000_000_000 + number * 20_000),

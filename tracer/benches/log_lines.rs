@@ -120,7 +120,7 @@ fn machine() -> Analysis {
         }));
     }
     what.push(What::Armed);
-    what.push(What::Exited(Box::new(Exit {
+    what.push(What::Exited(Exit {
         task: task(UPSTREAM, 1, "node"),
         parent: key(1),
         status: ExitStatus::Signal {
@@ -132,7 +132,7 @@ fn machine() -> Analysis {
         oom_trigger: None,
         stop: None,
         other: None,
-    })));
+    }));
     what.push(What::ListenerDown {
         socket: SocketId::Kernel(9102),
         netns: NETNS,

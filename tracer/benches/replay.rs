@@ -87,7 +87,7 @@ fn busy(number: u64) -> What {
             task: task(child, "convert"),
             args: ["convert".into(), format!("/srv/in/{child}.png").into()].into(),
         },
-        2 => What::Exited(Box::new(Exit {
+        2 => What::Exited(Exit {
             task: task(child, "convert"),
             parent: key(1),
             status: ExitStatus::Code(0),
@@ -96,7 +96,7 @@ fn busy(number: u64) -> What {
             oom_trigger: None,
             stop: None,
             other: None,
-        })),
+        }),
         _ => refused(number),
     }
 }

@@ -63,7 +63,7 @@ fn story() -> Vec<(u64, What)> {
         },
         peak_bytes: 60 << 20,
         oom_marked: true,
-        oom_trigger: Some(actor(WORKER, "node")),
+        oom_trigger: Some(Box::new(actor(WORKER, "node"))),
         stop: None,
         other: None,
     };
@@ -96,7 +96,7 @@ fn story() -> Vec<(u64, What)> {
         (1, listens(SocketId::Kernel(1), WORKER)),
         (1, What::Armed),
         (2, What::OomMarked(Box::new(mark))),
-        (2, What::Exited(Box::new(exit))),
+        (2, What::Exited(exit)),
         (2, cut),
         (2, down),
         (2, What::ConnectFailed(Box::new(refused))),

@@ -159,8 +159,14 @@ impl Analysis {
             at,
             uptime: at.since(key.started()),
             peak_bytes: exit.peak_bytes,
-            stop: exit.stop.map(|sent| self.sent(&sent, exit, process)),
-            other: exit.other.map(|sent| self.sent(&sent, exit, process)),
+            stop: exit
+                .stop
+                .as_ref()
+                .map(|sent| self.sent(sent, exit, process)),
+            other: exit
+                .other
+                .as_ref()
+                .map(|sent| self.sent(sent, exit, process)),
             oom: self.oom_of(exit, process, at),
             // No exit of its own accord tells of a full heap.
             heap_limit_bytes: exit
@@ -306,11 +312,11 @@ impl Analysis {
             by: sender.map(|sent| self.world.party(&sent.sender)),
             memory: memory(process, evidence.peak_bytes, evidence.oom.as_ref(), mark),
             trigger: mark
-                .map(|mark| mark.trigger)
-                .or(exit.and_then(|exit| exit.oom_trigger))
+                .map(|mark| &mark.trigger)
+                .or(exit.and_then(|exit| exit.oom_trigger.as_deref()))
                 .filter(|_| evidence.oom.is_some())
                 .filter(|trigger| trigger.key.pid != 0)
-                .map(|trigger| self.world.party(&trigger)),
+                .map(|trigger| self.world.party(trigger)),
             why: verdict.why(evidence),
             incident,
         };
@@ -392,7 +398,11 @@ impl Analysis {
             let mark = self.marks.of(exit.task.key);
             return Some(self.oom_of_marked(mark, process, cgroup, at));
         }
-        if !exit.other.is_some_and(|sent| sent.is_kernel_kill()) {
+        if !exit
+            .other
+            .as_ref()
+            .is_some_and(|sent| sent.is_kernel_kill())
+        {
             return None;
         }
         self.oom_along(process, cgroup, at)

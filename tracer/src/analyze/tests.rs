@@ -86,7 +86,7 @@ pub(super) fn actor(pid: Pid, comm: &str) -> Actor {
 }
 
 pub(super) fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -> What {
-    What::Exited(Box::new(Exit {
+    What::Exited(Exit {
         task: task(pid, 1, comm),
         parent: key(1),
         status,
@@ -95,7 +95,7 @@ pub(super) fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -
         oom_trigger: None,
         stop: None,
         other: None,
-    }))
+    })
 }
 
 pub(super) const KILLED: ExitStatus = ExitStatus::Signal {
@@ -494,7 +494,7 @@ fn a_death_names_who_triggered_the_oom_kill_even_when_the_mark_was_lost() {
     let What::Exited(mut exit) = exit(60, "node", KILLED, true) else {
         panic!("no exit");
     };
-    exit.oom_trigger = Some(actor(50, "nginx"));
+    exit.oom_trigger = Some(Box::new(actor(50, "nginx")));
     all.push(at(1000, What::Exited(exit)));
     let findings = run(&all);
     let Body::Death(death) = &findings[1].body else {

@@ -84,6 +84,7 @@ impl Scene {
                 .iter()
                 .copied()
                 .find(|it| (it.signal == KILL) == kill)
+                .map(Box::new)
         };
         let exit = Exit {
             task: task(pid, "node"),
@@ -95,7 +96,7 @@ impl Scene {
             stop: of(false),
             other: of(true),
         };
-        self.see(at, What::Exited(Box::new(exit)));
+        self.see(at, What::Exited(exit));
     }
 
     /// The worker dies, and the finding says so.

@@ -193,8 +193,8 @@ impl Tree {
         const KILL: u32 = 9;
         const ABRT: u32 = 6;
         // Signals that something else than a person's or a program's will can cause are none.
-        let polite = exit.stop.filter(|sent| sent.signal != ABRT);
-        let kill = exit.other.filter(|sent| sent.signal == KILL);
+        let polite = exit.stop.as_deref().filter(|sent| sent.signal != ABRT);
+        let kill = exit.other.as_deref().filter(|sent| sent.signal == KILL);
         let lethal = match exit.status.signal() {
             Some(signal) => [polite, kill]
                 .into_iter()
@@ -210,10 +210,10 @@ impl Tree {
         // The kill comes when the stop's time is up, however long the client has been gone.
         let follows = killed
             && stop.is_some()
-            && kill.is_some_and(|sent| self.sender(&sent) != Sender::Other);
+            && kill.is_some_and(|sent| self.sender(sent) != Sender::Other);
         Asked {
             pid: exit.task.key.pid,
-            by_signal: follows || lethal.is_some_and(|sent| self.wanted(&sent)),
+            by_signal: follows || lethal.is_some_and(|sent| self.wanted(sent)),
             ignored: stop
                 .filter(|_| follows)
                 .map(|stop| SignalName(stop.signal).to_string()),

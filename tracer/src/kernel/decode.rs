@@ -55,7 +55,7 @@ pub(super) fn decode(bytes: &[u8], reading: Reading) -> Result<Decoded, Malforme
     let header = prefix::<Header>(bytes)?;
     let at = Timestamp(header.at_ns);
     let what = match header.kind {
-        kind::EXIT => What::Exited(Box::new(exit(&prefix(bytes)?, page_bytes))),
+        kind::EXIT => What::Exited(exit(&prefix(bytes)?, page_bytes)),
         kind::EXIT_SIGNALED => signaled_exit(&prefix(bytes)?, page_bytes),
         kind::OOM_MARK => oom_mark(&prefix(bytes)?, page_bytes),
         kind::LISTEN_UP => listener_up(&prefix(bytes)?),
@@ -102,12 +102,14 @@ pub(super) fn actor(actor: &record::Actor) -> Actor {
     }
 }
 
-fn signal(signal: &record::Signal) -> Option<SignalSent> {
-    (signal.at_ns != 0).then(|| SignalSent {
-        at: Timestamp(signal.at_ns),
-        signal: signal.signal,
-        code: signal.code,
-        sender: actor(&signal.sender),
+fn signal(signal: &record::Signal) -> Option<Box<SignalSent>> {
+    (signal.at_ns != 0).then(|| {
+        Box::new(SignalSent {
+            at: Timestamp(signal.at_ns),
+            signal: signal.signal,
+            code: signal.code,
+            sender: actor(&signal.sender),
+        })
     })
 }
 
@@ -125,12 +127,12 @@ fn exit(record: &ExitRecord, page_bytes: u64) -> Exit {
 }
 
 fn signaled_exit(record: &SignaledExitRecord, page_bytes: u64) -> What {
-    What::Exited(Box::new(Exit {
-        oom_trigger: (record.oom_at_ns != 0).then(|| actor(&record.trigger)),
+    What::Exited(Exit {
+        oom_trigger: (record.oom_at_ns != 0).then(|| Box::new(actor(&record.trigger))),
         stop: signal(&record.stop),
         other: signal(&record.other),
         ..exit(&record.exit, page_bytes)
-    }))
+    })
 }
 
 fn oom_mark(record: &OomMarkRecord, page_bytes: u64) -> What {

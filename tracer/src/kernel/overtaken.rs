@@ -36,7 +36,7 @@ pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Times
             batch[mark].at = batch[mark].at.min(before);
             if let What::Exited(exit) = &mut batch[index].what {
                 exit.oom_marked = true;
-                exit.oom_trigger = Some(trigger);
+                exit.oom_trigger = Some(Box::new(trigger));
             }
         } else if now.since(at) < PATIENCE {
             first = Some(first.map_or(at, |first| first.min(at)));
@@ -53,7 +53,10 @@ fn is_of(mark: &OomMark, key: ProcessKey) -> bool {
 
 /// Whether the kernel killed it, or marked it, and had not told why when it ended.
 fn may_be_victim(exit: &Exit) -> bool {
-    let by_kernel = exit.other.as_ref().is_some_and(SignalSent::is_kernel_kill);
+    let by_kernel = exit
+        .other
+        .as_deref()
+        .is_some_and(SignalSent::is_kernel_kill);
     let untold = if exit.oom_marked {
         exit.oom_trigger.is_none()
     } else {
@@ -84,7 +87,7 @@ mod tests {
     }
 
     fn exit(at: u64, code: i32) -> Observation {
-        let what = What::Exited(Box::new(Exit {
+        let what = What::Exited(Exit {
             task: task(),
             parent: ProcessKey {
                 pid: 1,
@@ -98,13 +101,13 @@ mod tests {
             oom_marked: false,
             oom_trigger: None,
             stop: None,
-            other: Some(SignalSent {
+            other: Some(Box::new(SignalSent {
                 at: Timestamp(at - 1),
                 signal: 9,
                 code,
                 sender: Actor::default(),
-            }),
-        }));
+            })),
+        });
         Observation {
             at: Timestamp(at),
             what,
@@ -152,7 +155,7 @@ mod tests {
         assert_eq!(batch[1].at, Timestamp(999));
         // The kernel program had told of it before.
         if let What::Exited(exit) = &mut marked.what {
-            exit.oom_trigger = Some(Actor::default());
+            exit.oom_trigger = Some(Box::default());
         }
         assert_eq!(reunite(&mut [marked], Timestamp(2000)), None);
     }

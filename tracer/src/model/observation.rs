@@ -42,7 +42,7 @@ pub enum What {
         args: Box<[Box<str>]>,
     },
     /// A process is dead: all of its threads.
-    Exited(Box<Exit>),
+    Exited(Exit),
     /// A process is there no more, and no event told of its end: events were lost.
     Vanished(ProcessKey),
     /// The OOM killer chose a victim.
@@ -255,11 +255,11 @@ pub struct Exit {
     pub oom_marked: bool,
     /// Whose allocation had it marked, when the hook on the mark ran: known here even if the
     /// mark's own record was lost.
-    pub oom_trigger: Option<Actor>,
+    pub oom_trigger: Option<Box<Actor>>,
     /// The last TERM, INT, QUIT, HUP or ABRT sent to it.
-    pub stop: Option<SignalSent>,
+    pub stop: Option<Box<SignalSent>>,
     /// The last other fatal signal sent to it: KILL, SEGV and so on.
-    pub other: Option<SignalSent>,
+    pub other: Option<Box<SignalSent>>,
 }
 
 /// Scope of an OOM kill.

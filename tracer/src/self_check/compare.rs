@@ -364,7 +364,7 @@ mod tests {
             peak_bytes: 31 << 20,
             oom_marked: false,
             oom_trigger: None,
-            stop: Some(SignalSent {
+            stop: Some(Box::new(SignalSent {
                 at: Timestamp(1),
                 signal: TERM.into(),
                 code: 0,
@@ -374,13 +374,13 @@ mod tests {
                     comm: parent.comm,
                     uid: parent.uid,
                 },
-            }),
+            })),
             other: None,
         };
         change(&mut exit);
         let seen = [Observation {
             at: Timestamp(1),
-            what: What::Exited(Box::new(exit)),
+            what: What::Exited(exit),
         }];
         let mut fields = fields(&expected, &seen);
         fields.retain(|field| matches!(field.event, "exit" | "signal"));

@@ -192,9 +192,9 @@ fn exit() -> Boxed<Exit> {
     ];
     (
         (task(), key(), status, any::<(u64, bool)>()),
-        option::of(actor()),
-        option::of(signal()),
-        option::of(signal()),
+        option::of(actor().prop_map(Box::new)),
+        option::of(signal().prop_map(Box::new)),
+        option::of(signal().prop_map(Box::new)),
     )
         .prop_map(
             |((task, parent, status, (peak_bytes, oom_marked)), oom_trigger, stop, other)| Exit {
@@ -451,7 +451,7 @@ pub(super) fn kinds() -> Vec<Boxed<What>> {
         (task(), texts())
             .prop_map(|(task, args)| What::Executed { task, args })
             .boxed(),
-        exit().prop_map(|it| What::Exited(Box::new(it))).boxed(),
+        exit().prop_map(What::Exited).boxed(),
         mark().prop_map(|it| What::OomMarked(Box::new(it))).boxed(),
         (any::<u32>(), text(), scope(), option::of(text()))
             .prop_map(|(victim, comm, scope, task_cgroup)| {

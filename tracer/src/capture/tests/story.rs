@@ -184,13 +184,13 @@ pub(crate) fn outage() -> Vec<Observation> {
         },
         peak_bytes: 65 << 20,
         oom_marked: true,
-        oom_trigger: Some(actor(worker(), "node")),
+        oom_trigger: Some(Box::new(actor(worker(), "node"))),
         stop: None,
         other: None,
     };
     vec![
         seen(at, What::OomMarked(Box::new(mark))),
-        seen(at + 8 * MS, What::Exited(Box::new(exit))),
+        seen(at + 8 * MS, What::Exited(exit)),
         seen(
             at + 8 * MS,
             What::ConnectionCut {

@@ -392,9 +392,9 @@ impl Wire for Exited {
             core_dumped,
             peak_bytes: *peak_bytes,
             oom_marked: *oom_marked,
-            oom_trigger: oom_trigger.as_ref().map(Wire::of),
-            stop: stop.as_ref().map(Wire::of),
-            other: other.as_ref().map(Wire::of),
+            oom_trigger: oom_trigger.as_deref().map(Wire::of),
+            stop: stop.as_deref().map(Wire::of),
+            other: other.as_deref().map(Wire::of),
         }
     }
 
@@ -412,9 +412,9 @@ impl Wire for Exited {
             status,
             peak_bytes: self.peak_bytes,
             oom_marked: self.oom_marked,
-            oom_trigger: optional(self.oom_trigger)?,
-            stop: optional(self.stop)?,
-            other: optional(self.other)?,
+            oom_trigger: optional(self.oom_trigger)?.map(Box::new),
+            stop: optional(self.stop)?.map(Box::new),
+            other: optional(self.other)?.map(Box::new),
         })
     }
 }
