@@ -208,9 +208,8 @@ impl Tree {
         });
         let killed = lethal.is_some_and(|sent| sent.signal == KILL);
         // The kill comes when the stop's time is up, however long the client has been gone.
-        let follows = killed
-            && stop.is_some()
-            && kill.is_some_and(|sent| self.sender(sent) != Sender::Other);
+        let follows =
+            killed && stop.is_some() && kill.is_some_and(|sent| self.sender(sent) != Sender::Other);
         Asked {
             pid: exit.task.key.pid,
             by_signal: follows || lethal.is_some_and(|sent| self.wanted(sent)),
