@@ -1,7 +1,6 @@
 //! Who watches while a load runs: nobody, the tracer as users run it, or another tool.
 
 use std::io::{BufRead as _, BufReader, Read};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle, sleep};
@@ -91,16 +90,6 @@ impl Watching {
         command: &mut Command,
         mut line: impl FnMut(&str) + Send + 'static,
     ) -> std::io::Result<Self> {
-        // What a script starts in the background is to ignore it; here that is how to end.
-        // SAFETY: between fork and exec, a call that is allowed there.
-        unsafe {
-            command.pre_exec(|| {
-                if libc::signal(libc::SIGINT, libc::SIG_DFL) == libc::SIG_ERR {
-                    return Err(std::io::Error::last_os_error());
-                }
-                Ok(())
-            });
-        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -130,7 +119,8 @@ impl Watching {
 
     /// Ends it; what it writes until then is read. Whether it ended by itself: if not, it was killed.
     pub fn stop(mut self) -> Result<bool> {
-        self.signal(Signal::INT)?;
+        // INT is ignored by what a script starts in the background.
+        self.signal(Signal::TERM)?;
         let until = Instant::now() + PATIENCE;
         let mut killed = false;
         while self

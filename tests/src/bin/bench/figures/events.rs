@@ -7,13 +7,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Figure;
-use super::itself::processor_time;
+use super::itself::{SETTLED, processor_time};
 use crate::load::services::Services;
 use crate::statistics::median;
 use crate::watcher::Tracer;
 
-/// After this the tracer has read all that it reads at its start.
-const SETTLED: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 5;
 /// A process that comes and goes.
 const EVENTS_EACH: f64 = 2.0;
@@ -49,7 +47,7 @@ pub fn measure(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
             2,
         ));
         let missed = processes.saturating_sub(told);
-        figures.push(Figure::count("… exits neither told nor counted", missed).zero());
+        figures.push(Figure::count("… exits not counted", missed).zero());
     }
     Ok(figures)
 }

@@ -15,7 +15,7 @@ use crate::watcher::Tracer;
 
 const STARTS: usize = 20;
 /// After this the tracer has read all that it reads at its start.
-const SETTLED: Duration = Duration::from_secs(3);
+pub const SETTLED: Duration = Duration::from_secs(3);
 /// The load between two looks at its memory.
 const CHURN: Duration = Duration::from_secs(5);
 
