@@ -1,6 +1,6 @@
 //! Many events at once: what matters is not lost among what doesn't, and what is lost is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -103,7 +103,35 @@ fn a_tracer_that_was_stopped_for_a_while_still_counts_exactly() {
     assert_eq!(end["lost"], told, "{end}");
 }
 
-/// More exits than its ring holds, while it is stopped.
+/// On kernels that let others run while a hook runs, the kernel does not run it for them.
+#[test]
+fn exits_that_interrupt_the_hook_of_others_are_told() {
+    const COUNT: usize = 3_000;
+    let mut tracer = Tracer::start(["--all"]);
+    let mut storm = Guard::ready(fixture().args(["preempt", &COUNT.to_string(), "7"]));
+    storm.release();
+    let pids: BTreeSet<u64> = storm
+        .line()
+        .split(' ')
+        .map(|pid| pid.parse().unwrap())
+        .collect();
+    assert_eq!(pids.len(), COUNT);
+    assert!(storm.wait().success());
+    tracer.death_of(storm.pid());
+    let findings = tracer.stop().findings;
+    let mut told = BTreeMap::new();
+    for death in findings.iter().filter(|f| f["kind"] == "death") {
+        let pid = death["process"]["pid"].as_u64().unwrap();
+        if pids.contains(&pid) && death["exit_code"] == 7 {
+            *told.entry(pid).or_insert(0) += 1;
+        }
+    }
+    let once: BTreeMap<u64, i32> = pids.iter().map(|&pid| (pid, 1)).collect();
+    let untold = pids.iter().filter(|pid| !told.contains_key(pid)).count();
+    assert!(told == once, "{untold} of {COUNT} untold");
+    assert_eq!(lost(&findings, "deaths"), 0);
+}
+
 /// Stops the tracer for more exits than its ring holds, and then for what else is done.
 fn make_it_lose_exits(tracer: &Tracer, then: impl FnOnce()) {
     tracer.signal(Signal::STOP);

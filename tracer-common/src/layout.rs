@@ -268,4 +268,7 @@ pub struct Decisions {
     /// Whose HTTP requests are followed: 0 nobody's, 1 those of the ports in `PROXY_PORTS`, 2
     /// everybody's.
     pub http: u32,
+    /// 1: the kernel may skip a program that it interrupted for another task, and second programs
+    /// make that good.
+    pub again: u32,
 }

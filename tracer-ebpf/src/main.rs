@@ -33,6 +33,7 @@ macro_rules! log {
     };
 }
 
+mod again;
 mod cgroup;
 mod connect;
 mod connecting;

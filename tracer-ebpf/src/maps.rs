@@ -22,6 +22,7 @@ pub static DECISIONS: Global<Decisions> = Global::new(Decisions {
     cgroup_v1: 0,
     connect_returns: 0,
     http: 0,
+    again: 0,
 });
 
 /// One slot of [`LAYOUT`], without loading the others to the stack.

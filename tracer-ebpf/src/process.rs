@@ -8,10 +8,11 @@ use aya_ebpf::{
     programs::RawTracePointContext,
 };
 use tracer_common::record::{
-    ARGS_LEN, ExecRecord, ExitRecord, ForkRecord, SignaledExitRecord, kind,
+    ARGS_LEN, ExecRecord, ExitRecord, ForkRecord, SignaledExitRecord, kind, lost,
 };
 
 use crate::{
+    again::Event,
     kernel_read::Address,
     maps::{
         Ring, clear, header, layout, now, reserve_death, reserve_traffic, submit_batched,
@@ -29,16 +30,37 @@ const SIGNAL_GROUP_EXIT: u32 = 0x4;
 #[map]
 static EXITED: LruHashMap<(u64, u64), u8> = LruHashMap::with_max_entries(1024, 0);
 
+/// As told to [`Event::new`].
+const FORK: u64 = 1;
+const EXEC: u64 = 2;
+const EXIT: u64 = 3;
+
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn process_fork(ctx: RawTracePointContext) -> i32 {
     let child = Address(ctx.arg(1));
+    Event::new(FORK, child, 0).runs();
+    created(child);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn process_fork_again(ctx: RawTracePointContext) -> i32 {
+    let child = Address(ctx.arg(1));
+    if Event::new(FORK, child, 0).was_skipped(lost::TRAFFIC) {
+        created(child);
+    }
+    0
+}
+
+#[inline(always)]
+fn created(child: Address) {
     // A thread: not a process of its own.
     if child.read_at::<u32>(layout!(task_pid)) != child.read_at::<u32>(layout!(task_tgid)) {
-        return 0;
+        return;
     }
     let at_ns = now();
     let Some(mut entry) = reserve_traffic::<ForkRecord>() else {
-        return 0;
+        return;
     };
     let parent = child.follow(layout!(task_real_parent));
     entry.write(ForkRecord {
@@ -47,7 +69,6 @@ pub fn process_fork(ctx: RawTracePointContext) -> i32 {
         parent_start_ns: start_of(parent),
     });
     submit_batched(entry, Ring::Traffic, at_ns);
-    0
 }
 
 /// The longest command line kept: what a mask can express.
@@ -76,9 +97,25 @@ fn masked(len: u64) -> u64 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_exec(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
+    Event::new(EXEC, task, 0).runs();
+    executes(task);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_exec_again(ctx: RawTracePointContext) -> i32 {
+    let task = Address(ctx.arg(0));
+    if Event::new(EXEC, task, 0).was_skipped(lost::TRAFFIC) {
+        executes(task);
+    }
+    0
+}
+
+#[inline(always)]
+fn executes(task: Address) {
     let at_ns = now();
     let Some(mut entry) = reserve_traffic::<ExecRecord>() else {
-        return 0;
+        return;
     };
     let mm = task.follow(layout!(task_mm));
     let start: u64 = mm.read_at(layout!(mm_arg_start));
@@ -103,12 +140,27 @@ pub fn process_exec(ctx: RawTracePointContext) -> i32 {
         (&raw mut (*record).args_total).write(total as u32);
     }
     submit_batched(entry, Ring::Traffic, at_ns);
-    0
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn process_exit(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
+    Event::new(EXIT, task, 0).runs();
+    thread_exits(task, &ctx);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn process_exit_again(ctx: RawTracePointContext) -> i32 {
+    let task = Address(ctx.arg(0));
+    if Event::new(EXIT, task, 0).was_skipped(lost::DEATHS) {
+        thread_exits(task, &ctx);
+    }
+    0
+}
+
+#[inline(always)]
+fn thread_exits(task: Address, ctx: &RawTracePointContext) {
     let shared = task.follow(layout!(task_signal));
     oom::adopt_thread_mark(task, shared);
     let told = layout!(exit_has_group_dead) == 1;
@@ -118,7 +170,7 @@ pub fn process_exit(ctx: RawTracePointContext) -> i32 {
         shared.read_at::<u32>(layout!(signal_live)) == 0
     };
     if !dead {
-        return 0;
+        return;
     }
     let leader = task.follow(layout!(task_group_leader));
     let pid: u32 = leader.read_at(layout!(task_tgid));
@@ -128,11 +180,10 @@ pub fn process_exit(ctx: RawTracePointContext) -> i32 {
             .insert((u64::from(pid), start_ns), 1, u64::from(BPF_NOEXIST))
             .is_err()
     {
-        return 0;
+        return;
     }
-    log!(&ctx, "process {} is dead", pid);
+    log!(ctx, "process {} is dead", pid);
     report_exit(leader, shared, pid, start_ns);
-    0
 }
 
 #[inline(always)]

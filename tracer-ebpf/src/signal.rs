@@ -5,9 +5,10 @@ use aya_ebpf::{
     maps::LruHashMap,
     programs::RawTracePointContext,
 };
-use tracer_common::record::Signal;
+use tracer_common::record::{Signal, lost};
 
 use crate::{
+    again::Event,
     kernel_read::Address,
     maps::{layout, now},
     task::{current_actor, start_of},
@@ -31,6 +32,9 @@ const FROM_USER: u64 = 0;
 const FROM_KERNEL: u64 = 1;
 const SI_KERNEL: i32 = 0x80;
 
+/// As told to [`Event::new`].
+const SIGNAL: u64 = 4;
+
 /// The last fatal signals sent to a process.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -49,6 +53,24 @@ static SIGNALS: LruHashMap<u32, Last> = LruHashMap::with_max_entries(4096, 0);
 
 #[raw_tracepoint(tracepoint = "signal_generate")]
 pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
+    if let Some(event) = event(&ctx) {
+        event.runs();
+        generated(&ctx);
+    }
+    0
+}
+
+#[raw_tracepoint(tracepoint = "signal_generate")]
+pub fn signal_generate_again(ctx: RawTracePointContext) -> i32 {
+    if event(&ctx).is_some_and(|event| event.was_skipped(lost::TRAFFIC)) {
+        generated(&ctx);
+    }
+    0
+}
+
+/// None for a signal that ends nothing.
+#[inline(always)]
+fn event(ctx: &RawTracePointContext) -> Option<Event> {
     let signal: u32 = ctx.arg(0);
     let result: i32 = ctx.arg(4);
     let harmless = signal < 64 && HARMLESS >> signal & 1 == 1;
@@ -56,9 +78,12 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
     // of their own: INT and QUIT by what a script starts in the background, HUP by daemons.
     let counts =
         matches!(result, DELIVERED | LOSE_INFO) || (result == IGNORED && signal == SIGTERM);
-    if harmless || !counts {
-        return 0;
-    }
+    (!harmless && counts).then(|| Event::new(SIGNAL, Address(ctx.arg(2)), signal))
+}
+
+#[inline(always)]
+fn generated(ctx: &RawTracePointContext) {
+    let signal: u32 = ctx.arg(0);
     let info: u64 = ctx.arg(1);
     let code = match info {
         FROM_USER => 0,
@@ -92,7 +117,7 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
                 } else {
                     (*last).other = sent;
                 }
-                return 0;
+                return;
             }
         }
     }
@@ -103,7 +128,6 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
     };
     // Fails only when the map is being changed by others; the exit is then told without a sender.
     let _ = SIGNALS.insert(pid, last, 0);
-    0
 }
 
 /// The last fatal signals sent to the process `pid` created at `start_ns`.

@@ -4,10 +4,11 @@ use core::mem::offset_of;
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_common::record::{
-    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind,
+    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind, lost,
 };
 
 use crate::{
+    again::Event,
     connecting::{self, Connecting},
     exchange::{is_proxy, remember_connect},
     http,
@@ -32,39 +33,81 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 pub const IPPROTO_TCP: u16 = 6;
 
-// What each change needs is a function of its own: together they need more stack than there is.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
-    let socket = Address(ctx.arg(0));
-    let old: i32 = ctx.arg(1);
-    let new: i32 = ctx.arg(2);
-    let cut = matches!(
-        (old, new),
-        (_, FIN_WAIT1 | LAST_ACK) | (ESTABLISHED | CLOSE_WAIT, CLOSE)
-    );
-    if !cut && old != SYN_SENT && new != SYN_SENT && old != LISTEN && new != LISTEN {
-        return 0;
-    }
-    if socket.read_at::<u16>(layout!(sock_protocol)) != IPPROTO_TCP {
-        return 0;
-    }
-    match (old, new) {
-        (_, SYN_SENT) => connect_begins(socket),
-        (SYN_SENT, CLOSE) => connect_failed(socket),
-        (SYN_SENT, _) => connected(socket),
-        (_, LISTEN) => listener(socket, kind::LISTEN_UP),
-        (LISTEN, CLOSE) => listener(socket, kind::LISTEN_DOWN),
-        (LISTEN, _) => {}
-        _ => {
-            connection_closed(socket, new);
-            http::connection_ends(
-                socket,
-                old == CLOSE_WAIT,
-                new == CLOSE && socket.read_at::<u32>(layout!(sock_err)) != 0,
-            );
-        }
+    if let Some(change) = Change::of(&ctx) {
+        change.event().runs();
+        change.tell();
     }
     0
+}
+
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub fn tcp_state_again(ctx: RawTracePointContext) -> i32 {
+    if let Some(change) = Change::of(&ctx)
+        && change.event().was_skipped(lost::TRAFFIC)
+    {
+        change.tell();
+    }
+    0
+}
+
+/// A change of a TCP socket's state that something is made of.
+#[derive(Clone, Copy)]
+struct Change {
+    socket: Address,
+    old: i32,
+    new: i32,
+}
+
+impl Change {
+    #[inline(always)]
+    fn of(ctx: &RawTracePointContext) -> Option<Self> {
+        let socket = Address(ctx.arg(0));
+        let old: i32 = ctx.arg(1);
+        let new: i32 = ctx.arg(2);
+        let cut = matches!(
+            (old, new),
+            (_, FIN_WAIT1 | LAST_ACK) | (ESTABLISHED | CLOSE_WAIT, CLOSE)
+        );
+        if !cut && old != SYN_SENT && new != SYN_SENT && old != LISTEN && new != LISTEN {
+            return None;
+        }
+        (socket.read_at::<u16>(layout!(sock_protocol)) == IPPROTO_TCP).then_some(Self {
+            socket,
+            old,
+            new,
+        })
+    }
+
+    #[inline(always)]
+    fn event(self) -> Event {
+        /// As told to [`Event::new`].
+        const STATE: u64 = 5;
+        Event::new(STATE, self.socket, self.new as u32)
+    }
+
+    // What each change needs is a function of its own: together they need more stack than there is.
+    #[inline(always)]
+    fn tell(self) {
+        let Self { socket, old, new } = self;
+        match (old, new) {
+            (_, SYN_SENT) => connect_begins(socket),
+            (SYN_SENT, CLOSE) => connect_failed(socket),
+            (SYN_SENT, _) => connected(socket),
+            (_, LISTEN) => listener(socket, kind::LISTEN_UP),
+            (LISTEN, CLOSE) => listener(socket, kind::LISTEN_DOWN),
+            (LISTEN, _) => {}
+            _ => {
+                connection_closed(socket, new);
+                http::connection_ends(
+                    socket,
+                    old == CLOSE_WAIT,
+                    new == CLOSE && socket.read_at::<u32>(layout!(sock_err)) != 0,
+                );
+            }
+        }
+    }
 }
 
 /// In the context of connect(): the only moment at which the owner is surely the one that runs.

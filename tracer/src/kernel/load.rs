@@ -83,6 +83,15 @@ const RAW_TRACEPOINTS: [(&str, &str, &str); 7] = [
     ("cgroup", "cgroup_mkdir", "cgroup_mkdir"),
 ];
 
+/// Their second programs, for events that the kernel skips the first for: hook, program, tracepoint.
+const AGAIN: [(&str, &str, &str); 5] = [
+    ("exit", "process_exit_again", "sched_process_exit"),
+    ("tcp", "tcp_state_again", "inet_sock_set_state"),
+    ("signal", "signal_generate_again", "signal_generate"),
+    ("exec", "process_exec_again", "sched_process_exec"),
+    ("fork", "process_fork_again", "sched_process_fork"),
+];
+
 /// What runs in the kernel; everything is detached when this is dropped.
 pub(super) struct Loaded {
     /// Keeps programs and links alive.
@@ -93,6 +102,8 @@ pub(super) struct Loaded {
     pub(super) tls: Tls,
     tracepoints: Vec<tracefs::Attached>,
     pub(super) lost: PerCpuArray<MapData, u64>,
+    /// Events that second programs made good, by what would have been lost.
+    pub(super) again: PerCpuArray<MapData, u64>,
     /// Until when the reader looks by itself, CLOCK_BOOTTIME ns.
     pub(super) attentive: Array<MapData, u64>,
     pub(super) refusals: HashMap<MapData, [u8; TCP_KEY], [u8; COUNT]>,
@@ -130,6 +141,7 @@ pub(super) fn load(
             HttpMode::Proxies => 1,
             HttpMode::All => 2,
         },
+        again: u32::from(plan.interruptible),
     };
     let mut options = loader::without_types();
     if http == HttpMode::Off {
@@ -156,6 +168,7 @@ pub(super) fn load(
     };
     let mut loaded = Loaded {
         lost: take(&mut ebpf, "LOST")?,
+        again: take(&mut ebpf, "AGAIN")?,
         attentive: take(&mut ebpf, "ATTENTIVE")?,
         refusals: take(&mut ebpf, "REFUSALS")?,
         unix_refusals: take(&mut ebpf, "UNIX_REFUSALS")?,
@@ -197,8 +210,10 @@ fn first_programs(plan: &Plan) -> Vec<&'static str> {
         Some(ConnectRung::Syscall) => &["connect_exit", "connect_enter"],
         Some(ConnectRung::Fexit) | None => &[],
     };
+    let again: &[_] = if plan.interruptible { &AGAIN } else { &[] };
     let raw = RAW_TRACEPOINTS
         .iter()
+        .chain(again)
         .filter(|(_, _, tracepoint)| !plan.without.contains(tracepoint))
         .map(|&(_, program, _)| program);
     connect.iter().copied().chain(raw).collect()
@@ -232,8 +247,26 @@ impl Loaded {
             }
             self.hooks.push(hook);
         }
+        if plan.interruptible {
+            self.attach_again(plan);
+        }
         self.attach_scope(plan, btf);
         Ok(())
+    }
+
+    /// Each after its first, so that the kernel runs it after that. Without one, what the kernel
+    /// skips is lost, and told as such.
+    fn attach_again(&mut self, plan: &Plan) {
+        for (name, program, tracepoint) in AGAIN {
+            if plan.without.contains(&tracepoint) {
+                continue;
+            }
+            if let Err(Failure(what, _)) = self.attach_raw(program, tracepoint)
+                && let Some(hook) = self.hooks.iter_mut().find(|hook| hook.name == name)
+            {
+                hook.why = Some(format!("events may be skipped: {program}: {what}"));
+            }
+        }
     }
 
     fn attach_raw(&mut self, name: &str, tracepoint: &str) -> Result<(), Failure> {

@@ -9,6 +9,8 @@ use crate::model::Hierarchy;
 
 /// The oldest kernel that the programs are made for.
 const OLDEST: (u32, u32) = (5, 10);
+/// From here on, other tasks may run while the programs of a tracepoint do.
+const INTERRUPTIBLE: (u32, u32) = (7, 0);
 /// Without these tracepoints there is no main job.
 const INDISPENSABLE: [&str; 4] = [
     "sched_process_fork",
@@ -121,6 +123,8 @@ pub struct Plan {
     pub scope: Ladder<ScopeRung>,
     /// The hierarchy whose ids the hooks tell.
     pub cgroups: Hierarchy,
+    /// Whether the kernel may interrupt a program for another task, and skip what it does meanwhile.
+    pub interruptible: bool,
     /// How kernel memory is read: through cast pointers, else through a helper.
     pub cast: Option<Cast>,
 }
@@ -205,6 +209,8 @@ pub fn plan(facts: &KernelFacts) -> Result<Plan, Refusal> {
             (ScopeRung::Counters, &Ok(())),
         ]),
         cgroups: facts.cgroups,
+        // Nothing else tells.
+        interruptible: facts.version.is_none_or(|version| version >= INTERRUPTIBLE),
         cast: facts.cast.as_ref().ok().copied(),
     })
 }
@@ -301,7 +307,7 @@ mod tests {
     #[test]
     fn facts_that_forbid_nothing_change_nothing() {
         let best = plan(&good()).unwrap();
-        assert_eq!(flipped(|f| f.version = None).unwrap(), best);
+        assert_eq!(flipped(|f| f.version = Some((6, 19))).unwrap(), best);
         assert_eq!(flipped(|f| f.lockdown = Lockdown::Integrity).unwrap(), best);
     }
 
@@ -367,6 +373,15 @@ mod tests {
         let plan = flipped(|f| f.missing_tracepoints = vec!["cgroup_mkdir"]).unwrap();
         assert_eq!(plan.without, ["cgroup_mkdir"]);
         assert!(blind_without("cgroup_mkdir").is_some());
+    }
+
+    #[test]
+    fn programs_have_seconds_where_the_kernel_may_interrupt_them() {
+        assert!(!plan(&good()).unwrap().interruptible);
+        for version in [Some((7, 0)), Some((7, 2)), None] {
+            let plan = flipped(|f| f.version = version).unwrap();
+            assert!(plan.interruptible, "{version:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{MapData, PerCpuArray, RingBuf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracer_common::record::{RefusalKey, UnixRefusalKey, lost};
@@ -17,7 +17,7 @@ use super::load::{self, Loaded, StartError};
 use super::overtaken;
 use super::pace::{LINGER, Pace};
 use super::plan::{Plan, Refusal, ScopeRung, plan};
-use super::skips;
+use super::skips::{self, Counts, Skips};
 use super::tally::{Counted, Tally};
 use crate::model::{Hierarchy, Hook, Observation, Pid, Ring, Timestamp, What};
 use crate::settings::Settings;
@@ -228,6 +228,7 @@ impl Kernel {
         }
         self.lost.looked = Timestamp::default();
         self.lost.skips_looked = Timestamp::default();
+        self.lost.skips.settle(self.loaded.skipped());
     }
 
     /// Reads up to a batch of records; gives their number and the time of the last.
@@ -302,19 +303,13 @@ impl Kernel {
         let Loaded { tls, ebpf, .. } = &mut self.loaded;
         tls.look(ebpf, now);
         self.loaded.http.counted(now, &mut self.batch);
-        let mut totals = [0; COUNTERS];
-        for (index, total) in (0u32..).zip(&mut totals) {
-            *total = match self.loaded.lost.get(&index, 0) {
-                Ok(values) => values.iter().sum(),
-                // It is there as long as the programs are; no news is no loss.
-                Err(_) => self.lost.told[index as usize],
-            };
-        }
+        let mut totals = sums(&self.loaded.lost);
         if now.since(self.lost.skips_looked) >= SKIPS_EVERY {
             self.lost.skips_looked = now;
-            self.lost.skips = self.loaded.skips();
+            let made_good = sums(&self.loaded.again);
+            self.lost.skips.look(self.loaded.skipped(), made_good);
         }
-        for (total, skips) in totals.iter_mut().zip(self.lost.skips) {
+        for (total, skips) in totals.iter_mut().zip(self.lost.skips.lost()) {
             *total += skips;
         }
         totals[lost::TRAFFIC as usize] += self.lost.malformed;
@@ -346,29 +341,39 @@ impl Kernel {
     }
 }
 
-const COUNTERS: usize = lost::COUNT as usize;
-
 #[derive(Default)]
 struct Losses {
     looked: Timestamp,
-    told: [u64; COUNTERS],
+    told: Counts,
     /// Bytes in a ring that were no record; told with the losses of `TRAFFIC`.
     malformed: u64,
     /// Events whose program the kernel skipped, and when that was looked at.
-    skips: [u64; COUNTERS],
+    skips: Skips,
     skips_looked: Timestamp,
+}
+
+/// Counters of all processors.
+fn sums(counters: &PerCpuArray<MapData, u64>) -> Counts {
+    let mut sums = Counts::default();
+    for (index, sum) in (0u32..).zip(&mut sums) {
+        // It is there as long as the programs are.
+        if let Ok(values) = counters.get(&index, 0) {
+            *sum = values.iter().sum();
+        }
+    }
+    sums
 }
 
 impl Loaded {
     /// Events whose program the kernel skipped, by what is lost with them.
-    fn skips(&self) -> [u64; COUNTERS] {
-        let mut skips = [0; COUNTERS];
+    fn skipped(&self) -> Counts {
+        let mut skipped = Counts::default();
         for (name, program) in self.ebpf.programs() {
-            if let Ok(program) = program.fd() {
-                skips[skips::lost_by(name) as usize] += skips::of(program.as_fd());
+            if let (Some(index), Ok(program)) = (skips::lost_by(name), program.fd()) {
+                skipped[index as usize] += skips::of(program.as_fd());
             }
         }
-        skips
+        skipped
     }
 
     fn count(&self, by: &Counted) -> Option<tracer_common::record::Refusal> {

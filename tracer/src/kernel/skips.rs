@@ -1,6 +1,6 @@
 //! How often the kernel skipped a program: one that is interrupted in the middle is not run again
-//! on that processor until it has ended. From 7.x, which lets others run in between, a storm's events
-//! are lost so.
+//! on that processor until it has ended. From 7.0 on, which lets others run in between, second
+//! programs make good what most of them would lose so.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
@@ -21,11 +21,45 @@ struct InfoAttr {
     info: u64,
 }
 
-/// What is lost when the program of this name is skipped: one of [`lost`].
-pub(super) fn lost_by(program: &str) -> u32 {
+/// What is lost when the program of this name is skipped: one of [`lost`]. Nothing when it is a
+/// second one: it does something only where another was skipped, which is counted there.
+pub(super) fn lost_by(program: &str) -> Option<u32> {
     match program {
-        "process_exit" | "oom_mark" => lost::DEATHS,
-        _ => lost::TRAFFIC,
+        "process_exit" | "oom_mark" => Some(lost::DEATHS),
+        _ if program.ends_with("_again") => None,
+        _ => Some(lost::TRAFFIC),
+    }
+}
+
+/// So many of each.
+pub(super) type Counts = [u64; lost::COUNT as usize];
+
+/// What was skipped and not made good.
+#[derive(Default)]
+pub(super) struct Skips {
+    /// As of the last look: a second program comes after the first, by a while if it has to wait.
+    skipped: Counts,
+    lost: Counts,
+}
+
+impl Skips {
+    /// Takes in the counters, to be called now and then; what was skipped since the last call may be
+    /// made good yet.
+    pub(super) fn look(&mut self, skipped: Counts, made_good: Counts) {
+        for ((lost, skipped), made_good) in self.lost.iter_mut().zip(self.skipped).zip(made_good) {
+            *lost = skipped.saturating_sub(made_good).max(*lost);
+        }
+        self.skipped = skipped;
+    }
+
+    /// Before the last look: nothing is waited for.
+    pub(super) fn settle(&mut self, skipped: Counts) {
+        self.skipped = skipped;
+    }
+
+    /// Events lost, by what is lost with them.
+    pub(super) fn lost(&self) -> Counts {
+        self.lost
     }
 }
 
@@ -77,7 +111,29 @@ mod tests {
 
     #[test]
     fn a_skipped_exit_is_a_lost_death() {
-        assert_eq!(lost_by("process_exit"), lost::DEATHS);
-        assert_eq!(lost_by("tcp_state"), lost::TRAFFIC);
+        assert_eq!(lost_by("process_exit"), Some(lost::DEATHS));
+        assert_eq!(lost_by("tcp_state"), Some(lost::TRAFFIC));
+        assert_eq!(lost_by("process_exit_again"), None);
+    }
+
+    #[test]
+    fn what_is_made_good_is_not_lost() {
+        let mut skips = Skips::default();
+        skips.look([3, 5, 0, 0], [2, 5, 0, 0]);
+        assert_eq!(skips.lost(), [0; 4], "it may come yet");
+        skips.look([9, 5, 0, 0], [3, 5, 0, 0]);
+        assert_eq!(skips.lost(), [0; 4], "it came");
+        skips.look([9, 5, 0, 0], [8, 5, 0, 0]);
+        assert_eq!(skips.lost(), [1, 0, 0, 0]);
+        skips.look([9, 5, 0, 0], [9, 5, 0, 0]);
+        assert_eq!(skips.lost(), [1, 0, 0, 0], "told once, it stays told");
+    }
+
+    #[test]
+    fn at_the_end_nothing_is_waited_for() {
+        let mut skips = Skips::default();
+        skips.settle([2, 0, 0, 0]);
+        skips.look([2, 0, 0, 0], [1, 0, 0, 0]);
+        assert_eq!(skips.lost(), [1, 0, 0, 0]);
     }
 }
