@@ -126,10 +126,11 @@ fn exits_that_interrupt_the_hook_of_others_are_told() {
             *told.entry(pid).or_insert(0) += 1;
         }
     }
-    let once: BTreeMap<u64, i32> = pids.iter().map(|&pid| (pid, 1)).collect();
-    let untold = pids.iter().filter(|pid| !told.contains_key(pid)).count();
-    assert!(told == once, "{untold} of {COUNT} untold");
-    assert_eq!(lost(&findings, "deaths"), 0);
+    assert!(told.values().all(|&times| times == 1), "told twice");
+    // One that interrupts another that interrupts a third may be lost; then it is counted.
+    let untold = (COUNT - told.len()) as u64;
+    assert!(untold <= 3, "{untold} of {COUNT} untold");
+    assert!(untold <= lost(&findings, "deaths"), "{untold} untold");
 }
 
 /// Stops the tracer for more exits than its ring holds, and then for what else is done.
