@@ -81,6 +81,13 @@ pub(crate) struct Ended {
     pub(crate) took: Duration,
 }
 
+impl Ended {
+    /// Whether the kernel gave up or fell silent before the agent ran.
+    pub(super) fn never_began(&self) -> bool {
+        self.transcript.release.is_none() && matches!(self.end, End::Fatal(_) | End::Silent)
+    }
+}
+
 impl Guest {
     /// With systemd going for this target.
     fn command(&self, target: &str) -> Command {
@@ -315,6 +322,26 @@ fn speaks(qemu: &Qemu, kernel: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_began_when_its_agent_spoke() {
+        let ended = |lines: &[&str], end| {
+            let mut transcript = Transcript::default();
+            for line in lines {
+                assert_eq!(transcript.line(Duration::from_secs(1), line), None);
+            }
+            Ended {
+                transcript,
+                end,
+                took: Duration::from_secs(100),
+            }
+        };
+        let bios = "Booting from ROM..";
+        assert!(ended(&[bios], End::Silent).never_began());
+        assert!(ended(&[bios], End::Fatal("Oops: int3".into())).never_began());
+        assert!(!ended(&[bios], End::Gone).never_began());
+        assert!(!ended(&[bios, "@@vm up 7.2.0"], End::Silent).never_began());
+    }
 
     #[test]
     fn available_memory_is_read_from_meminfo() {

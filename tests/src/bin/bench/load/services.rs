@@ -3,10 +3,11 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{Driven, exits};
@@ -15,6 +16,9 @@ use super::{Driven, exits};
 const ARGUMENT: &str = "service";
 /// So many work, or are about to: none waits long, and the pipes are never full.
 const AT_ONCE: usize = 32;
+
+/// How long no service may be done with anything: a piece of work is one short process.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One process each, under supervisord as far as its environment tells. Dropping ends them.
 pub struct Services {
@@ -41,7 +45,6 @@ impl Services {
                 .env("SUPERVISOR_PROCESS_NAME", format!("service{number}"))
                 .stdin(their_work.try_clone().context("handing on a pipe")?)
                 .stdout(their_done.try_clone().context("handing on a pipe")?)
-                .stderr(Stdio::null())
                 .spawn()
                 .with_context(|| format!("starting service {number} of {count}"))?;
             services.processes.push(service);
@@ -53,19 +56,34 @@ impl Services {
     pub fn drive(&mut self, time: Duration) -> Result<Driven> {
         let began = Instant::now();
         let mut count = 0;
-        let mut done = [0; AT_ONCE];
         while began.elapsed() < time {
             let work = self.work.as_mut().context("the services have ended")?;
             work.write_all(&[0; AT_ONCE]).context("handing out work")?;
-            self.done
-                .read_exact(&mut done)
-                .context("waiting for work")?;
+            self.finish(AT_ONCE)?;
             count += AT_ONCE as u64;
         }
         Ok(Driven {
             count,
             time: began.elapsed(),
         })
+    }
+
+    /// Waits until so many pieces of work are done. A service that fails says why, and ends with its
+    /// piece undone.
+    fn finish(&mut self, mut pieces: usize) -> Result<()> {
+        let patience = Timespec::try_from(PATIENCE).context("a time to wait")?;
+        let mut done = [0; AT_ONCE];
+        while pieces > 0 {
+            let mut ready = [PollFd::new(&self.done, PollFlags::IN)];
+            let any = poll(&mut ready, Some(&patience)).context("waiting for the services")?;
+            ensure!(any > 0, "{pieces} pieces of work stay undone");
+            let wanted = done.len().min(pieces);
+            let now = self.done.read(&mut done[..wanted]);
+            let now = now.context("waiting for the services")?;
+            ensure!(now > 0, "the services have ended");
+            pieces -= now;
+        }
+        Ok(())
     }
 }
 
