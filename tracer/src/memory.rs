@@ -76,6 +76,24 @@ pub fn give_back() {
     }
 }
 
+/// Gives back the pages of what is embedded in the program and was read for the last time.
+pub fn give_back_embedded(bytes: &'static [u8]) {
+    let page = rustix::param::page_size();
+    let start = bytes.as_ptr().addr().next_multiple_of(page);
+    let end = bytes.as_ptr().addr() + bytes.len();
+    let Some(length) = end.checked_sub(start).map(|length| length / page * page) else {
+        return;
+    };
+    let offset = start - bytes.as_ptr().addr();
+    // SAFETY: whole pages inside of a static without interior mutability or pointers, which is in a
+    // part of the file that is mapped and never written: each page is read from the file again when
+    // it is used, as it was. A failure leaves the pages where they are.
+    let _ = unsafe {
+        let start = bytes.as_ptr().wrapping_add(offset);
+        madvise(start.cast_mut().cast(), length, Advice::LinuxDontNeed)
+    };
+}
+
 /// Start and length of a mapping of code, by a line of /proc/self/maps. Other mappings that can't
 /// be written may have been before they were relocated: what is in them is in no file.
 fn code(line: &str) -> Option<(usize, usize)> {
@@ -107,6 +125,8 @@ pub fn stay_resident() {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use super::*;
 
     #[test]
@@ -124,6 +144,31 @@ mod tests {
             assert_eq!(code(line), given.then_some((0x1000, 0x2000)), "{line}");
         }
         give_back();
+    }
+
+    #[test]
+    fn what_is_embedded_can_be_read_again() {
+        // More than the kernel maps at once around what somebody reads nearby.
+        static EMBEDDED: [u8; 256 << 10] = [7; 256 << 10];
+        let sum = || EMBEDDED.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+        let mapped = || {
+            let page = rustix::param::page_size();
+            let first = EMBEDDED.as_ptr().addr() / page + 1;
+            let pagemap = fs::File::open("/proc/self/pagemap").unwrap();
+            let mut entry = [0; 8];
+            (first..first + EMBEDDED.len() / page - 1)
+                .filter(|&page| {
+                    pagemap.read_exact_at(&mut entry, page as u64 * 8).unwrap();
+                    u64::from_ne_bytes(entry) >> 63 == 1
+                })
+                .count()
+        };
+        let all = sum();
+        let before = mapped();
+        give_back_embedded(&EMBEDDED);
+        assert!(before > 0 && mapped() < before, "{before} pages");
+        assert_eq!(sum(), all);
+        give_back_embedded(&EMBEDDED[1..3]);
     }
 
     #[test]

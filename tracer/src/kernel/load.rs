@@ -19,17 +19,22 @@ use super::plan::{BLIND_CONNECT, ConnectRung, Ladder, Plan, Refusal, ScopeRung, 
 use super::tls::Tls;
 use super::tracefs;
 use super::verify;
+use crate::memory::give_back_embedded;
 use crate::model::{Hierarchy, Hook};
 use crate::settings::HttpMode;
 
 /// The programs, as `build.rs` made them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
 
-/// The object for a kernel with this way of reading its memory.
-fn patched(cast: Option<Cast>) -> Vec<u64> {
+/// The object for a kernel with this way of reading its memory, with second programs or without.
+fn patched(cast: Option<Cast>, again: bool) -> Vec<u64> {
     let mut words = vec![0; OBJECT.len().div_ceil(size_of::<u64>())];
     words.as_mut_bytes()[..OBJECT.len()].copy_from_slice(OBJECT);
+    give_back_embedded(OBJECT);
     patch::patch(&mut words, cast);
+    if !again {
+        patch::leave_out(words.as_mut_bytes(), "_again");
+    }
     words
 }
 
@@ -155,7 +160,7 @@ pub(super) fn load(
             options.map_max_entries(map, 1);
         }
     }
-    let object = patched(plan.cast);
+    let object = patched(plan.cast, plan.interruptible);
     let mut ebpf = options
         .override_global("LAYOUT", layout.as_bytes(), true)
         .override_global("DECISIONS", decisions.as_bytes(), true)
@@ -539,4 +544,17 @@ impl Failure {
 fn load_error(error: &EbpfError) -> StartError {
     let Failure(what, hint) = Failure::of(error);
     StartError::Load { what, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_second_programs_are_left_out_of_the_object() {
+        let (with, without) = (patched(None, true), patched(None, false));
+        let (with, without) = (with.as_bytes(), without.as_bytes());
+        let differences = with.iter().zip(without).filter(|(one, other)| one != other);
+        assert_eq!(differences.count(), AGAIN.len());
+    }
 }

@@ -1,5 +1,7 @@
 //! Puts into the programs what only this kernel knows: see [`tracer_common::patch`].
 
+use std::ops::Range;
+
 use tracer_common::patch::{CAN_CAST, CAST, STRUCT_ID};
 
 /// What casting a pointer takes: type ids of the running kernel.
@@ -49,6 +51,71 @@ pub(super) fn patch(words: &mut [u64], cast: Option<Cast>) {
     }
 }
 
+/// Has a reader of the object, 64-bit ELF of little-endian machines, find no function whose name ends
+/// like this: what is not loaded need not be kept. An object that can't be read stays as it is.
+pub(super) fn leave_out(object: &mut [u8], ending: &str) {
+    /// Size of a symbol, and where the byte is that tells what it is; nothing in particular is 0.
+    const SYMBOL: usize = 24;
+    const INFO: usize = 4;
+    const FUNCTION: u8 = 2;
+    const TYPE_OF_SYMBOL: u8 = 0xf;
+    let Some((symbols, names)) = symbols(object) else {
+        return;
+    };
+    for at in symbols.step_by(SYMBOL) {
+        let info = object.get(at + INFO).copied().unwrap_or_default();
+        let name = number(object, at, 4).and_then(|offset| {
+            let name = object.get(names.start.checked_add(offset)?..names.end)?;
+            name.split(|&byte| byte == 0).next()
+        });
+        if info & TYPE_OF_SYMBOL == FUNCTION
+            && name.is_some_and(|name| name.ends_with(ending.as_bytes()))
+        {
+            object[at + INFO] = info & !TYPE_OF_SYMBOL;
+        }
+    }
+}
+
+/// Where an object has its symbols, and where their names.
+fn symbols(object: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
+    /// Of the header: where the table of sections is, the size of an entry, and their number.
+    const SECTIONS: usize = 0x28;
+    const SECTION_LEN: usize = 0x3a;
+    const SECTION_COUNT: usize = 0x3c;
+    /// Of a section: its type, where it is, its size, and the section that belongs to it.
+    const KIND: usize = 4;
+    const OFFSET: usize = 0x18;
+    const LEN: usize = 0x20;
+    const LINK: usize = 0x28;
+    const SYMBOL_TABLE: usize = 2;
+    let (table, len) = (
+        number(object, SECTIONS, 8)?,
+        number(object, SECTION_LEN, 2)?,
+    );
+    let section = |index: usize| table.checked_add(index.checked_mul(len)?);
+    let range = |section: usize| {
+        let field = |at| number(object, section.checked_add(at)?, 8);
+        let start = field(OFFSET)?;
+        let end = start.checked_add(field(LEN)?)?;
+        (end <= object.len()).then_some(start..end)
+    };
+    let symbols = (0..number(object, SECTION_COUNT, 2)?)
+        .filter_map(section)
+        .find(|at| {
+            let kind = at.checked_add(KIND).and_then(|at| number(object, at, 4));
+            kind == Some(SYMBOL_TABLE)
+        })?;
+    let names = section(number(object, symbols.checked_add(LINK)?, 4)?)?;
+    Some((range(symbols)?, range(names)?))
+}
+
+/// A number of so many bytes.
+fn number(object: &[u8], at: usize, len: usize) -> Option<usize> {
+    let mut bytes = [0; 8];
+    bytes[..len].copy_from_slice(object.get(at..at.checked_add(len)?)?);
+    usize::try_from(u64::from_le_bytes(bytes)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +158,54 @@ mod tests {
             [0x0000_0000_0000_06b7, 0x0000_0000_0000_02b7, 0x10bf]
         );
         assert_eq!(program[3..], PROGRAM[3..]);
+    }
+
+    /// Two functions and something else that is named alike, in an object with nothing but their names.
+    fn object() -> Vec<u8> {
+        let names = b"\0exit\0exit_again\0not_again\0";
+        let symbols: [(u32, u8); 3] = [(1, 0x12), (6, 0x12), (17, 0x11)];
+        let mut object = vec![0; 64];
+        for (name, info) in symbols {
+            object.extend(name.to_le_bytes());
+            object.push(info);
+            object.extend([0; 19]);
+        }
+        object.extend(names);
+        let table = object.len();
+        for (kind, offset, len) in [(2u32, 64usize, 3 * 24), (3, 64 + 3 * 24, names.len())] {
+            let mut section = [0; 64];
+            section[4..8].copy_from_slice(&kind.to_le_bytes());
+            section[0x18..0x20].copy_from_slice(&offset.to_le_bytes());
+            section[0x20..0x28].copy_from_slice(&len.to_le_bytes());
+            section[0x28] = 1;
+            object.extend(section);
+        }
+        object[0x28..0x30].copy_from_slice(&table.to_le_bytes());
+        (object[0x3a], object[0x3c]) = (64, 2);
+        object
+    }
+
+    #[test]
+    fn functions_are_left_out_by_the_end_of_their_names() {
+        let mut left = object();
+        leave_out(&mut left, "_again");
+        let mut expected = object();
+        expected[64 + 24 + 4] = 0x10;
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn what_is_no_whole_object_stays_as_it_is() {
+        // Of the last section what is behind its size is not looked at.
+        for len in 0..object().len() - 0x18 {
+            let mut cut = object();
+            cut.truncate(len);
+            let before = cut.clone();
+            leave_out(&mut cut, "_again");
+            assert_eq!(cut, before, "{len}");
+        }
+        let mut noise = vec![0xff; 200];
+        leave_out(&mut noise, "_again");
+        assert_eq!(noise, [0xff; 200]);
     }
 }

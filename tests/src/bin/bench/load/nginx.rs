@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tracer_tests::free_port;
 
 pub struct Nginx {
@@ -58,9 +59,15 @@ http {{
             .arg(&config)
             .stdin(Stdio::null())
             .stderr(Stdio::null());
-        // SAFETY: between fork and exec only a file is written; no lock or allocation of the parent's
-        // other threads is waited for that glibc does not reset.
-        unsafe { command.pre_exec(move || fs::write(&procs, "0")) };
+        // However this program ends, nginx ends with it: nobody measures beside it later.
+        // SAFETY: between fork and exec only a file is written and the kernel asked for a signal; no
+        // lock or allocation of the parent's other threads is waited for that glibc does not reset.
+        unsafe {
+            command.pre_exec(move || {
+                set_parent_process_death_signal(Some(Signal::TERM))?;
+                fs::write(&procs, "0")
+            })
+        };
         let child = command
             .spawn()
             .context("starting nginx; `cargo xtask setup --tests` installs it")?;
