@@ -396,7 +396,8 @@ impl Analysis {
         let cgroup = exit.task.cgroup;
         if exit.oom_marked {
             let mark = self.marks.of(exit.task.key);
-            return Some(self.oom_of_marked(mark, process, cgroup, at));
+            let oom = self.oom_of_marked(mark, process, cgroup, at);
+            return Some(oom.or_by_size(&process.facts, exit.peak_bytes));
         }
         if !exit
             .other

@@ -47,6 +47,39 @@ fn one_that_is_marked_while_it_dies_died_of_what_the_victim_died_of() {
     assert_eq!(causes(&findings, Kind::Death), [both[1], both[0]]);
 }
 
+/// Seen once on 7.2, where the kernel log tells the scope.
+#[test]
+fn a_mark_without_a_word_is_of_the_limit_that_the_process_had_reached() {
+    let limit = 2u64 << 30;
+    for (peak, cause) in [
+        (limit + (1 << 20), Cause::OomCgroup),
+        (limit - (32 << 20), Cause::OomCgroup),
+        (limit - (128 << 20), Cause::OomGlobal),
+    ] {
+        let What::Process(mut facts) = process(61, 1, "node", "api.service") else {
+            panic!("no process");
+        };
+        facts.memory_limit_bytes = Some(limit);
+        facts.memory_limit_cgroup = Some("/system.slice".into());
+        let What::Exited(mut died) = exit(61, "node", KILLED, true) else {
+            panic!("no exit");
+        };
+        died.peak_bytes = peak;
+        let mut all = scan();
+        all.push(at(500, What::Process(facts)));
+        all.push(at(1000, marked(61, false)));
+        all.push(at(1003, What::Exited(died)));
+        let findings = run(&all);
+        let told = causes(&findings, Kind::Death);
+        assert_eq!(told, [(61, cause, false)], "{peak}");
+        let named = findings.iter().any(|finding| match &finding.body {
+            Body::Death(death) => death.why.contains("2.0 GiB of /system.slice reached"),
+            _ => false,
+        });
+        assert_eq!(named, cause == Cause::OomCgroup, "{findings:?}");
+    }
+}
+
 #[test]
 fn a_mark_without_a_word_and_without_another_victim_is_of_nothing_known() {
     let mut all = scan();

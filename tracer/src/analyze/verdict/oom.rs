@@ -76,6 +76,27 @@ impl Scope {
     }
 }
 
+impl OomFacts {
+    /// Where nothing tells what ran out, and the process was as large as the limit of its cgroup lets
+    /// it be, that was it. `bytes`: how large it was.
+    #[must_use]
+    pub fn or_by_size(mut self, facts: &ProcessFacts, bytes: u64) -> Self {
+        if self.scope != Scope::Unknown {
+            return self;
+        }
+        // The last pages that were asked for were not given, and some of it is counted elsewhere.
+        let full = |limit: &u64| bytes >= limit - limit / 32;
+        if let Some(limit) = facts.memory_limit_bytes.filter(full) {
+            self.above = facts.memory_limit_cgroup != facts.cgroup_path;
+            self.scope = Scope::Cgroup {
+                path: facts.memory_limit_cgroup.as_deref().map(Into::into),
+                limit_bytes: Some(limit),
+            };
+        }
+        self
+    }
+}
+
 pub(super) fn verdict(oom: &OomFacts) -> Verdict {
     let along = if oom.along {
         " (along with another victim)"
