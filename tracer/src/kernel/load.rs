@@ -16,6 +16,7 @@ use super::http::Http;
 use super::loader;
 use super::patch::{self, Cast};
 use super::plan::{BLIND_CONNECT, ConnectRung, Ladder, Plan, Refusal, ScopeRung, blind_without};
+use super::skips::SECOND;
 use super::tls::Tls;
 use super::tracefs;
 use super::verify;
@@ -33,7 +34,7 @@ fn patched(cast: Option<Cast>, again: bool) -> Vec<u64> {
     give_back_embedded(OBJECT);
     patch::patch(&mut words, cast);
     if !again {
-        patch::leave_out(words.as_mut_bytes(), "_again");
+        patch::leave_out(words.as_mut_bytes(), SECOND);
     }
     words
 }

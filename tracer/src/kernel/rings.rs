@@ -303,11 +303,13 @@ impl Kernel {
         let Loaded { tls, ebpf, .. } = &mut self.loaded;
         tls.look(ebpf, now);
         self.loaded.http.counted(now, &mut self.batch);
-        let mut totals = sums(&self.loaded.lost);
+        add_up(&self.loaded.lost, &mut self.lost.full);
+        let mut totals = self.lost.full;
         if now.since(self.lost.skips_looked) >= SKIPS_EVERY {
             self.lost.skips_looked = now;
-            let made_good = sums(&self.loaded.again);
-            self.lost.skips.look(self.loaded.skipped(), made_good);
+            add_up(&self.loaded.again, &mut self.lost.made_good);
+            let skipped = self.loaded.skipped();
+            self.lost.skips.look(skipped, self.lost.made_good);
         }
         for (total, skips) in totals.iter_mut().zip(self.lost.skips.lost()) {
             *total += skips;
@@ -345,23 +347,25 @@ impl Kernel {
 struct Losses {
     looked: Timestamp,
     told: Counts,
+    /// Records that found no room.
+    full: Counts,
     /// Bytes in a ring that were no record; told with the losses of `TRAFFIC`.
     malformed: u64,
     /// Events whose program the kernel skipped, and when that was looked at.
     skips: Skips,
+    /// Those that second programs made good.
+    made_good: Counts,
     skips_looked: Timestamp,
 }
 
-/// Counters of all processors.
-fn sums(counters: &PerCpuArray<MapData, u64>) -> Counts {
-    let mut sums = Counts::default();
-    for (index, sum) in (0u32..).zip(&mut sums) {
-        // It is there as long as the programs are.
+/// Counters of all processors. They are there as long as the programs are: what can't be read stays
+/// as it was.
+fn add_up(counters: &PerCpuArray<MapData, u64>, sums: &mut Counts) {
+    for (index, sum) in (0u32..).zip(sums) {
         if let Ok(values) = counters.get(&index, 0) {
             *sum = values.iter().sum();
         }
     }
-    sums
 }
 
 impl Loaded {

@@ -21,12 +21,15 @@ struct InfoAttr {
     info: u64,
 }
 
+/// How the names of second programs end.
+pub(super) const SECOND: &str = "_again";
+
 /// What is lost when the program of this name is skipped: one of [`lost`]. Nothing when it is a
 /// second one: it does something only where another was skipped, which is counted there.
 pub(super) fn lost_by(program: &str) -> Option<u32> {
     match program {
         "process_exit" | "oom_mark" => Some(lost::DEATHS),
-        _ if program.ends_with("_again") => None,
+        _ if program.ends_with(SECOND) => None,
         _ => Some(lost::TRAFFIC),
     }
 }
