@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use tracer::demo::{DemoError, Options, ProxyChoice, Stack, rules_toml};
-use tracer::model::Endpoint;
+use tracer_model::Endpoint;
 
 fn start(proxy: ProxyChoice) -> Stack {
     let executable = Some(PathBuf::from(env!("CARGO_BIN_EXE_tracer")));

@@ -3,5 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tracer_present::Sink;
 
-fuzz_target!(|bytes: &[u8]| tracer::capture::fuzz::replay(bytes));
+fuzz_target!(|bytes: &[u8]| {
+    let mut text = Sink::text(std::io::sink(), false);
+    let mut json = Sink::json(std::io::sink());
+    tracer_capture::fuzz::replay(bytes, &mut |finding| {
+        text.finding(finding).expect("a sink takes everything");
+        json.finding(finding).expect("a sink takes everything");
+    });
+});

@@ -5,5 +5,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    tracer::kernel::is_record(bytes);
+    tracer_kernel::is_record(bytes);
 });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::analyze::rules::Rules;
+use tracer_analysis::rules::Rules;
 
 /// Read when no `--config` is given, if it exists.
 const DEFAULT_PATH: &str = "/etc/tracer.toml";

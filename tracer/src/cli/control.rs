@@ -4,12 +4,12 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
+use tracer_model::Pid;
+use tracer_present::cell::{cell, name};
 
 use super::Outcome;
 use crate::control::{Answer, Request, Server, Status, client, protocol, run_dir};
-use crate::model::Pid;
-use crate::pipeline::{About, Live};
-use crate::present::cell::{cell, name};
+use crate::live::pipeline::{About, Live};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct MarkArgs {

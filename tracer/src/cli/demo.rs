@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
+use tracer_analysis::rules::Rules;
+use tracer_kernel::settings::Settings;
+use tracer_model::{Body, Finding};
+use tracer_present::Sink;
 
 use super::filter::{self, ServiceGlob};
 use super::watch::stop_request;
 use super::{ColorChoice, Outcome, runtime};
-use crate::analyze::rules::Rules;
 use crate::demo::{self, ClientLog, DemoError, ProxyChoice, Stack, expectations};
-use crate::model::{Body, Finding};
-use crate::pipeline::Live;
-use crate::present::Sink;
-use crate::settings::Settings;
+use crate::live::pipeline::Live;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         "A worker (pid {}, at most {} of memory, {}) behind {} ({}).\n\
          It will leak until the kernel kills it; requests fail; it is restarted two seconds later.\n",
         facts.worker_pid,
-        crate::model::quantity::bytes(facts.limit_bytes),
+        tracer_model::quantity::bytes(facts.limit_bytes),
         facts.worker,
         facts.proxy_program,
         facts.proxy,

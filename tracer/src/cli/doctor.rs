@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use tracer_analysis::Analysis;
+use tracer_analysis::rules::Rules;
+use tracer_kernel::settings::Settings;
+use tracer_kernel::{Followed, Kernel, KernelFacts, plan};
+use tracer_model::{Hook, Pid};
+use tracer_observe::Observer;
+use tracer_present::doctor::{self, Check, Status};
+
 use super::{ColorChoice, Outcome, runtime, services};
-use crate::analyze::Analysis;
-use crate::analyze::rules::Rules;
-use crate::kernel::{Followed, Kernel, KernelFacts, plan};
-use crate::model::{Hook, Pid};
-use crate::observe::Observer;
-use crate::present::doctor::{self, Check, Status};
 use crate::self_check;
-use crate::settings::Settings;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -4,11 +4,11 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use tracer_present::export::{Export, To};
 
 use super::Outcome;
 use super::output::Output;
 use super::selection::{Read, Selection};
-use crate::export::{Export, To};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

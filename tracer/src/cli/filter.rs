@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use glob::Pattern;
 
-use crate::model::{Body, Cause, Finding, Kind};
+use tracer_model::{Body, Cause, Finding, Kind};
 
 /// A `--service` glob.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub(super) fn fails(kinds: &[Kind], finding: &Finding) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
+    use tracer_model::{
         ConnectError, ConnectFailure, End, Endpoint, Manager, Party, Service, Upstream, WallTime,
     };
 

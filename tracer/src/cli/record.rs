@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tracer_capture::{Setup, Target};
+use tracer_kernel::settings::{HttpMode, Settings};
+use tracer_model::Body;
 
 use super::config::ConfigArgs;
 use super::recording::{self, RotationArgs};
 use super::watch::{duration, reader_gone, stop_request};
 use super::{Outcome, control, runtime};
-use crate::capture::{Setup, Target};
-use crate::memory;
-use crate::model::Body;
-use crate::pipeline::Live;
-use crate::settings::{HttpMode, Settings};
+use crate::live::pipeline::Live;
+use crate::live::residency;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -71,12 +71,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 () = reader_gone(), if streams => {}
             }
         };
-        memory::stand_last();
+        residency::stand_last();
         let mut live = Live::start(rules, &settings)?;
         let setup = Setup::new(to.clone(), args.rotation.rotation());
         live.record(&setup, recording::tell)?;
         let _control = control::listen(&mut live, "record", Some(to.to_string()));
-        let mut emit = |finding: &crate::model::Finding| {
+        let mut emit = |finding: &tracer_model::Finding| {
             match &finding.body {
                 Body::Start(_) => eprintln!("tracer: recording to {to}"),
                 Body::End(end) => incidents = end.incidents,

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use crate::capture::{Notice, Rotation, Summary};
-use crate::model::quantity::bytes;
+use tracer_capture::{Notice, Rotation, Summary};
+use tracer_model::quantity::bytes;
 
 /// How many files are kept unless `--keep` says otherwise.
 const KEEP: u32 = 8;

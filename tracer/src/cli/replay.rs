@@ -4,12 +4,13 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tracer_capture::{Item, Note, Replay};
+use tracer_model::{Finding, Kind, Timestamp, WallTime};
+use tracer_present::Sink;
+
 use super::filter;
 use super::selection::{Selection, Window};
 use super::{ColorChoice, Outcome};
-use crate::capture::{Item, Note, Replay};
-use crate::model::{Finding, Kind, Timestamp, WallTime};
-use crate::present::Sink;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

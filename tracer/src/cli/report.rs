@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use jiff::tz::TimeZone;
+use tracer_present::report::{self, Builder, Format, Options};
 
 use super::output::Output;
 use super::selection::{Read, Selection};
 use super::{ColorChoice, Outcome};
-use crate::report::{self, Builder, Format, Options};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -3,11 +3,10 @@
 use std::io::{self, Write as _};
 
 use super::Outcome;
-use crate::present;
 
 pub(super) fn run() -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &present::schema::schema())?;
+    serde_json::to_writer_pretty(&mut out, &tracer_present::schema::schema())?;
     writeln!(out)?;
     Ok(Outcome::Success)
 }

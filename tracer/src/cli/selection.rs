@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use jiff::tz::TimeZone;
+use tracer_capture::{Item, Note, Replay, Source, SourceError, Sources};
+use tracer_model::{Body, Finding, WallTime};
 
 use super::filter::{self, ServiceGlob};
 use super::window::When;
-use crate::capture::{Item, Note, Replay, Source, SourceError, Sources};
-use crate::model::{Body, Finding, WallTime};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {

@@ -2,14 +2,15 @@
 
 use std::io;
 
+use tracer_analysis::rules::Rules;
+use tracer_analysis::world::ServiceView;
+use tracer_analysis::{Analysis, Options};
+use tracer_model::{Observation, Upstream, What};
+use tracer_observe::{self, Observer, clock, usage};
+use tracer_present::services::{self, ServiceRow};
+
 use super::Outcome;
 use super::config::ConfigArgs;
-use crate::analyze::rules::Rules;
-use crate::analyze::world::ServiceView;
-use crate::analyze::{Analysis, Options};
-use crate::model::{Observation, Upstream, What};
-use crate::observe::{self, Observer, clock, usage};
-use crate::present::services::{self, ServiceRow};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,10 +41,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// The world as it is now, without hooks, and who looked.
 pub(super) fn scan(rules: Rules) -> (Analysis, Observer) {
-    let mut observer = Observer::new(crate::kernel::hierarchy(), false);
+    let mut observer = Observer::new(tracer_kernel::hierarchy(), false);
     let options = Options {
         all: false,
-        own_netns: observe::own_netns(),
+        own_netns: tracer_observe::own_netns(),
         own_pid: std::process::id(),
     };
     let mut analysis = Analysis::new(rules, options);
@@ -96,7 +97,9 @@ fn upstreams(analysis: &Analysis, view: &ServiceView) -> Vec<Upstream> {
     addresses
         .into_iter()
         .map(|address| Upstream {
-            service: analysis.world().service_at(observe::own_netns(), &address),
+            service: analysis
+                .world()
+                .service_at(tracer_observe::own_netns(), &address),
             address,
         })
         .collect()

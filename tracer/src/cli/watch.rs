@@ -8,18 +8,18 @@ use anyhow::Context as _;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
+use tracer_capture::{Setup, Target};
+use tracer_kernel::settings::{HttpMode, Settings};
+use tracer_model::{Finding, Kind};
+use tracer_present::Sink;
 
 use super::config::ConfigArgs;
 use super::control;
 use super::filter::{self, ServiceGlob};
 use super::recording::{self, RotationArgs};
 use super::{ColorChoice, Outcome, runtime};
-use crate::capture::{Setup, Target};
-use crate::memory;
-use crate::model::{Finding, Kind};
-use crate::pipeline::Live;
-use crate::present::Sink;
-use crate::settings::{HttpMode, Settings};
+use crate::live::pipeline::Live;
+use crate::live::residency;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 () = reader_gone() => {}
             }
         };
-        memory::stand_last();
+        residency::stand_last();
         let mut live = Live::start(rules, &settings)?;
         if let Some(path) = &args.record {
             let setup = Setup::new(Target::File(path.clone()), args.rotation.rotation());

@@ -6,7 +6,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
-use crate::model::WallTime;
+use tracer_model::WallTime;
 
 /// One end of the window.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tracer_model::Pid;
+
 use super::protocol::{Answer, MAX_ANSWER, Request};
-use crate::model::Pid;
 
 /// How long a tracer may take: it answers between two events.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Pid, printable};
+use tracer_model::{Pid, printable};
 
 /// Longest request, bytes, its newline included.
 pub const MAX_REQUEST: usize = 4096;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use clap::ValueEnum as _;
+use tracer_model::{Body, Finding, IncidentState, Kind, WallTime, printable};
 
 use super::protocol::{MAX_INCIDENTS, OpenIncident, Status};
-use crate::model::{Body, Finding, IncidentState, Kind, WallTime, printable};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]

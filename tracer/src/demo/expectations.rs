@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::{ClientLog, PROXY_COMMAND, StackFacts};
-use crate::model::{
+use tracer_model::{
     Body, Cause, ConnectError, ConnectFailure, Death, FailedRequest, Finding, Incident,
     IncidentState,
 };
+
+use super::{ClientLog, PROXY_COMMAND, StackFacts};
 
 /// Something that must have been seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

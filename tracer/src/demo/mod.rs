@@ -17,7 +17,8 @@ pub mod worker;
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::Endpoint;
+use tracer_model::Endpoint;
+
 pub use scenario::{ClientLog, Exchange};
 
 pub use stack::{Options, ProxyChoice, Stack, StackFacts, Stopper};

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use tracer_model::WallTime;
+
 use super::DemoError;
 use super::http;
 use super::stack::Stopper;
-use crate::model::WallTime;
 
 /// How long the stack may take to answer at first, and the worker to come back.
 const READY_LIMIT: Duration = Duration::from_secs(10);

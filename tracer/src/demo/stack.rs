@@ -14,12 +14,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tracer_model::Endpoint;
 
 use super::cgroup::MemoryCgroup;
 use super::children::loopback;
 use super::scenario::{self, ClientLog};
 use super::{DemoError, PROXY_COMMAND, PROXY_SERVICE, WORKER_COMMAND, WORKER_SERVICE};
-use crate::model::Endpoint;
 
 /// Memory limit of the worker.
 const LIMIT_BYTES: u64 = 64 << 20;

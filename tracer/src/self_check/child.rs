@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use rustix::net::{AddressFamily, SocketType};
 
-use crate::model::Endpoint;
+use tracer_model::Endpoint;
 
 /// What the child is started from.
 pub(super) const PROGRAM: &str = "/proc/self/exe";

@@ -2,40 +2,15 @@
 
 use std::fmt::Display;
 
+use tracer_model::{Actor, Endpoint, ExitStatus, Observation, TaskFacts, What};
+use tracer_present::doctor::{Agreement, Field};
+
 use super::Expected;
-use crate::model::{Actor, Endpoint, ExitStatus, Observation, TaskFacts, What};
 
 /// SIGTERM.
 const TERM: u8 = 15;
 /// Peak memory is counted in batches per processor, and /proc was read a moment before the end.
 const PEAK_TOLERANCE_BYTES: u64 = 4 << 20;
-
-/// What came of one comparison.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Both say the same.
-    Same,
-    /// They don't.
-    Differs {
-        /// What the kernel's record says.
-        kernel: String,
-        /// What /proc, or the process, says.
-        proc: String,
-    },
-    /// No record has it.
-    Unseen,
-}
-
-/// One field of one record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// The event: `exit`, `listen` …
-    pub event: &'static str,
-    /// The field.
-    pub name: &'static str,
-    /// What came of it.
-    pub verdict: Verdict,
-}
 
 /// Compares all of it.
 pub(super) fn fields(expected: &Expected, seen: &[Observation]) -> Vec<Field> {
@@ -69,27 +44,27 @@ impl Table<'_> {
         kernel: T,
         proc: T,
     ) {
-        let verdict = if kernel == proc {
-            Verdict::Same
+        let agreement = if kernel == proc {
+            Agreement::Same
         } else {
-            Verdict::Differs {
+            Agreement::Differs {
                 kernel: kernel.to_string(),
                 proc: proc.to_string(),
             }
         };
-        self.push(event, name, verdict);
+        self.push(event, name, agreement);
     }
 
-    fn push(&mut self, event: &'static str, name: &'static str, verdict: Verdict) {
+    fn push(&mut self, event: &'static str, name: &'static str, agreement: Agreement) {
         self.fields.push(Field {
             event,
             name,
-            verdict,
+            agreement,
         });
     }
 
     fn unseen(&mut self, event: &'static str) {
-        self.push(event, "record", Verdict::Unseen);
+        self.push(event, "record", Agreement::Unseen);
     }
 
     /// All facts of a task but its name, which changes.
@@ -164,7 +139,7 @@ impl Table<'_> {
             match up {
                 None => self.unseen(event),
                 Some(up) => {
-                    self.push(event, "address", Verdict::Same);
+                    self.push(event, "address", Agreement::Same);
                     self.same(event, "network namespace", up.netns, self.expected.netns());
                 }
             }
@@ -181,7 +156,7 @@ impl Table<'_> {
             match down {
                 None => self.unseen(event),
                 Some((by, exiting)) => {
-                    self.push(event, "address", Verdict::Same);
+                    self.push(event, "address", Agreement::Same);
                     self.actor(event, by);
                     self.same(event, "exiting", exiting, true);
                 }
@@ -206,7 +181,7 @@ impl Table<'_> {
                 self.unseen(event);
                 continue;
             };
-            self.push(event, "address", Verdict::Same);
+            self.push(event, "address", Agreement::Same);
             self.actor(event, &failed.owner);
             self.same(event, "network namespace", failed.netns, expected.netns());
             // What the child got for a path in /proc depends on the kernel.
@@ -232,7 +207,7 @@ impl Table<'_> {
                 self.unseen(event);
                 continue;
             };
-            self.push(event, "local address", Verdict::Same);
+            self.push(event, "local address", Agreement::Same);
             self.same(event, "remote address", remote, other);
             self.same(event, "network namespace", netns, self.expected.netns());
             self.actor(event, owner);
@@ -310,7 +285,7 @@ fn of_family(address: &Endpoint, v4: &'static str, v6: &'static str) -> &'static
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Comm, Exit, ProcessFacts, ProcessKey, SignalSent, Timestamp};
+    use tracer_model::{Comm, Exit, ProcessFacts, ProcessKey, SignalSent, Timestamp};
 
     fn facts(pid: u32, comm: &str) -> ProcessFacts {
         ProcessFacts {
@@ -390,7 +365,7 @@ mod tests {
     fn wrong(fields: &[Field]) -> Vec<(&'static str, &'static str)> {
         fields
             .iter()
-            .filter(|field| field.verdict != Verdict::Same)
+            .filter(|field| field.agreement != Agreement::Same)
             .map(|field| (field.event, field.name))
             .collect()
     }
@@ -407,11 +382,11 @@ mod tests {
         let fields = exit(|exit| exit.task.uid = 4096);
         assert_eq!(wrong(&fields), [("exit", "uid")]);
         let field = fields.iter().find(|field| field.name == "uid").unwrap();
-        let differs = Verdict::Differs {
+        let differs = Agreement::Differs {
             kernel: "4096".to_owned(),
             proc: "0".to_owned(),
         };
-        assert_eq!(field.verdict, differs);
+        assert_eq!(field.agreement, differs);
         let wrong_sender = exit(|exit| exit.parent.start_ticks = 1);
         assert_eq!(wrong(&wrong_sender), [("exit", "parent's start time")]);
         let far_off = exit(|exit| exit.peak_bytes = 0);

@@ -15,14 +15,13 @@ use rustix::process::{Pid as OsPid, Signal, kill_process};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use crate::kernel::Kernel;
-use crate::model::{Endpoint, NetNs, Observation, Pid, ProcessFacts, What};
-use crate::observe::process_facts;
+use tracer_kernel::Kernel;
+use tracer_model::{Endpoint, NetNs, Observation, Pid, ProcessFacts, What};
+use tracer_observe::process_facts;
+use tracer_present::doctor::Field;
 
 pub mod child;
 mod compare;
-
-pub use compare::{Field, Verdict};
 
 /// How long a slow machine may take for any of it.
 const LIMIT: Duration = Duration::from_secs(20);

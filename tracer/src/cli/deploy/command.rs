@@ -11,10 +11,10 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tracer_model::SI_KERNEL;
+use tracer_present::deploy::CommandEnd;
 
-use crate::deploy::CommandEnd;
-use crate::memory::OomScore;
-use crate::model::SI_KERNEL;
+use crate::live::residency::OomScore;
 
 /// What asks a tracer to end.
 const CAUGHT: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];

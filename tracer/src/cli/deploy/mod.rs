@@ -1,7 +1,7 @@
 //! `tracer deploy`: runs a deployment's command and watches what it does to the services.
 //!
 //! Nothing of the tracer's is on the terminal while the command runs. What is concluded is in
-//! `crate::deploy`; `command` runs it, `say` tells the verdict.
+//! `tracer_present::deploy`; `command` runs it, `say` tells the verdict.
 
 mod command;
 mod say;
@@ -16,6 +16,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
+use tracer_analysis::Analysis;
+use tracer_capture::{Notice, Setup, Target};
+use tracer_kernel::settings::{HttpMode, Settings};
+use tracer_model::{Body, Finding, Kind, Timestamp};
+use tracer_observe::{clock, usage};
+use tracer_present::deploy::verdict::Memory;
+use tracer_present::deploy::{CommandEnd, Deployment, FAIL_ON};
+use tracer_present::report::Builder;
 
 use self::command::{Signals, Started};
 use super::config::ConfigArgs;
@@ -23,17 +31,9 @@ use super::filter::{self, ServiceGlob};
 use super::recording::{self, RotationArgs};
 use super::watch::duration;
 use super::{ColorChoice, Outcome, control, runtime};
-use crate::analyze::Analysis;
-use crate::capture::{Notice, Setup, Target};
 use crate::control::{Asked, Request};
-use crate::deploy::verdict::Memory;
-use crate::deploy::{CommandEnd, Deployment, FAIL_ON};
-use crate::memory;
-use crate::model::{Body, Finding, Kind, Timestamp};
-use crate::observe::{clock, usage};
-use crate::pipeline::Live;
-use crate::report::Builder;
-use crate::settings::{HttpMode, Settings};
+use crate::live::pipeline::Live;
+use crate::live::residency;
 
 /// How often it is looked who runs, and how much memory they have.
 const SAMPLE: Duration = Duration::from_millis(500);
@@ -116,7 +116,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let notices: Arc<Mutex<Vec<Notice>>> = Arc::default();
     let ran = runtime()?.block_on(async {
         let mut signals = signals.listen().context("cannot wait for signals")?;
-        memory::stand_last();
+        residency::stand_last();
         let mut live = Live::start(rules, &settings)?;
         if let Some(path) = &args.record {
             let setup = Setup::new(Target::File(path.clone()), args.rotation.rotation());

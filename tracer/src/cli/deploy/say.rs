@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
+use tracer_present::deploy::{Verdict, ci};
+use tracer_present::report::{self, Builder, Format, Options, Report};
 
 use super::Args;
 use crate::cli::ColorChoice;
 use crate::cli::output::Output;
-use crate::deploy::{Verdict, ci};
-use crate::report::{self, Builder, Format, Options, Report};
 
 /// GitHub takes no larger summary of a step: 1 MiB.
 const MAX_SUMMARY: usize = 1_000_000;

@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
+use tracer_analysis::world::ServiceView;
+use tracer_kernel::settings::Settings;
+use tracer_model::{Body, Finding, WallTime};
+use tracer_observe::usage;
+use tracer_present::top::{Sample, Screen, Want};
 
 use super::terminal::{Terminal, give_back};
 use super::{Args, FRAME};
-use crate::analyze::world::ServiceView;
 use crate::cli::filter::{self, ServiceGlob};
 use crate::cli::{control, runtime, watch};
-use crate::memory;
-use crate::model::{Body, Finding, WallTime};
-use crate::observe::usage;
-use crate::pipeline::Live;
-use crate::present::top::{Sample, Screen, Want};
-use crate::settings::Settings;
+use crate::live::pipeline::Live;
+use crate::live::residency;
 
 /// Findings on their way to the screen; more than that in a tenth of a second is nothing that
 /// could be read.
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let asked = watch::stop_request(None)?;
         // Before the terminal is taken over: what can't be done here is said on it as it is.
-        memory::stand_last();
+        residency::stand_last();
         let mut live = Live::start(rules, &settings)?;
         let _control = control::listen(&mut live, "top", None);
         let (ended, screen_ended) = oneshot::channel();
@@ -133,7 +133,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
 fn watch_services(
     globs: Vec<ServiceGlob>,
     sender: Sender,
-) -> impl FnMut(&crate::analyze::Analysis, crate::model::Timestamp) + 'static {
+) -> impl FnMut(&tracer_analysis::Analysis, tracer_model::Timestamp) + 'static {
     move |analysis, now| {
         let world = analysis.world();
         let mut services = world.services(std::process::id());

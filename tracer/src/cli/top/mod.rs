@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use anyhow::bail;
 use jiff::tz::TimeZone;
+use tracer_capture::Source;
+use tracer_kernel::settings::HttpMode;
+use tracer_model::{Body, Finding};
+use tracer_present::top::{Screen, Theme};
 
 use super::config::ConfigArgs;
 use super::filter::{self, ServiceGlob};
 use super::{ColorChoice, Outcome};
-use crate::capture::Source;
-use crate::model::{Body, Finding};
-use crate::present::top::{Screen, Theme};
-use crate::settings::HttpMode;
 
 /// How long nothing is drawn after the screen was: ten times a second is as fast as it gets.
 const FRAME: Duration = Duration::from_millis(100);

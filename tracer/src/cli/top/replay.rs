@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::sync::oneshot;
+use tracer_capture::{Item, Note, Replay, Source, SourceError, Sources};
+use tracer_model::{Body, Finding, WallTime};
+use tracer_present::top::{Playback, Sample, Screen, Want};
 
 use super::FRAME;
 use super::terminal::{Terminal, give_back};
-use crate::capture::{Item, Note, Replay, Source, SourceError, Sources};
 use crate::cli::filter::{self, ServiceGlob};
 use crate::cli::{runtime, watch};
-use crate::model::{Body, Finding, WallTime};
-use crate::present::top::{Playback, Sample, Screen, Want};
 
 /// Incidents marked on the bar, the first ones.
 const MAX_MARKS: usize = 1_000;
@@ -332,12 +332,12 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::Options;
-    use crate::analyze::rules::Rules;
-    use crate::capture::tests::story::{self, seen};
-    use crate::capture::{Recorder, Setup, Target};
-    use crate::model::{Timestamp, What};
-    use crate::present::top::Theme;
+    use tracer_analysis::Options;
+    use tracer_analysis::rules::Rules;
+    use tracer_capture::story::{self, seen};
+    use tracer_capture::{Recorder, Setup, Target};
+    use tracer_model::{Timestamp, What};
+    use tracer_present::top::Theme;
 
     /// A capture of the worker's end in which something newer was observed before it.
     fn capture(path: &std::path::Path, late_ns: u64) {

@@ -12,9 +12,9 @@ use crossterm::terminal::{
 };
 use ratatui::Terminal as Drawn;
 use ratatui::backend::CrosstermBackend;
+use tracer_present::top::{Screen, Want};
 
 use super::FRAME;
-use crate::present::top::{Screen, Want};
 
 /// A terminal that is ours. Dropping it gives it back.
 pub(super) struct Terminal {

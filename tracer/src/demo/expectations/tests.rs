@@ -1,9 +1,10 @@
-use super::*;
-use crate::demo::Exchange;
-use crate::model::{
+use tracer_model::{
     Because, Confidence, Cut, Endpoint, Failure, ListenerChange, Manager, MemoryInfo, Party,
     ProcessInfo, Service, Upstream, WallTime, Witness,
 };
+
+use super::*;
+use crate::demo::Exchange;
 
 fn facts() -> StackFacts {
     StackFacts {

@@ -1,0 +1,1 @@
+//! What tracer costs per event: the benchmarks are in `benches/`.

@@ -1,0 +1,54 @@
+//! Programs of supervisord, by the environment that it gives them.
+
+use tracer_model::{Manager, Service};
+
+use super::{Candidate, inherit, named, systemd};
+
+/// The program, unless the variables were only handed down to something that another manager
+/// started since.
+pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
+    let facts = candidate.facts;
+    let process = facts
+        .env("SUPERVISOR_PROCESS_NAME")
+        .filter(|name| !name.trim().is_empty())?;
+    if is_daemon(candidate) || is_stale(candidate) {
+        return None;
+    }
+    let evidence = format!("environment SUPERVISOR_PROCESS_NAME={process}");
+    match facts.env("SUPERVISOR_GROUP_NAME") {
+        Some(group) if !group.trim().is_empty() && group != process => named(
+            &format!("{group}:{process}"),
+            Manager::Supervisor,
+            &format!("{evidence} SUPERVISOR_GROUP_NAME={group}"),
+        ),
+        _ => named(process, Manager::Supervisor, &evidence),
+    }
+}
+
+fn is_daemon(candidate: &Candidate<'_>) -> bool {
+    candidate.program() == "supervisord"
+        || candidate
+            .facts
+            .args
+            .iter()
+            .take(3)
+            .any(|arg| super::basename(arg) == "supervisord")
+}
+
+fn is_stale(candidate: &Candidate<'_>) -> bool {
+    let from_program = candidate
+        .parent
+        .is_some_and(|parent| parent.manager == Manager::Supervisor);
+    // supervisord may be the whole of a unit of any name.
+    let from_daemon = inherit::stays(candidate)
+        && candidate
+            .parent_comm
+            .is_some_and(|comm| comm.as_bytes() == b"supervisord");
+    !from_program
+        && !from_daemon
+        && systemd::unit(candidate).is_some_and(|unit| {
+            unit.user.is_none()
+                && unit.name.ends_with(".service")
+                && !unit.name.contains("supervisor")
+        })
+}

@@ -1,0 +1,509 @@
+//! Incidents: a service's outage, from its first loss until it is back. One open incident per
+//! service; a service that keeps going down has one that lasts until it stays up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracer_model::quantity::millis;
+use tracer_model::{
+    Because, Body, Cause, Incident, IncidentState, LostRequest, ProcessKey, Service, Timestamp,
+};
+
+use super::history::{Explained, Fatality, History, Origin};
+use super::requests::losses::Lost;
+use super::world::{End, Place, ServiceKey, World, key_of};
+
+/// A service that is down again this soon is flapping, and up only when it stays up this long.
+const SETTLE: Duration = Duration::from_secs(10);
+/// What failed because of an outage is told until this long after it: a proxy answers after the
+/// connect that failed.
+const TRAIL: Duration = Duration::from_millis(200);
+/// A death that takes nothing down waits this long for its effects.
+const GRACE: Duration = Duration::from_millis(100);
+/// One that held listeners alone is waited for so long: the kernel frees its memory before it
+/// closes its sockets.
+const LISTENER_GRACE: Duration = Duration::from_secs(5);
+/// This many outages in a row are a crash loop.
+const LOOP: u32 = 3;
+const MAX_OPEN: usize = 1024;
+
+/// A death as incidents see it.
+pub(super) struct Loss {
+    pub process: ProcessKey,
+    pub cause: Cause,
+    pub summary: Arc<str>,
+    pub advice: Vec<String>,
+    /// No main process of the service is left, and it doesn't listen.
+    pub takes_down: bool,
+    /// It held listeners that nobody else holds: they are still to be lost.
+    pub listens_alone: bool,
+}
+
+struct Outage {
+    id: u64,
+    service: Service,
+    cause: Cause,
+    summary: Arc<str>,
+    /// As `summary`, of the newest death.
+    last: Arc<str>,
+    advice: Vec<String>,
+    opened: Timestamp,
+    deaths: u64,
+    connects_failed: u64,
+    connections_cut: u64,
+    requests: Lost,
+    death: Option<Fatality>,
+    lost: BTreeSet<Place>,
+    /// Places that were lost and are served again: since when they were down, and until when.
+    regained: BTreeMap<Place, (Timestamp, Timestamp)>,
+    awaits_process: bool,
+    down_since: Option<Timestamp>,
+    down: Duration,
+    outages: u32,
+    closes: Option<Timestamp>,
+    /// When it was back, while what failed before that may still be told.
+    recovered: Option<Timestamp>,
+}
+
+/// What explains that a service did not answer.
+pub(super) struct Explanation {
+    origin: Origin,
+    down: Timestamp,
+    at: Timestamp,
+}
+
+impl Explanation {
+    /// In words.
+    pub(super) fn because(&self) -> Because {
+        self.origin.because(self.down, self.at)
+    }
+}
+
+/// All incidents.
+#[derive(Default)]
+pub(super) struct Incidents {
+    open: BTreeMap<ServiceKey, Outage>,
+    /// When a service came back last, and its outages in a row.
+    back: BTreeMap<ServiceKey, (Timestamp, u32)>,
+    history: History,
+    count: u64,
+    /// When the first of `open` closes by itself.
+    due: Option<Timestamp>,
+}
+
+impl Incidents {
+    pub(super) fn total(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn open_count(&self) -> u64 {
+        let open = |outage: &&Outage| outage.recovered.is_none();
+        self.open.values().filter(open).count() as u64
+    }
+
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    /// Called when `closes` of any may have changed: that is rare, and what is due is asked at each
+    /// observation.
+    fn find_due(&mut self) {
+        self.due = self.open.values().filter_map(|outage| outage.closes).min();
+    }
+
+    pub(super) fn awaits_process(&self, service: &ServiceKey) -> bool {
+        self.open
+            .get(service)
+            .is_some_and(|outage| outage.awaits_process)
+    }
+
+    /// The incident that a death belongs to; a new one is returned as a finding too, and before it
+    /// the one that was over.
+    pub(super) fn death(
+        &mut self,
+        service: &Service,
+        at: Timestamp,
+        loss: Loss,
+        opens: bool,
+        world: &World,
+    ) -> (Option<u64>, Vec<Body>) {
+        let key = key_of(service);
+        let (new, mut bodies) = self.begin(service, at, loss.cause, &loss.summary, opens, world);
+        let Some(outage) = self
+            .open
+            .get_mut(&key)
+            .filter(|one| one.recovered.is_none())
+        else {
+            return (None, bodies);
+        };
+        outage.deaths += 1;
+        outage.death = Some((loss.process.pid, loss.cause, at));
+        outage.last.clone_from(&loss.summary);
+        if outage.cause == Cause::Unknown {
+            outage.cause = loss.cause;
+            outage.summary = loss.summary;
+        }
+        if outage.advice.is_empty() {
+            outage.advice = loss.advice;
+        }
+        if loss.takes_down {
+            outage.awaits_process = true;
+            outage.went_down(at);
+        } else if !outage.is_down() && (new || loss.listens_alone) {
+            let grace = if loss.listens_alone {
+                LISTENER_GRACE
+            } else {
+                GRACE
+            };
+            outage.closes = outage.closes.max(Some(at.after(grace)));
+        }
+        self.history.died(loss.process, at, &outage.origin());
+        let id = outage.id;
+        bodies.extend(new.then(|| outage.finding(IncidentState::Open, None, world)));
+        self.find_due();
+        (Some(id), bodies)
+    }
+
+    /// Nothing listens at a service's address any more. Returns as [`Self::death`] does.
+    pub(super) fn listener_down(
+        &mut self,
+        service: &Service,
+        place: Place,
+        at: Timestamp,
+        death: Option<(ProcessKey, &End)>,
+        opens: bool,
+        world: &World,
+    ) -> (Option<u64>, Vec<Body>) {
+        let key = key_of(service);
+        let cause = death.map_or(Cause::Unknown, |(_, end)| end.cause);
+        let summary = death.map_or_else(
+            || Arc::from("stopped listening"),
+            |(_, end)| Arc::clone(&end.summary),
+        );
+        let (new, mut bodies) = self.begin(service, at, cause, &summary, opens, world);
+        let Some(outage) = self
+            .open
+            .get_mut(&key)
+            .filter(|one| one.recovered.is_none())
+        else {
+            return (None, bodies);
+        };
+        if new {
+            outage.death = death.map(|(process, end)| (process.pid, end.cause, end.at));
+            outage.deaths = u64::from(death.is_some());
+        }
+        let origin = outage.origin();
+        if let Some((process, end)) = death {
+            self.history.died(process, end.at, &origin);
+        }
+        self.history.down(&place, at, origin);
+        outage.regained.remove(&place);
+        outage.lost.insert(place);
+        // From here on it is the listeners that tell whether the service is back.
+        outage.awaits_process = false;
+        outage.went_down(at);
+        let id = outage.id;
+        bodies.extend(new.then(|| outage.finding(IncidentState::Open, None, world)));
+        self.find_due();
+        (Some(id), bodies)
+    }
+
+    /// An address is served again, by whomever, that nothing served since `down`.
+    pub(super) fn listener_up(
+        &mut self,
+        place: &Place,
+        down: Option<Timestamp>,
+        at: Timestamp,
+        world: &World,
+    ) -> (Option<u64>, Vec<Body>) {
+        self.history.up(place, at);
+        let Some((key, outage)) = self
+            .open
+            .iter_mut()
+            .find(|(_, outage)| outage.lost.contains(place))
+        else {
+            return (None, Vec::new());
+        };
+        outage.lost.remove(place);
+        if let Some(down) = down {
+            outage.regained.insert(place.clone(), (down, at));
+        }
+        let (id, key) = (outage.id, key.clone());
+        let bodies = self.came_back(&key, at, world);
+        self.find_due();
+        (Some(id), bodies)
+    }
+
+    /// A main process of the service lives.
+    pub(super) fn process_up(
+        &mut self,
+        service: &ServiceKey,
+        at: Timestamp,
+        world: &World,
+    ) -> Vec<Body> {
+        if let Some(outage) = self.open.get_mut(service) {
+            outage.awaits_process = false;
+        }
+        let bodies = self.came_back(service, at, world);
+        self.find_due();
+        bodies
+    }
+
+    fn came_back(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Vec<Body> {
+        let Some(outage) = self.open.get_mut(key) else {
+            return Vec::new();
+        };
+        if outage.is_down() {
+            return Vec::new();
+        }
+        if let Some(since) = outage.down_since.take() {
+            outage.down += at.since(since);
+        }
+        if outage.outages > 1 {
+            outage.closes = Some(at.after(SETTLE));
+            return Vec::new();
+        }
+        if outage.connects_failed + outage.connections_cut > 0 {
+            outage.recovered = Some(at);
+            outage.closes = Some(at.after(TRAIL));
+            return Vec::new();
+        }
+        self.close(key, at, world).into_iter().collect()
+    }
+
+    /// Closes what was to be closed by now.
+    pub(super) fn advance(&mut self, now: Timestamp, world: &World) -> Vec<Body> {
+        let ripe: Vec<ServiceKey> = self
+            .open
+            .iter()
+            .filter(|(_, outage)| outage.closes.is_some_and(|at| at <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let bodies = ripe
+            .iter()
+            .filter_map(|key| self.close(key, now, world))
+            .collect();
+        self.find_due();
+        bodies
+    }
+
+    /// The incidents that are not closed yet when the tracer stops.
+    pub(super) fn at_end(&self, world: &World) -> Vec<Body> {
+        let mut open: Vec<&Outage> = self.open.values().collect();
+        open.sort_by_key(|outage| outage.id);
+        open.into_iter()
+            .map(|outage| {
+                let state = match outage.recovered {
+                    Some(_) => IncidentState::Closed,
+                    None => IncidentState::Open,
+                };
+                outage.finding(state, outage.recovered, world)
+            })
+            .collect()
+    }
+
+    /// What explains that `service`, which does not listen since `down`, does not answer at `at`;
+    /// counts the failures.
+    pub(super) fn explain(
+        &mut self,
+        service: &Service,
+        place: &Place,
+        down: Timestamp,
+        at: Timestamp,
+        count: u64,
+    ) -> Option<Explanation> {
+        let outage = self.open.get_mut(&key_of(service))?;
+        if !outage.lost.contains(place) {
+            return None;
+        }
+        Some(outage.explain(down, at, count))
+    }
+
+    /// What explains that `service` refuses although it listens: the kernel tells of a listener
+    /// before it can be found, and whoever starts it may have to wait for a processor in between.
+    /// Counts the failures, and waits for more.
+    pub(super) fn explain_refusal(
+        &mut self,
+        service: &Service,
+        place: &Place,
+        at: Timestamp,
+        count: u64,
+    ) -> Option<Explanation> {
+        let outage = self.open.get_mut(&key_of(service))?;
+        let &(down, up) = outage.regained.get(place)?;
+        if at.since(up) > SETTLE {
+            return None;
+        }
+        outage.closes = outage.closes.max(Some(at.after(TRAIL)));
+        let explanation = outage.explain(down, at, count);
+        self.history.still_down(place, at);
+        self.find_due();
+        Some(explanation)
+    }
+
+    /// What explained failures lately, incidents that are over too.
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Requests failed because of an incident. One that is closed has been told; they are in the
+    /// totals alone.
+    pub(super) fn requests_failed(&mut self, cause: &Explained, request: LostRequest, count: u64) {
+        if let Some(outage) = self.open.get_mut(&cause.service)
+            && outage.id == cause.because.incident
+        {
+            outage.requests.add(request, count);
+        }
+    }
+
+    /// Connections of a service were cut.
+    pub(super) fn cut(&mut self, service: &Service, count: u64) -> Option<u64> {
+        let outage = self.open.get_mut(&key_of(service))?;
+        outage.connections_cut = outage.connections_cut.saturating_add(count);
+        Some(outage.id)
+    }
+
+    /// Makes sure that a service has an incident, if this loss is to open one. One that is over and
+    /// only waits for what failed before has no part in what comes after it. Returns whether there
+    /// is a new one, and that which was over.
+    fn begin(
+        &mut self,
+        service: &Service,
+        at: Timestamp,
+        cause: Cause,
+        summary: &Arc<str>,
+        opens: bool,
+        world: &World,
+    ) -> (bool, Vec<Body>) {
+        let key = key_of(service);
+        let mut bodies = Vec::new();
+        if opens
+            && self
+                .open
+                .get(&key)
+                .is_some_and(|one| one.recovered.is_some())
+        {
+            bodies.extend(self.close(&key, at, world));
+            self.find_due();
+        }
+        let new = opens && !self.open.contains_key(&key) && self.start(service, at, cause, summary);
+        (new, bodies)
+    }
+
+    fn start(
+        &mut self,
+        service: &Service,
+        at: Timestamp,
+        cause: Cause,
+        summary: &Arc<str>,
+    ) -> bool {
+        if self.open.len() >= MAX_OPEN {
+            return false;
+        }
+        let key = key_of(service);
+        let outages = self
+            .back
+            .remove(&key)
+            .filter(|(back, _)| at.since(*back) <= SETTLE)
+            .map_or(0, |(_, outages)| outages);
+        self.count += 1;
+        self.open.insert(
+            key,
+            Outage {
+                id: self.count,
+                service: service.clone(),
+                cause,
+                summary: Arc::clone(summary),
+                last: Arc::clone(summary),
+                advice: Vec::new(),
+                opened: at,
+                deaths: 0,
+                connects_failed: 0,
+                connections_cut: 0,
+                requests: Lost::default(),
+                death: None,
+                lost: BTreeSet::new(),
+                regained: BTreeMap::new(),
+                awaits_process: false,
+                down_since: None,
+                down: Duration::ZERO,
+                outages,
+                closes: None,
+                recovered: None,
+            },
+        );
+        true
+    }
+
+    fn close(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Option<Body> {
+        let outage = self.open.remove(key)?;
+        let at = outage.recovered.unwrap_or(at);
+        if outage.outages > 0 {
+            self.back.insert(key.clone(), (at, outage.outages));
+            if self.back.len() > MAX_OPEN
+                && let Some(oldest) = self
+                    .back
+                    .iter()
+                    .min_by_key(|(_, (at, _))| *at)
+                    .map(|(key, _)| key.clone())
+            {
+                self.back.remove(&oldest);
+            }
+        }
+        Some(outage.finding(IncidentState::Closed, Some(at), world))
+    }
+}
+
+impl Outage {
+    fn is_down(&self) -> bool {
+        self.awaits_process || !self.lost.is_empty()
+    }
+
+    fn went_down(&mut self, at: Timestamp) {
+        self.closes = None;
+        if self.down_since.is_none() {
+            self.down_since = Some(at);
+            self.outages = self.outages.saturating_add(1);
+        }
+    }
+
+    fn explain(&mut self, down: Timestamp, at: Timestamp, count: u64) -> Explanation {
+        self.connects_failed = self.connects_failed.saturating_add(count);
+        Explanation {
+            origin: self.origin(),
+            down,
+            at,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            incident: self.id,
+            service: key_of(&self.service),
+            death: self.death,
+            summary: Arc::clone(&self.last),
+        }
+    }
+
+    fn finding(&self, state: IncidentState, closed: Option<Timestamp>, world: &World) -> Body {
+        Body::Incident(Box::new(Incident {
+            id: self.id,
+            state,
+            service: self.service.clone(),
+            cause: self.cause,
+            summary: self.summary.to_string(),
+            opened: world.wall(self.opened),
+            closed: closed.map(|at| world.wall(at)),
+            down_ms: (!self.down.is_zero()).then(|| millis(self.down)),
+            deaths: self.deaths,
+            connects_failed: self.connects_failed,
+            connections_cut: self.connections_cut,
+            requests_failed: self.requests.count(),
+            requests: self.requests.first(),
+            requests_by_template: self.requests.by_template(),
+            crash_loop: self.outages >= LOOP,
+            advice: self.advice.clone(),
+        }))
+    }
+}

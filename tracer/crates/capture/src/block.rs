@@ -1,0 +1,135 @@
+//! Blocks: observations gathered until there are enough of them, and taken apart again.
+
+use bytes::Bytes;
+use prost::Message as _;
+use tracer_model::{Observation, Timestamp};
+
+use super::format::{BLOCK_BYTES, MAX_EVENT_BYTES};
+use super::frame::Kind;
+use super::migrate;
+use super::wire::{Block, Event};
+
+/// Key of `Block.at_ns`: field 1, a number.
+const AT: u8 = 1 << 3;
+/// Key of `Block.events`: field 2, bytes.
+const EVENTS: u8 = 2 << 3 | 2;
+
+/// Observations, encoded.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    raw: Vec<u8>,
+    before: Timestamp,
+    observations: u64,
+}
+
+/// A finished block.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) raw: Vec<u8>,
+    pub(super) observations: u64,
+}
+
+impl Builder {
+    /// Takes one in; false when it is too large for any block.
+    pub(super) fn push(&mut self, observation: &Observation) -> bool {
+        if self.raw.is_empty() {
+            self.before = observation.at;
+            self.raw.push(AT);
+            varint(observation.at.0, &mut self.raw);
+        }
+        let event = Event::of(observation, self.before);
+        let length = event.encoded_len();
+        if length > MAX_EVENT_BYTES {
+            return false;
+        }
+        self.raw.push(EVENTS);
+        varint(length as u64, &mut self.raw);
+        event.encode_raw(&mut self.raw);
+        self.before = observation.at;
+        self.observations += 1;
+        true
+    }
+
+    /// Whether it is time to begin another.
+    pub(super) fn is_full(&self) -> bool {
+        self.raw.len() >= BLOCK_BYTES
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.observations == 0
+    }
+
+    /// What was gathered; what follows begins a new block.
+    pub(super) fn take(&mut self) -> Built {
+        let next = Vec::with_capacity(self.raw.len());
+        Built {
+            raw: std::mem::replace(&mut self.raw, next),
+            observations: std::mem::take(&mut self.observations),
+        }
+    }
+}
+
+/// Blocks of many observations at once.
+pub(super) fn build<'a>(observations: impl Iterator<Item = &'a Observation>) -> Vec<Built> {
+    let mut blocks = Vec::new();
+    let mut builder = Builder::default();
+    for observation in observations {
+        builder.push(observation);
+        if builder.is_full() {
+            blocks.push(builder.take());
+        }
+    }
+    if !builder.is_empty() {
+        blocks.push(builder.take());
+    }
+    blocks
+}
+
+fn varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+/// A block being taken apart.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// [`Kind::Events`] or [`Kind::Checkpoint`].
+    pub(super) kind: Kind,
+    version: u8,
+    before: Timestamp,
+    events: std::vec::IntoIter<Bytes>,
+}
+
+impl Opened {
+    /// Of a frame's content.
+    pub(super) fn new(kind: Kind, version: u8, raw: Vec<u8>) -> Result<Self, prost::DecodeError> {
+        let block = Block::decode(Bytes::from(raw))?;
+        Ok(Self {
+            kind,
+            version,
+            before: Timestamp(block.at_ns),
+            events: block.events.into_iter(),
+        })
+    }
+
+    /// The next observation that this version knows; an error is about a single one.
+    pub(super) fn next(&mut self) -> Option<Result<Observation, Box<str>>> {
+        loop {
+            let mut event = match Event::decode(self.events.next()?) {
+                Ok(event) => event,
+                Err(error) => return Some(Err(error.to_string().into())),
+            };
+            migrate::event(self.version, &mut event);
+            let before = self.before;
+            self.before = Timestamp(before.0.wrapping_add_signed(event.after_ns));
+            match event.model(before) {
+                Ok(Some(observation)) => return Some(Ok(observation)),
+                Ok(None) => {}
+                Err(unknown) => return Some(Err(unknown.to_string().into())),
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Which files of a proxy's process may be its error log: regular files that it has open for
+//! writing. Whether one is, its lines tell.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tracer_model::{ProcessKey, ProxyKind, ProxyProcess};
+
+use super::super::proc_dir;
+use super::follow::{FileId, Found, Place};
+
+/// Processes looked at.
+const MAX_PROCESSES: usize = 256;
+/// File descriptors looked at per process, lowest first: logs are opened before connections.
+const MAX_DESCRIPTORS: usize = 1024;
+
+/// A file that a proxy writes.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) found: Found,
+    pub(super) kind: ProxyKind,
+    /// Who has it open; the oldest first.
+    pub(super) holders: Vec<ProcessKey>,
+    /// Whether its name, or what it is to the process, says that it is a log: an empty file has
+    /// nothing else to tell.
+    pub(super) named_log: bool,
+    path: PathBuf,
+    root: PathBuf,
+}
+
+impl Candidate {
+    /// Where its successor will be.
+    pub(super) fn place(&self) -> Option<Place> {
+        Place::seen_from(&self.root, &self.path)
+    }
+}
+
+/// The files that `proxies` have open for writing, access logs by name left out.
+pub(super) fn candidates(proxies: &[ProxyProcess]) -> Vec<Candidate> {
+    let mut proxies: Vec<ProxyProcess> = proxies
+        .iter()
+        .filter(|one| readable(one.kind))
+        .copied()
+        .collect();
+    proxies.sort_by_key(|one| (one.key.start_ticks, one.key.pid));
+    let mut all: Vec<Candidate> = Vec::new();
+    for proxy in proxies.iter().take(MAX_PROCESSES) {
+        let mut own = open_files(proxy);
+        if proc_dir::start_ticks(proxy.key.pid) != Some(proxy.key.start_ticks) {
+            continue;
+        }
+        for one in own.drain(..) {
+            match all.iter_mut().find(|other| other.found.id == one.found.id) {
+                Some(other) if other.holders.contains(&proxy.key) => {}
+                Some(other) => other.holders.push(proxy.key),
+                None => all.push(one),
+            }
+        }
+    }
+    all
+}
+
+/// Who of `proxies` has the file open, among `candidates`.
+pub(super) fn holders(candidates: &[Candidate], id: FileId) -> Option<&Candidate> {
+    candidates.iter().find(|one| one.found.id == id)
+}
+
+/// Whether there is a parser for its log.
+pub(super) fn readable(kind: ProxyKind) -> bool {
+    matches!(
+        kind,
+        ProxyKind::Nginx | ProxyKind::Apache | ProxyKind::Haproxy | ProxyKind::Caddy
+    )
+}
+
+fn open_files(proxy: &ProxyProcess) -> Vec<Candidate> {
+    let process = PathBuf::from(format!("/proc/{}", proxy.key.pid));
+    let Ok(descriptors) = fs::read_dir(process.join("fd")) else {
+        return Vec::new();
+    };
+    descriptors
+        .flatten()
+        .take(MAX_DESCRIPTORS)
+        .filter_map(|entry| {
+            let number = entry.file_name();
+            let path = fs::read_link(entry.path()).ok()?;
+            if !may_be_log(&path) || !writes(&process.join("fdinfo").join(&number)) {
+                return None;
+            }
+            let output = number == "1" || number == "2";
+            Some(Candidate {
+                found: Found::at(&entry.path())?,
+                kind: proxy.kind,
+                holders: vec![proxy.key],
+                named_log: output || named_log(&path),
+                path,
+                root: process.join("root"),
+            })
+        })
+        .collect()
+}
+
+/// Whether the descriptor may be written to.
+fn writes(fdinfo: &Path) -> bool {
+    let Ok(text) = fs::read_to_string(fdinfo) else {
+        return false;
+    };
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
+}
+
+/// By name only; sockets and pipes have names without a slash.
+fn may_be_log(path: &Path) -> bool {
+    let elsewhere = ["/dev", "/proc", "/sys"];
+    path.is_absolute()
+        && !elsewhere.iter().any(|tree| path.starts_with(tree))
+        && !lower_name(path).contains("access")
+}
+
+fn named_log(path: &Path) -> bool {
+    let name = lower_name(path);
+    name.contains("log") || name.contains("err")
+}
+
+fn lower_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().to_ascii_lowercase()
+}

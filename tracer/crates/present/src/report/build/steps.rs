@@ -1,0 +1,188 @@
+//! The steps of an incident. Like effects of one stretch become one step, and of a very long
+//! incident the middle is left out.
+
+use tracer_model::{
+    ConnectError, ConnectFailure, Cut, FailedRequest, Failure, WallTime, printable,
+};
+
+use super::super::model::{Phase, Step, Timeline};
+use super::super::words::{self, counted, ms_between};
+
+/// How many of the first steps are kept.
+const HEAD: usize = 40;
+/// How many of the last.
+const TAIL: usize = 20;
+/// How far back a like effect is looked for.
+const REACH: usize = 8;
+
+/// What a step says, before it is known how often.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Once(String),
+    Connects {
+        proxy: String,
+        to: String,
+        error: ConnectError,
+    },
+    Cuts {
+        peer: Option<String>,
+        address: String,
+    },
+    Requests {
+        proxy: String,
+        status: Option<u16>,
+        failure: Failure,
+    },
+}
+
+#[derive(Debug)]
+struct Draft {
+    at: WallTime,
+    until: WallTime,
+    phase: Phase,
+    count: u64,
+    said: Said,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    drafts: Vec<Draft>,
+    left_out: u64,
+}
+
+impl Steps {
+    /// One thing that happened.
+    pub(super) fn once(&mut self, at: WallTime, phase: Phase, what: String) {
+        self.push(Draft {
+            at,
+            until: at,
+            phase,
+            count: 1,
+            said: Said::Once(what),
+        });
+    }
+
+    pub(super) fn connect_failed(&mut self, at: WallTime, failure: &ConnectFailure) {
+        let said = Said::Connects {
+            proxy: super::text(&failure.proxy.name),
+            to: super::text(&failure.upstream.address.to_string()),
+            error: failure.error,
+        };
+        self.effect(at, failure.count, said);
+    }
+
+    pub(super) fn cut(&mut self, at: WallTime, cut: &Cut) {
+        let said = Said::Cuts {
+            peer: cut.peer.as_ref().map(|peer| super::text(&peer.name)),
+            address: super::text(&cut.address.to_string()),
+        };
+        self.effect(at, cut.count, said);
+    }
+
+    pub(super) fn request(&mut self, at: WallTime, request: &FailedRequest) {
+        let said = Said::Requests {
+            proxy: super::text(&request.proxy.name),
+            status: request.status,
+            failure: request.failure,
+        };
+        self.effect(at, request.count, said);
+    }
+
+    /// Adds to the like effect of this stretch, if there is one.
+    fn effect(&mut self, at: WallTime, count: u64, said: Said) {
+        let like = self
+            .drafts
+            .iter_mut()
+            .rev()
+            .take(REACH)
+            .take_while(|draft| draft.phase == Phase::Effect)
+            .find(|draft| draft.said == said);
+        if let Some(draft) = like {
+            draft.until = draft.until.max(at);
+            draft.count = draft.count.saturating_add(count);
+            return;
+        }
+        self.push(Draft {
+            at,
+            until: at,
+            phase: Phase::Effect,
+            count,
+            said,
+        });
+    }
+
+    fn push(&mut self, draft: Draft) {
+        if self.drafts.len() == HEAD + TAIL {
+            self.drafts.remove(HEAD);
+            self.left_out += 1;
+        }
+        self.drafts.push(draft);
+    }
+
+    pub(super) fn finish(mut self) -> Timeline {
+        if self.left_out == 0 {
+            // An OOM kill is announced before the death that opens the incident.
+            self.drafts.sort_by_key(|draft| draft.at);
+        }
+        let zero = self.drafts.first().map_or(WallTime(0), |first| first.at);
+        let mut first: Vec<Step> = self
+            .drafts
+            .into_iter()
+            .map(|draft| Step {
+                at: draft.at,
+                until: (draft.until > draft.at).then_some(draft.until),
+                after_ms: ms_between(zero, draft.at),
+                phase: draft.phase,
+                count: draft.count,
+                what: sentence(&draft.said, draft.count),
+            })
+            .collect();
+        let last = if self.left_out > 0 && first.len() > HEAD {
+            first.split_off(HEAD)
+        } else {
+            Vec::new()
+        };
+        Timeline {
+            first,
+            left_out: self.left_out,
+            last,
+        }
+    }
+}
+
+fn sentence(said: &Said, count: u64) -> String {
+    match said {
+        Said::Once(what) => what.clone(),
+        Said::Connects { proxy, to, error } => {
+            let connects = counted(count, "connect", "connects");
+            format!(
+                "{connects} from {} to {}: {}",
+                printable(proxy),
+                printable(to),
+                words::failure((*error).into())
+            )
+        }
+        Said::Cuts { peer, address } => {
+            let connections = counted(count, "connection", "connections");
+            let address = printable(address);
+            match peer {
+                Some(peer) => format!("{connections} of {} to {address} cut", printable(peer)),
+                None => format!("{connections} to {address} cut"),
+            }
+        }
+        Said::Requests {
+            proxy,
+            status,
+            failure,
+        } => {
+            let requests = counted(count, "request", "requests");
+            let how = words::failure(*failure);
+            let proxy = printable(proxy);
+            match status {
+                Some(status) => format!("{requests} answered {status} by {proxy}: {how}"),
+                None => format!("{requests} to {proxy} not answered: {how}"),
+            }
+        }
+    }
+}

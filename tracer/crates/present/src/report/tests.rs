@@ -1,0 +1,144 @@
+//! Goldens of a day in every form, and what must hold for any findings.
+
+pub(crate) mod findings;
+
+use jiff::tz::TimeZone;
+use tracer_model::{Body, Cause, Finding, Incident, IncidentState};
+
+use self::findings::{HOSTILE, at, day, death, finding, incident};
+use super::{Builder, Format, Options, Report, write};
+
+fn report(findings: &[Finding]) -> Report {
+    let mut builder = Builder::new();
+    for finding in findings {
+        builder.finding(finding);
+    }
+    builder.finish()
+}
+
+fn written(report: &Report, format: Format) -> String {
+    let options = Options {
+        format,
+        colour: false,
+        zone: TimeZone::UTC,
+    };
+    let mut out = Vec::new();
+    write(report, &options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn golden(format: Format) -> Vec<u8> {
+    written(&report(&day()), format).into_bytes()
+}
+
+#[test]
+fn a_day_as_text() {
+    insta::assert_binary_snapshot!("text.txt", golden(Format::Text));
+}
+
+#[test]
+fn a_day_as_markdown() {
+    insta::assert_binary_snapshot!("markdown.md", golden(Format::Md));
+}
+
+#[test]
+fn a_day_as_a_page() {
+    insta::assert_binary_snapshot!("page.html", golden(Format::Html));
+}
+
+#[test]
+fn a_day_as_json() {
+    insta::assert_binary_snapshot!("object.json", golden(Format::Json));
+}
+
+#[test]
+fn hostile_text_is_inert_in_every_form() {
+    let report = report(&day());
+    let html = written(&report, Format::Html);
+    assert_eq!(html.matches("<script>").count(), 1, "only the page's own");
+    assert_eq!(html.matches("</svg>").count(), html.matches("<svg").count());
+    assert!(!html.contains("\"onload"), "no attribute is left");
+
+    let text = written(&report, Format::Text);
+    let forbidden = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    assert!(!text.contains(forbidden), "{text:?}");
+    assert!(text.lines().all(|line| line.len() < 1_000), "{text}");
+
+    let markdown = written(&report, Format::Md);
+    assert!(!markdown.contains(forbidden));
+    for markup in ["<script", "[a](", "@all", "|*x", "`|"] {
+        assert!(!markdown.contains(markup), "{markup}: {markdown}");
+    }
+    let ours = ["<details><summary>One by one</summary>", "</details>"];
+    let html_lines = markdown.lines().filter(|line| line.contains('<'));
+    assert!(html_lines.clone().count() > 0);
+    assert!(html_lines.into_iter().all(|line| ours.contains(&line)));
+
+    let json = written(&report, Format::Json);
+    let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let services = parsed["services"]["items"].as_array().unwrap();
+    assert!(services.iter().any(|it| it["name"] == HOSTILE), "as it was");
+}
+
+#[test]
+fn a_table_of_markdown_has_the_same_columns_in_every_row() {
+    let markdown = written(&report(&day()), Format::Md);
+    let columns = |line: &str| line.replace("\\|", "").matches('|').count();
+    let mut rows = 0;
+    for pair in markdown.lines().collect::<Vec<_>>().windows(2) {
+        if pair.iter().all(|line| line.starts_with('|')) {
+            assert_eq!(columns(pair[0]), columns(pair[1]), "{pair:?}");
+            rows += 1;
+        }
+    }
+    assert!(rows > 50, "{rows}");
+}
+
+#[test]
+fn whatever_is_missing_the_rest_is_told() {
+    let day = day();
+    for nth in 2..12 {
+        for first in 0..nth {
+            let some: Vec<Finding> = day.iter().skip(first).step_by(nth).cloned().collect();
+            for format in [Format::Text, Format::Md, Format::Html, Format::Json] {
+                assert!(!written(&report(&some), format).is_empty());
+            }
+        }
+    }
+    let backwards: Vec<Finding> = day.into_iter().rev().collect();
+    assert!(written(&report(&backwards), Format::Html).contains("</html>"));
+    let nothing = written(&report(&[]), Format::Text);
+    assert_eq!(nothing, "tracer report\nThere are no findings.\n");
+}
+
+#[test]
+fn a_flood_is_counted_and_what_cost_most_is_told() {
+    let mut builder = Builder::new();
+    for id in 1..=2_000_u64 {
+        let t = i64::try_from(id).unwrap() * 1_000;
+        let name = format!("service-{id}");
+        let mut death = death(&name, 7, Cause::Crash, "died of SIGSEGV");
+        death.incident = Some(id);
+        builder.finding(&finding(t, Body::Death(Box::new(death))));
+        let closed = Incident {
+            state: IncidentState::Closed,
+            closed: Some(at(t + 500)),
+            down_ms: Some(500.0),
+            // The thousandth cost most.
+            requests_failed: if id == 1_000 { 5_000 } else { id % 7 },
+            ..incident(id, &name, Cause::Crash, t)
+        };
+        builder.finding(&finding(t + 500, Body::Incident(Box::new(closed))));
+    }
+    let report = builder.finish();
+    assert_eq!(report.totals.incidents, 2_000);
+    assert_eq!(report.incidents.items.len(), 200);
+    assert_eq!(report.incidents.left_out, 1_800);
+    assert!((report.totals.down_ms - 1_000_000.0).abs() < 1e-6);
+    assert!(report.incidents.items.iter().any(|it| it.id == 1_000));
+    assert_eq!(report.services.items.len(), 50);
+    assert!(report.lanes.items.len() <= 12);
+    let page = written(&report, Format::Html);
+    assert!(page.len() < 2_000_000, "{}", page.len());
+    assert!(page.contains("1800 incidents that cost less"));
+}

@@ -1,0 +1,107 @@
+//! After lost events: the processes that are believed to live, and are not there.
+
+use std::time::Duration;
+
+use tracer_analysis::World;
+use tracer_model::{ProcessKey, Timestamp};
+
+/// How long their exits are waited for: one that was not lost is on its way, and tells more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Processes that did not live when it was looked.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    keys: Vec<ProcessKey>,
+    looked: Timestamp,
+}
+
+impl Missing {
+    /// Looks for the processes that live as far as `world` knows.
+    pub(crate) fn look(world: &World, now: Timestamp) -> Self {
+        let believed = world.processes.live().map(|process| process.task.key);
+        Self {
+            keys: believed
+                .filter(|key| !tracer_observe::lives(*key))
+                .collect(),
+            looked: now,
+        }
+    }
+
+    /// When [`Self::take_due`] gives some.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        (!self.keys.is_empty()).then(|| self.looked.after(PATIENCE))
+    }
+
+    /// Those that `world` believes to live even after that. One that takes longer to end is waited
+    /// for, and told later.
+    pub(crate) fn take_due(&mut self, world: &World, now: Timestamp) -> Vec<ProcessKey> {
+        if self.due().is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        let known = |key: &ProcessKey| world.processes.get(*key);
+        self.keys
+            .retain(|key| known(key).is_some_and(|process| process.dead.is_none()));
+        self.looked = now;
+        self.keys
+            .extract_if(.., |key| !tracer_observe::is_there(*key))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracer_analysis::rules::Rules;
+    use tracer_analysis::{Analysis, Options};
+    use tracer_model::{Hierarchy, Observation, ProcessFacts, TaskFacts, What};
+    use tracer_observe::ending::Ending;
+    use tracer_observe::process_facts;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// What is known of a machine with one process.
+    fn machine_with(key: ProcessKey) -> Analysis {
+        let mut analysis = Analysis::new(Rules::none(), Options::default());
+        let task = TaskFacts {
+            key,
+            ..TaskFacts::default()
+        };
+        let facts = ProcessFacts {
+            task,
+            ..ProcessFacts::default()
+        };
+        let learned = Observation {
+            at: Timestamp(SECOND),
+            what: What::Process(Box::new(facts)),
+        };
+        analysis.observe(&learned, &mut Vec::new());
+        analysis
+    }
+
+    #[test]
+    fn one_that_takes_long_to_end_is_missed_once_it_did() {
+        let ending = Ending::start();
+        let key = ending.key;
+        let analysis = machine_with(key);
+        let world = analysis.world();
+        let at = |seconds: u64| Timestamp(seconds * SECOND);
+
+        let mut missing = Missing::look(world, at(10));
+        assert_eq!(missing.due(), Some(at(11)));
+        assert_eq!(missing.take_due(world, at(10)), []);
+        assert_eq!(missing.take_due(world, at(11)), [], "it is still there");
+        assert_eq!(missing.due(), Some(at(12)));
+        ending.end();
+        assert_eq!(missing.take_due(world, at(12)), [key]);
+        assert_eq!(missing.due(), None);
+    }
+
+    #[test]
+    fn what_lives_is_not_missed() {
+        let pid = std::process::id();
+        let facts = process_facts(pid, Hierarchy::MemoryV1).unwrap();
+        let analysis = machine_with(facts.task.key);
+        let missing = Missing::look(analysis.world(), Timestamp(10 * SECOND));
+        assert_eq!(missing.due(), None);
+    }
+}

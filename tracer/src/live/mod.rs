@@ -1,0 +1,7 @@
+//! A trace of the running machine: the stages wired together, and the tracer's own place on it.
+
+mod missing;
+pub mod pipeline;
+mod priority;
+mod rehearsal;
+pub mod residency;

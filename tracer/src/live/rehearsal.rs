@@ -1,0 +1,188 @@
+//! An outage that never was, gone through once after the start: the code that tells of one is then
+//! in memory before it is locked there. Read from the disk only when the machine has run out of
+//! memory, it would tell of a death when that is over.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tracer_analysis::rules::Rules;
+use tracer_analysis::{Analysis, Options};
+use tracer_model::{
+    Actor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, Finding, Listener, NetNs,
+    Observation, OomMark, OomScope, ProcessFacts, ProcessKey, SIGKILL, SocketId, TaskFacts,
+    Timestamp, What,
+};
+use tracer_present::Sink;
+
+const INIT: ProcessKey = key(1);
+const WORKER: ProcessKey = key(2);
+const PROXY: ProcessKey = key(3);
+const NEXT_WORKER: ProcessKey = key(4);
+const NETNS: NetNs = 1;
+const CGROUP: u64 = 1;
+const SECOND: u64 = 1_000_000_000;
+
+/// Goes through it. Nothing comes of it.
+pub(super) fn play() {
+    let mut analysis = Analysis::new(Rules::none(), Options::default());
+    let (mut text, mut json) = (Sink::text(io::sink(), false), Sink::json(io::sink()));
+    let mut findings: Vec<Finding> = Vec::new();
+    for (seconds, what) in story() {
+        let at = Timestamp(seconds * SECOND);
+        analysis.observe(&Observation { at, what }, &mut findings);
+        for finding in findings.drain(..) {
+            // Nothing is written to where this goes.
+            let _ = text.finding(&finding);
+            let _ = json.finding(&finding);
+        }
+    }
+}
+
+/// A worker is killed for want of memory behind a proxy, and comes back.
+fn story() -> Vec<(u64, What)> {
+    let mark = OomMark {
+        victim: task(WORKER, "node"),
+        trigger: actor(WORKER, "node"),
+        trigger_cgroup: CGROUP,
+        scope: Some(OomScope::Cgroup {
+            id: CGROUP,
+            path: None,
+            limit_bytes: Some(64 << 20),
+        }),
+        full_cgroup: None,
+        anon_bytes: Some(60 << 20),
+        file_bytes: None,
+    };
+    let exit = Exit {
+        task: task(WORKER, "node"),
+        parent: INIT,
+        status: ExitStatus::Signal {
+            signal: SIGKILL,
+            core_dumped: false,
+        },
+        peak_bytes: 60 << 20,
+        oom_marked: true,
+        oom_trigger: Some(Box::new(actor(WORKER, "node"))),
+        stop: None,
+        other: None,
+    };
+    let down = What::ListenerDown {
+        socket: SocketId::Kernel(1),
+        netns: NETNS,
+        address: upstream(),
+        by: actor(WORKER, "node"),
+        exiting: true,
+    };
+    let refused = ConnectFailed {
+        owner: actor(PROXY, "nginx"),
+        netns: NETNS,
+        remote: upstream(),
+        error: ConnectError::Refused,
+        errno: 111,
+        elapsed: Duration::from_micros(100),
+        count: 1,
+    };
+    let cut = What::ConnectionCut {
+        owner: actor(WORKER, "node"),
+        netns: NETNS,
+        local: upstream(),
+        remote: Endpoint::tcp(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000),
+    };
+    vec![
+        (1, What::Session(Box::default())),
+        (1, process(WORKER, "node", "api.service")),
+        (1, process(PROXY, "nginx", "nginx.service")),
+        (1, listens(SocketId::Kernel(1), WORKER)),
+        (1, What::Armed),
+        (2, What::OomMarked(Box::new(mark))),
+        (2, What::Exited(exit)),
+        (2, cut),
+        (2, down),
+        (2, What::ConnectFailed(Box::new(refused))),
+        (3, What::Tick),
+        (
+            4,
+            What::Forked {
+                child: task(NEXT_WORKER, "node"),
+                parent: INIT,
+            },
+        ),
+        (4, process(NEXT_WORKER, "node", "api.service")),
+        (4, listens(SocketId::Kernel(2), NEXT_WORKER)),
+        (6, What::Tick),
+        (7, What::End),
+    ]
+}
+
+const fn key(pid: u32) -> ProcessKey {
+    ProcessKey {
+        pid,
+        start_ticks: 1,
+    }
+}
+
+fn task(key: ProcessKey, comm: &str) -> TaskFacts {
+    TaskFacts {
+        key,
+        ppid: INIT.pid,
+        ns_pid: key.pid,
+        uid: 0,
+        cgroup: CGROUP,
+        comm: Comm::new(comm),
+    }
+}
+
+fn actor(key: ProcessKey, comm: &str) -> Actor {
+    Actor {
+        key,
+        tid: key.pid,
+        comm: Comm::new(comm),
+        uid: 0,
+    }
+}
+
+fn process(key: ProcessKey, comm: &str, unit: &str) -> What {
+    What::Process(Box::new(ProcessFacts {
+        task: task(key, comm),
+        args: [comm.into()].into(),
+        cgroup_path: Some(format!("/system.slice/{unit}").into()),
+        ..ProcessFacts::default()
+    }))
+}
+
+fn upstream() -> Endpoint {
+    Endpoint::tcp(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000)
+}
+
+fn listens(socket: SocketId, holder: ProcessKey) -> What {
+    What::ListenerUp(Listener {
+        socket,
+        netns: NETNS,
+        address: upstream(),
+        holders: [holder].into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracer_model::Body;
+
+    #[test]
+    fn it_goes_through_all_that_an_outage_is() {
+        let mut analysis = Analysis::new(Rules::none(), Options::default());
+        let mut findings = Vec::new();
+        for (seconds, what) in story() {
+            let at = Timestamp(seconds * SECOND);
+            analysis.observe(&Observation { at, what }, &mut findings);
+        }
+        let told = |fits: fn(&Body) -> bool| findings.iter().any(|one| fits(&one.body));
+        assert!(told(|body| matches!(body, Body::Death(_))));
+        assert!(told(|body| matches!(body, Body::ConnectFailed(_))));
+        assert!(told(
+            |body| matches!(body, Body::Incident(incident) if incident.closed.is_some())
+        ));
+        play();
+    }
+}
