@@ -13,6 +13,7 @@ mod service;
 mod signal;
 mod target;
 mod time;
+pub mod wording;
 
 pub use address::{Endpoint, NetNs};
 pub use exit::ExitStatus;
