@@ -269,5 +269,5 @@ pub struct Decisions {
     pub http: u32,
     /// 1: the kernel may skip a program that it interrupted for another task, so second programs are
     /// loaded.
-    pub again: u32,
+    pub second_programs: u32,
 }

@@ -29,7 +29,7 @@ static RAN: Array<u64> = Array::with_max_entries(PLACES, 0);
 /// Events that a second program made good, per processor; indices are [`lost`]: of what each would
 /// have been a loss.
 #[map]
-static AGAIN: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::COUNT, 0);
+static MADE_GOOD: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::COUNT, 0);
 
 /// What tells an event of one tracepoint from all others under way.
 #[derive(Clone, Copy)]
@@ -47,7 +47,7 @@ impl Event {
     /// To be called by the first program, for each event that it does something for.
     #[inline(always)]
     pub fn runs(self) {
-        if DECISIONS.load().again == 1
+        if DECISIONS.load().second_programs == 1
             && let Some(place) = self.place()
         {
             // SAFETY: a map value; what a race can do is told above.
@@ -70,7 +70,7 @@ impl Event {
                 return false;
             }
         }
-        if let Some(counter) = AGAIN.get_ptr_mut(index) {
+        if let Some(counter) = MADE_GOOD.get_ptr_mut(index) {
             add(counter, 1);
         }
         true

@@ -11,12 +11,12 @@ use aya_ebpf::{
     maps::LruHashMap,
     programs::{FExitContext, ProbeContext, RetProbeContext, TracePointContext},
 };
-use tracer_common::record::{UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind};
+use tracer_common::record::{UNIX_PATH_LEN, UnixConnectFailureKey, UnixConnectRecord, kind};
 
 use crate::{
     exchange::{is_proxy, remember_connect},
     kernel_read::Address,
-    maps::{Ring, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
+    maps::{Ring, UNIX_CONNECT_FAILURES, header, layout, now, reserve_traffic, submit_batched},
     refusals,
     task::{current, current_actor, current_pid_tgid},
     tcp::{
@@ -339,7 +339,7 @@ fn is_blackhole(call: &Call, family: u16, error: u32) -> bool {
 fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
     let at_ns = now();
     let actor = current_actor();
-    let mut key = UnixRefusalKey {
+    let mut key = UnixConnectFailureKey {
         path: [0; UNIX_PATH_LEN],
         path_len: 0,
         pid: actor.pid,
@@ -358,11 +358,11 @@ fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
         return;
     }
     key.path_len = len;
-    let Some(total) = refusals::count(&UNIX_REFUSALS, &key, &actor, at_ns) else {
+    let Some(total) = refusals::count(&UNIX_CONNECT_FAILURES, &key, &actor, at_ns) else {
         return;
     };
     let Some(mut entry) = reserve_traffic::<UnixConnectRecord>() else {
-        refusals::not_sent(&UNIX_REFUSALS, &key);
+        refusals::not_sent(&UNIX_CONNECT_FAILURES, &key);
         return;
     };
     entry.write(UnixConnectRecord {

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     Decisions, Layout,
-    record::{Header, Refusal, RefusalKey, UnixRefusalKey, lost},
+    record::{ConnectFailureKey, ConnectFailures, Header, UnixConnectFailureKey, lost},
 };
 
 /// Struct offsets of the running kernel, injected before loading.
@@ -22,7 +22,7 @@ pub static DECISIONS: Global<Decisions> = Global::new(Decisions {
     cgroup_v1: 0,
     connect_returns: 0,
     http: 0,
-    again: 0,
+    second_programs: 0,
 });
 
 /// One slot of [`LAYOUT`], without loading the others to the stack.
@@ -80,11 +80,13 @@ pub static TOLD: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
 /// Failed TCP connects, counted.
 #[map]
-pub static REFUSALS: HashMap<RefusalKey, Refusal> = HashMap::with_max_entries(4096, 0);
+pub static CONNECT_FAILURES: HashMap<ConnectFailureKey, ConnectFailures> =
+    HashMap::with_max_entries(4096, 0);
 
 /// Failed unix connects, counted.
 #[map]
-pub static UNIX_REFUSALS: HashMap<UnixRefusalKey, Refusal> = HashMap::with_max_entries(1024, 0);
+pub static UNIX_CONNECT_FAILURES: HashMap<UnixConnectFailureKey, ConnectFailures> =
+    HashMap::with_max_entries(1024, 0);
 
 /// Adds to a counter that others add to as well.
 ///

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     ABSENT,
-    record::{Actor, OomMarkRecord, OomMemory, OomScope, Task, kind},
+    record::{Actor, OomMemory, OomScope, OomVictimRecord, Task, kind},
 };
 
 use crate::{
@@ -31,7 +31,7 @@ pub struct Mark {
 
 /// By process id; by thread id where `mark_victim` passes one.
 #[map]
-static OOM_MARKS: LruHashMap<u32, Mark> = LruHashMap::with_max_entries(1024, 0);
+static OOM_VICTIMS: LruHashMap<u32, Mark> = LruHashMap::with_max_entries(1024, 0);
 
 /// The scope that `oom_kill_process` was called with.
 #[derive(Clone, Copy)]
@@ -49,7 +49,7 @@ static OOM_SCOPES: LruHashMap<u64, Scope> = LruHashMap::with_max_entries(256, 0)
 const SCOPE_HOLDS_NS: u64 = 1_000_000_000;
 
 #[raw_tracepoint(tracepoint = "mark_victim")]
-pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
+pub fn oom_victim(ctx: RawTracePointContext) -> i32 {
     let at_ns = now();
     let trigger = current_actor();
     let victim = if layout!(mark_victim_is_task) == 1 {
@@ -62,10 +62,10 @@ pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
     } else {
         victim.read_at(layout!(task_tgid))
     };
-    let entry = reserve_death::<OomMarkRecord>();
+    let entry = reserve_death::<OomVictimRecord>();
     // Only now that the record has its place: an exit that finds the mark is read after it. Fails
     // only when the map is being changed by others; the exit is then told without a trigger.
-    let _ = OOM_MARKS.insert(pid, Mark { at_ns, trigger }, 0);
+    let _ = OOM_VICTIMS.insert(pid, Mark { at_ns, trigger }, 0);
 
     let Some(mut entry) = entry else {
         return 0;
@@ -74,7 +74,7 @@ pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
     // SAFETY: the record is in the ring, for this program alone until it is submitted; every field
     // is written.
     unsafe {
-        (&raw mut (*record).header).write(header(kind::OOM_MARK, at_ns));
+        (&raw mut (*record).header).write(header(kind::OOM_VICTIM, at_ns));
         (&raw mut (*record).trigger).write(trigger);
         (&raw mut (*record).trigger_cgroup).write(cgroup_id(cgroup_of(current())));
         (&raw mut (*record).scope).write(scope(at_ns));
@@ -235,12 +235,12 @@ pub fn adopt_thread_mark(task: Address, shared: Address) {
     if tid == pid {
         return;
     }
-    if let Some(mark) = OOM_MARKS.get_ptr(tid) {
+    if let Some(mark) = OOM_VICTIMS.get_ptr(tid) {
         // SAFETY: a map value, copied at once.
         let mark = unsafe { *mark };
         // Either fails only when the map is being changed by others.
-        let _ = OOM_MARKS.insert(pid, mark, 0);
-        let _ = OOM_MARKS.remove(tid);
+        let _ = OOM_VICTIMS.insert(pid, mark, 0);
+        let _ = OOM_VICTIMS.remove(tid);
     }
 }
 
@@ -248,7 +248,7 @@ pub fn adopt_thread_mark(task: Address, shared: Address) {
 #[inline(always)]
 pub fn mark_of(pid: u32, start_ns: u64) -> Option<&'static Mark> {
     // SAFETY: a map value, read in place.
-    let mark: &'static Mark = unsafe { &*OOM_MARKS.get_ptr(pid)? };
+    let mark: &'static Mark = unsafe { &*OOM_VICTIMS.get_ptr(pid)? };
     (mark.at_ns >= start_ns).then_some(mark)
 }
 
@@ -256,5 +256,5 @@ pub fn mark_of(pid: u32, start_ns: u64) -> Option<&'static Mark> {
 #[inline(always)]
 pub fn forget(pid: u32) {
     // Fails when there was nothing.
-    let _ = OOM_MARKS.remove(pid);
+    let _ = OOM_VICTIMS.remove(pid);
 }

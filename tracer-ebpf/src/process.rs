@@ -44,7 +44,7 @@ pub fn process_fork(ctx: RawTracePointContext) -> i32 {
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
-pub fn process_fork_again(ctx: RawTracePointContext) -> i32 {
+pub fn process_fork_second(ctx: RawTracePointContext) -> i32 {
     let child = Address(ctx.arg(1));
     if Event::new(FORK, child, 0).was_skipped(lost::TRAFFIC) {
         created(child);
@@ -103,7 +103,7 @@ pub fn process_exec(ctx: RawTracePointContext) -> i32 {
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn process_exec_again(ctx: RawTracePointContext) -> i32 {
+pub fn process_exec_second(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
     if Event::new(EXEC, task, 0).was_skipped(lost::TRAFFIC) {
         executes(task);
@@ -151,7 +151,7 @@ pub fn process_exit(ctx: RawTracePointContext) -> i32 {
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
-pub fn process_exit_again(ctx: RawTracePointContext) -> i32 {
+pub fn process_exit_second(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
     if Event::new(EXIT, task, 0).was_skipped(lost::DEATHS) {
         thread_exits(task, &ctx);
@@ -189,9 +189,9 @@ fn thread_exits(task: Address, ctx: &RawTracePointContext) {
 #[inline(always)]
 fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
     let at_ns = now();
-    let oom_marked = !shared.follow(layout!(signal_oom_mm)).is_null();
+    let oom_victim = !shared.follow(layout!(signal_oom_mm)).is_null();
     // Before the record has its place: the mark's is before it then.
-    let mark = if oom_marked {
+    let mark = if oom_victim {
         oom::mark_of(pid, start_ns)
     } else {
         None
@@ -201,7 +201,7 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
         shared,
         at_ns,
         status: wait_status(leader, shared),
-        oom_marked,
+        oom_victim,
     };
     let last = signal::last(pid, start_ns);
     if last.is_none() && mark.is_none() {
@@ -256,7 +256,7 @@ struct Exit {
     shared: Address,
     at_ns: u64,
     status: u32,
-    oom_marked: bool,
+    oom_victim: bool,
 }
 
 impl Exit {
@@ -273,7 +273,7 @@ impl Exit {
             (&raw mut (*to).header).write(header(kind, self.at_ns));
             (&raw mut (*to).task).write(leader_record(self.leader, parent));
             (&raw mut (*to).status).write(self.status);
-            (&raw mut (*to).oom_marked).write(u32::from(self.oom_marked));
+            (&raw mut (*to).oom_victim).write(u32::from(self.oom_victim));
             (&raw mut (*to).peak_rss_pages).write(self.shared.read_at(layout!(signal_maxrss)));
             (&raw mut (*to).parent_start_ns).write(start_of(parent));
         }
@@ -282,7 +282,7 @@ impl Exit {
     /// Most processes end well, some machines' by the thousand: a wake-up costs more than the rest.
     #[inline(always)]
     fn submit<T>(&self, entry: RingBufEntry<T>) {
-        if self.status == 0 && !self.oom_marked {
+        if self.status == 0 && !self.oom_victim {
             submit_batched(entry, Ring::Deaths, self.at_ns);
         } else {
             submit_now(entry);

@@ -1,7 +1,7 @@
 //! Counting failed connects, so that a storm is exact without a record for each failure.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
-use tracer_common::record::{Actor, Refusal};
+use tracer_common::record::{Actor, ConnectFailures};
 
 use crate::maps::add;
 
@@ -14,11 +14,16 @@ const EXISTS: i32 = -17;
 
 /// Counts one failure; gives the total for the record to send, when one is due.
 #[inline(always)]
-pub fn count<K>(map: &HashMap<K, Refusal>, key: &K, actor: &Actor, now_ns: u64) -> Option<u64> {
+pub fn count<K>(
+    map: &HashMap<K, ConnectFailures>,
+    key: &K,
+    actor: &Actor,
+    now_ns: u64,
+) -> Option<u64> {
     if let Some(refusal) = map.get_ptr_mut(key) {
         return again(refusal, now_ns);
     }
-    let first = Refusal {
+    let first = ConnectFailures {
         total: 1,
         sent_ns: now_ns,
         last_ns: now_ns,
@@ -36,7 +41,7 @@ pub fn count<K>(map: &HashMap<K, Refusal>, key: &K, actor: &Actor, now_ns: u64) 
 }
 
 #[inline(always)]
-fn again(refusal: *mut Refusal, now_ns: u64) -> Option<u64> {
+fn again(refusal: *mut ConnectFailures, now_ns: u64) -> Option<u64> {
     // SAFETY: a map value. The total is added to atomically; two processors that find a record due
     // at once send two, with totals of which the larger counts.
     unsafe {
@@ -52,7 +57,7 @@ fn again(refusal: *mut Refusal, now_ns: u64) -> Option<u64> {
 
 /// The record found no room in the ring: the next failure tries again.
 #[inline(always)]
-pub fn not_sent<K>(map: &HashMap<K, Refusal>, key: &K) {
+pub fn not_sent<K>(map: &HashMap<K, ConnectFailures>, key: &K) {
     if let Some(refusal) = map.get_ptr_mut(key) {
         // SAFETY: a map value; a plain store.
         unsafe { (*refusal).sent_ns = 0 };

@@ -61,7 +61,7 @@ pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
 }
 
 #[raw_tracepoint(tracepoint = "signal_generate")]
-pub fn signal_generate_again(ctx: RawTracePointContext) -> i32 {
+pub fn signal_generate_second(ctx: RawTracePointContext) -> i32 {
     if event(&ctx).is_some_and(|event| event.was_skipped(lost::TRAFFIC)) {
         generated(&ctx);
     }

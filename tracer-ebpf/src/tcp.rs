@@ -4,7 +4,8 @@ use core::mem::offset_of;
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_common::record::{
-    Actor, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord, RefusalKey, kind, lost,
+    Actor, ConnectFailureKey, ConnectRecord, ConnectTarget, CutRecord, Endpoints, ListenRecord,
+    kind, lost,
 };
 
 use crate::{
@@ -14,8 +15,8 @@ use crate::{
     http,
     kernel_read::Address,
     maps::{
-        DECISIONS, REFUSALS, Ring, TOLD, header, layout, now, reserve_death, reserve_traffic,
-        submit_batched, submit_now,
+        CONNECT_FAILURES, DECISIONS, Ring, TOLD, header, layout, now, reserve_death,
+        reserve_traffic, submit_batched, submit_now,
     },
     refusals,
     task::{current_actor, current_is_exiting, current_pid_tgid},
@@ -43,7 +44,7 @@ pub fn tcp_state(ctx: RawTracePointContext) -> i32 {
 }
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-pub fn tcp_state_again(ctx: RawTracePointContext) -> i32 {
+pub fn tcp_state_second(ctx: RawTracePointContext) -> i32 {
     if let Some(change) = Change::of(&ctx)
         && change.event().was_skipped(lost::TRAFFIC)
     {
@@ -265,7 +266,7 @@ impl Remote {
 #[inline(always)]
 pub fn report_connect(actor: &Actor, remote: &Remote, socket: Address, error: u32, began_ns: u64) {
     let at_ns = now();
-    let key = RefusalKey {
+    let key = ConnectFailureKey {
         remote: remote.address,
         pid: actor.pid,
         netns: remote.netns,
@@ -273,11 +274,11 @@ pub fn report_connect(actor: &Actor, remote: &Remote, socket: Address, error: u3
         family: remote.family,
         error,
     };
-    let Some(total) = refusals::count(&REFUSALS, &key, actor, at_ns) else {
+    let Some(total) = refusals::count(&CONNECT_FAILURES, &key, actor, at_ns) else {
         return;
     };
     let Some(mut entry) = reserve_traffic::<ConnectRecord>() else {
-        refusals::not_sent(&REFUSALS, &key);
+        refusals::not_sent(&CONNECT_FAILURES, &key);
         return;
     };
     let record = entry.as_mut_ptr();

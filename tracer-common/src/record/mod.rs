@@ -12,22 +12,22 @@ mod socket;
 
 pub use header::Header;
 pub use http::{ConnectTarget, HTTP_HEAD_LEN, HttpRecord, HttpUnsentKey, http_end};
-pub use oom::{OomMarkRecord, OomMemory, OomScope};
+pub use oom::{OomMemory, OomScope, OomVictimRecord};
 pub use process::{
     ARGS_LEN, Actor, CGROUP_PATH_LEN, COMM_LEN, CgroupRecord, ExecRecord, ExitRecord, ForkRecord,
     Signal, SignaledExitRecord, Task,
 };
 pub use socket::{
-    ConnectRecord, CutRecord, Endpoints, ListenRecord, Refusal, RefusalKey, UNIX_PATH_LEN,
-    UnixConnectRecord, UnixRefusalKey,
+    ConnectFailureKey, ConnectFailures, ConnectRecord, CutRecord, Endpoints, ListenRecord,
+    UNIX_PATH_LEN, UnixConnectFailureKey, UnixConnectRecord,
 };
 
 /// [`Header::kind`] values. The first group travels on the `DEATHS` ring, the rest on `TRAFFIC`.
 pub mod kind {
     /// [`super::ExitRecord`].
     pub const EXIT: u32 = 1;
-    /// [`super::OomMarkRecord`].
-    pub const OOM_MARK: u32 = 2;
+    /// [`super::OomVictimRecord`].
+    pub const OOM_VICTIM: u32 = 2;
     /// [`super::ListenRecord`]: a socket began to listen.
     pub const LISTEN_UP: u32 = 3;
     /// [`super::ListenRecord`]: a socket stopped listening.
@@ -51,7 +51,7 @@ pub mod kind {
     pub const HTTP: u32 = 22;
 }
 
-/// Indices into the per-CPU arrays `LOST` (events that could not be sent) and `AGAIN` (events
+/// Indices into the per-CPU arrays `LOST` (events that could not be sent) and `MADE_GOOD` (events
 /// that a second program handled in place of the first).
 pub mod lost {
     /// The `DEATHS` ring was full.

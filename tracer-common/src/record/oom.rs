@@ -8,7 +8,7 @@ use super::{
 
 records! {
     /// Hook `mark_victim`: the kernel chose an OOM victim. Ring `DEATHS`, wakes the reader at once.
-    pub struct OomMarkRecord {
+    pub struct OomVictimRecord {
         /// Common part.
         pub header: Header,
         /// The victim. On kernels that pass only a pid, all fields but `pid` (which may then be a

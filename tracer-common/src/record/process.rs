@@ -78,7 +78,7 @@ records! {
         /// Wait status as the parent will see it.
         pub status: u32,
         /// 1 when the process was an OOM victim (`signal->oom_mm`).
-        pub oom_marked: u32,
+        pub oom_victim: u32,
         /// Peak resident set, pages.
         pub peak_rss_pages: u64,
         /// Creation time of the parent, ns.

@@ -63,7 +63,7 @@ records! {
         /// From connect() to failure, ns.
         pub elapsed_ns: u64,
         /// Failures so far of this process, address and error, this one included; 0 when the map
-        /// `REFUSALS` was full: the record then stands for this failure only.
+        /// `CONNECT_FAILURES` was full: the record then stands for this failure only.
         pub total: u64,
     }
 
@@ -102,8 +102,8 @@ records! {
         pub endpoints: Endpoints,
     }
 
-    /// Key of the map `REFUSALS`: failed connects are counted for each.
-    pub struct RefusalKey {
+    /// Key of the map `CONNECT_FAILURES`: failed connects are counted for each.
+    pub struct ConnectFailureKey {
         /// Remote address.
         pub remote: [u8; 16],
         /// Who called connect().
@@ -118,8 +118,8 @@ records! {
         pub error: u32,
     }
 
-    /// Key of the map `UNIX_REFUSALS`.
-    pub struct UnixRefusalKey {
+    /// Key of the map `UNIX_CONNECT_FAILURES`.
+    pub struct UnixConnectFailureKey {
         /// `sun_path`, zeroes after `path_len` bytes.
         pub path: [u8; UNIX_PATH_LEN],
         /// Bytes used in `path`.
@@ -132,9 +132,9 @@ records! {
         pub netns: u32,
     }
 
-    /// Value of the maps `REFUSALS` and `UNIX_REFUSALS`: the count, and what userspace
+    /// Value of the maps `CONNECT_FAILURES` and `UNIX_CONNECT_FAILURES`: the count, and what userspace
     /// needs for the failures after a storm's last record.
-    pub struct Refusal {
+    pub struct ConnectFailures {
         /// Failures so far.
         pub total: u64,
         /// When the last record was sent, CLOCK_BOOTTIME ns; 0 when it found no room.
