@@ -164,7 +164,7 @@ impl Address {
             }
             pointer
         }
-        // Only so that lints can be run for the host.
+        // For lints on the host only.
         #[cfg(not(target_arch = "bpf"))]
         {
             self.0
@@ -189,7 +189,7 @@ fn can_cast() -> bool {
         }
         can != 0
     }
-    // Only so that lints can be run for the host.
+    // For lints on the host only.
     #[cfg(not(target_arch = "bpf"))]
     false
 }

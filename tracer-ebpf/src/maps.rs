@@ -88,7 +88,7 @@ pub fn add(counter: *mut u64, amount: u64) {
             amount = in(reg) amount,
         );
     }
-    // Only so that lints can be run for the host.
+    // For lints on the host only.
     #[cfg(not(target_arch = "bpf"))]
     let _ = (counter, amount);
 }

@@ -89,7 +89,7 @@ fn masked(len: u64) -> u64 {
         }
         masked
     }
-    // Only so that lints can be run for the host.
+    // For lints on the host only.
     #[cfg(not(target_arch = "bpf"))]
     len
 }
