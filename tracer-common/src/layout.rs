@@ -1,13 +1,13 @@
-//! The kernel struct fields the programs read, as one table that both sides expand.
+//! The kernel struct fields that the programs read, as one table that both sides expand.
 //!
 //! Userspace resolves each row from the running kernel's BTF and injects the result as the
-//! read-only global `LAYOUT`; rustc emits no CO-RE relocations, so this is our CO-RE. A field that
-//! the kernel lacks is [`ABSENT`], never 0; a `required` one that is missing is an error.
+//! read-only global `LAYOUT`. rustc emits no CO-RE relocations; this table takes their place. A field
+//! that the kernel lacks is [`ABSENT`], never 0; a missing `required` field is an error.
 
 /// The value of a [`Layout`] slot for a field or type that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
-/// How a row of the table is answered from BTF.
+/// How a row of the table is resolved from BTF.
 #[cfg(feature = "user")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
@@ -53,7 +53,7 @@ pub enum Lookup {
 pub struct Field {
     /// The slot's name in [`Layout`].
     pub slot: &'static str,
-    /// Whether a kernel without it cannot be traced at all.
+    /// Whether tracing is impossible on a kernel without it.
     pub required: bool,
     /// How the value is found.
     pub lookup: Lookup,
@@ -73,7 +73,7 @@ macro_rules! kernel_layout {
         }
 
         impl Layout {
-            /// A layout in which every slot is [`ABSENT`]: what the object holds before loading.
+            /// A layout in which every slot is [`ABSENT`]: the value in the object before loading.
             pub const UNRESOLVED: Self = Self { $( $slot: ABSENT, )* };
         }
 
@@ -135,7 +135,7 @@ kernel_layout! {
     signal_group_exit_code: required offset("signal_struct", "group_exit_code");
     /// Peak resident set, pages, set when the address space is left.
     signal_maxrss: required offset("signal_struct", "maxrss");
-    /// Non-NULL once the OOM killer marked the process.
+    /// Non-NULL once the process is an OOM victim.
     signal_oom_mm: required offset("signal_struct", "oom_mm");
 
     /// Pid namespace depth of a `struct pid`.
@@ -224,7 +224,7 @@ kernel_layout! {
 
     /// `struct sock` of a `struct socket`.
     socket_sk: required offset("socket", "sk");
-    /// State of a `struct socket`; 1, unconnected, until its protocol's connect function has succeeded.
+    /// State of a `struct socket`; 1 (unconnected) until its protocol's connect function succeeds.
     socket_state: required offset("socket", "state");
     /// `SOCK_*` type of a `struct socket`, a short.
     socket_type: required offset("socket", "type");
@@ -248,7 +248,7 @@ kernel_layout! {
     registers_argument3: optional offset("pt_regs", "dx");
 }
 
-/// What userspace decided from the machine's facts; injected as the read-only global `DECISIONS`.
+/// What userspace decided from the machine's facts, injected as the read-only global `DECISIONS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
@@ -263,12 +263,11 @@ kernel_layout! {
 pub struct Decisions {
     /// 1: cgroup ids are those of cgroup v1's memory hierarchy; 0: of the unified one.
     pub cgroup_v1: u32,
-    /// 1: a hook sees connect() return, and reports what failed inside the call itself.
+    /// 1: a hook sees connect() return, and counts connects that fail inside the call itself.
     pub connect_returns: u32,
-    /// Whose HTTP requests are followed: 0 nobody's, 1 those of the ports in `PROXY_PORTS`, 2
-    /// everybody's.
+    /// Which HTTP requests are followed: 0 none, 1 those to the ports in `PROXY_PORTS`, 2 all.
     pub http: u32,
-    /// 1: the kernel may skip a program that it interrupted for another task, and second programs
-    /// make that good.
-    pub again: u32,
+    /// 1: the kernel may skip a program that it interrupted for another task, so second programs are
+    /// loaded.
+    pub second_programs: u32,
 }

@@ -1,8 +1,8 @@
-//! The contract between the kernel programs and userspace: what crosses the rings, and which
-//! kernel struct fields the programs read.
+//! The contract between the kernel programs and userspace: the records that cross the rings, and the
+//! kernel struct fields that the programs read.
 //!
-//! Both sides compile this crate, so there is no second copy to keep alike. It deliberately has no
-//! logic: deciding is the kernel programs' work, interpreting is userspace's.
+//! Both sides compile this crate, so that no second copy can differ. It has no logic on purpose:
+//! kernel programs filter and join, userspace concludes.
 #![no_std]
 
 pub mod layout;
@@ -14,7 +14,7 @@ pub use layout::{ABSENT, Decisions, Layout};
 /// Bits in the map `PROXY_BITS`.
 pub const PROXY_BITS_LEN: u32 = 4096;
 
-/// The bit of a proxy's process in the map `PROXY_BITS`, which others may share.
+/// The bit of a proxy's process in the map `PROXY_BITS`; several processes may share it.
 #[inline]
 #[must_use]
 pub const fn bit_of_proxy(pid: u32) -> u16 {

@@ -1,4 +1,5 @@
-//! New cgroups: their path is learnt here, because a short-lived one is gone before it is looked at.
+//! New cgroups: their paths are sent at once, because a short-lived cgroup may be gone before
+//! userspace looks for it.
 
 use aya_ebpf::{helpers::generated, macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_common::record::{CGROUP_PATH_LEN, CgroupRecord, kind};
@@ -13,7 +14,7 @@ use crate::{
 pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
     let cgroup = Address(ctx.arg(0));
     let path: u64 = ctx.arg(1);
-    // Ids are unique within a hierarchy only.
+    // Ids are unique only within a hierarchy.
     let hierarchy = cgroup_of(current()).follow(layout!(cgroup_root));
     if cgroup.follow(layout!(cgroup_root)) != hierarchy {
         return 0;

@@ -1,23 +1,25 @@
-//! HTTP/1 in plaintext on TCP, whatever the proxy: programs on the proxies' cgroups.
+//! HTTP/1 in plaintext on TCP, for every proxy: programs on the proxies' cgroups.
 //!
-//! They never drop or change a packet. What they need of the running task they read from its
-//! struct: the helpers for it are closed to this kind of program before 6.18.
+//! They never drop or change a packet. They read the running task's struct, because before 6.18
+//! this program type may not call the helpers for the running task.
 
 use aya_ebpf::{
     bindings::bpf_sock,
     helpers::generated,
     macros::{cgroup_skb, map},
-    maps::{Array, LruHashMap},
+    maps::LruHashMap,
     programs::SkBuffContext,
 };
 use tracer_common::record::http_end;
 
 use crate::{
-    exchange::{self, Exchange, First, Payload, has_method, is_answer, is_proxy, may_be_request},
-    kernel_read::Address,
+    exchange::{self, Exchange},
+    failed_requests::{self, Ending},
+    http_message::{First, Payload},
     maps::{DECISIONS, layout},
+    proxies::{is_outbound_port, is_proxy, is_proxy_port, set_outbound_port},
+    sock::{AF_INET6, Sock},
     task::{current, current_is_exiting, start_of},
-    tcp::AF_INET6,
     tls,
 };
 
@@ -25,18 +27,9 @@ use crate::{
 #[map]
 static EXCHANGES: LruHashMap<u64, Exchange> = LruHashMap::with_max_entries(8192, 0);
 
-/// TCP ports where proxies listen, a bit each.
-#[map]
-static PROXY_PORTS: Array<u64> = Array::with_max_entries(1024, 0);
-
-/// Local TCP ports of connections that proxies opened, a byte each: written one by one, without
-/// regard to the others.
-#[map]
-static OUTBOUND_PORTS: Array<[u8; 64]> = Array::with_max_entries(1024, 0);
-
 /// Let the packet pass.
 const PASS: i32 = 1;
-/// `Decisions::http`: everybody's requests.
+/// [`tracer_common::Decisions::http`]: requests to every process.
 const EVERYBODY: u32 = 2;
 const IPPROTO_TCP: u8 = 6;
 const IPV4_HEADER_LEN: usize = 20;
@@ -111,7 +104,7 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
     let everybody = DECISIONS.load().http == EVERYBODY;
     let serves = everybody || is_proxy_port(segment.local_port);
     let concerns = serves || is_outbound_port(segment.local_port);
-    // What a proxy sends may be the first request that is seen on a connection older than the tracer.
+    // A proxy may send its first request after the tracer started, on an older connection.
     if !concerns && (!egress || !is_proxy(current().read_at(layout!(task_tgid)))) {
         return None;
     }
@@ -123,13 +116,14 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
             None
         };
     }
-    // Requests come in where a proxy serves, and go out elsewhere; answers the other way round.
+    // Where a proxy serves, requests come in and responses go out; on its own connections to
+    // upstreams, the other way round.
     let request = if egress {
-        has_method(&first)
+        first.has_method()
     } else {
-        may_be_request(&first)
+        first.may_be_request()
     };
-    if egress && !request && !is_answer(&first) {
+    if egress && !request && !first.is_response() {
         return None;
     }
     // SAFETY: the helper takes any socket buffer.
@@ -149,26 +143,27 @@ fn follow(ctx: &SkBuffContext, egress: bool) -> Option<()> {
         exchange::request(exchange, &first, segment.seq, &segment);
         return Some(());
     }
-    if !is_answer(&first) {
+    if !first.is_response() {
         return None;
     }
-    let failed = exchange::answer(exchange, &first, segment.seq).or_else(|| {
+    let failed = exchange::response(exchange, &first, segment.seq).or_else(|| {
         let second = after_continue(&segment, &first)?;
-        exchange::answer(exchange, &second, segment.seq)
+        exchange::response(exchange, &second, segment.seq)
     });
     let (status, before) = failed?;
     // SAFETY: a map value; volatile, so that what was stored as a pointer is read as a number.
     let socket = unsafe { (&raw const (*exchange).socket).read_volatile() };
-    exchange::report(exchange, socket, &exchange::answered(status, before, 0));
+    failed_requests::send(exchange, socket, &Ending::response(status, before, 0));
     Some(())
 }
 
-/// The state of a connection that is new, if it is one to follow.
+/// The state of a new connection, if it is one to follow.
 #[inline(always)]
 fn begin(segment: &Segment<'_>, cookie: u64, egress: bool) -> Option<*mut Exchange> {
     let task = current();
     let pid: u32 = task.read_at(layout!(task_tgid));
-    // What is sent is sent by the running process; what comes in comes in whatever runs.
+    // The running process is the sender of an outgoing packet, but any process may run when a packet
+    // comes in.
     if egress && !is_proxy(pid) {
         return None;
     }
@@ -188,14 +183,14 @@ fn begin(segment: &Segment<'_>, cookie: u64, egress: bool) -> Option<*mut Exchan
         }
     }
     if egress {
-        outbound_connection(segment.local_port, true);
+        set_outbound_port(segment.local_port, true);
     }
     remember_socket(new, segment.ctx);
     Some(new)
 }
 
-/// The state of a connection whose first request came before it had a socket, until that is
-/// answered.
+/// The state of a connection whose first request came before it had a socket, until that request
+/// has its response.
 #[inline(always)]
 fn begun_with_handshake(segment: &Segment<'_>, egress: bool) -> Option<*mut Exchange> {
     let known = EXCHANGES.get_ptr_mut(segment.peer(egress)?)?;
@@ -208,8 +203,8 @@ fn begun_with_handshake(segment: &Segment<'_>, egress: bool) -> Option<*mut Exch
 
 #[inline(always)]
 fn remember_socket(exchange: *mut Exchange, ctx: &SkBuffContext) {
-    // SAFETY: a map value, and the kernel's context. As a number: the verifier tracks the pointer
-    // only until it is in the map.
+    // SAFETY: a map value, and the kernel's context. Read back as a number: the verifier tracks the
+    // pointer only until it is in the map.
     unsafe {
         (&raw mut (*exchange).socket)
             .cast::<*mut bpf_sock>()
@@ -220,8 +215,8 @@ fn remember_socket(exchange: *mut Exchange, ctx: &SkBuffContext) {
 #[inline(always)]
 fn is_listening(ctx: &SkBuffContext) -> bool {
     const LISTEN: u32 = 10;
-    // SAFETY: the kernel's context; the helper takes what is not null, and gives null for a socket
-    // that is none yet.
+    // SAFETY: the kernel's context; the helper takes a pointer that is not null, and returns null
+    // while the handshake is under way.
     unsafe {
         let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
         if socket.is_null() {
@@ -232,16 +227,16 @@ fn is_listening(ctx: &SkBuffContext) -> bool {
     }
 }
 
-/// A connection by its remote end and its local port, instead of a socket's cookie: cookies are
-/// counted up from 1, and never get this large.
+/// The key of a connection by its remote end and its local port, for use in place of a socket's
+/// cookie: cookies count up from 1, and never get this large.
 #[inline(always)]
 fn peer_key(remote: [u32; 4], ports: u32) -> u64 {
     let mixed = remote[0].rotate_left(7) ^ remote[1].rotate_left(13) ^ remote[2].rotate_left(23);
     u64::from(mixed ^ remote[3]) << 32 | 1 << 63 | u64::from(ports)
 }
 
-/// The segment in a packet, if it is one of TCP and has payload. The headers are in the packet's
-/// linear part by now; the payload need not be.
+/// The TCP segment in a packet, if it has payload. The headers are in the packet's linear part by
+/// now; the payload may not be.
 #[inline(always)]
 fn segment(ctx: &SkBuffContext, egress: bool) -> Option<Segment<'_>> {
     // SAFETY: the context is the kernel's.
@@ -268,8 +263,8 @@ fn segment(ctx: &SkBuffContext, egress: bool) -> Option<Segment<'_>> {
         return None;
     }
     let tcp = (data + ip_len) as *const u8;
-    // SAFETY: the whole of the fixed part is inside of the packet, as just checked; fields of the
-    // network are not aligned.
+    // SAFETY: the whole fixed part is inside of the packet, as just checked; its fields may be
+    // unaligned.
     let (source, destination, seq, data_offset) = unsafe {
         (
             tcp.cast::<u16>().read_unaligned(),
@@ -297,44 +292,22 @@ fn segment(ctx: &SkBuffContext, egress: bool) -> Option<Segment<'_>> {
 #[inline(always)]
 fn after_continue(segment: &Segment<'_>, first: &First) -> Option<First> {
     const CONTINUE_LEN: u32 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u32;
-    if exchange::status(first)? != 100 {
+    if first.status()? != 100 {
         return None;
     }
     let second = First::of(segment, CONTINUE_LEN)?;
-    is_answer(&second).then_some(second)
+    second.is_response().then_some(second)
 }
 
-#[inline(always)]
-fn is_proxy_port(port: u16) -> bool {
-    PROXY_PORTS
-        .get(u32::from(port >> 6))
-        .is_some_and(|bits| bits >> (port & 63) & 1 != 0)
-}
-
-#[inline(always)]
-fn is_outbound_port(port: u16) -> bool {
-    OUTBOUND_PORTS
-        .get(u32::from(port >> 6))
-        .is_some_and(|ports| ports[usize::from(port & 63)] != 0)
-}
-
-/// A proxy opened a connection, or closed it.
-#[inline(always)]
-pub fn outbound_connection(port: u16, opened: bool) {
-    if let Some(ports) = OUTBOUND_PORTS.get_ptr_mut(u32::from(port >> 6)) {
-        // SAFETY: inside of a map value.
-        unsafe { (*ports)[usize::from(port & 63)] = u8::from(opened) };
-    }
-}
-
-/// The traced end of a connection closes it: reports the request that has no answer yet. A function
-/// of its own: stack space is scarce.
+/// The traced end of a connection closes it: sends a record of the request that has no response yet.
+///
+/// A function of its own: stack space is scarce.
 #[inline(never)]
-pub fn connection_ends(socket: Address, peer_was_first: bool, reset: bool) {
+pub fn connection_ends(socket: Sock, peer_was_first: bool, reset: bool) {
     if DECISIONS.load().http == 0 {
         return;
     }
-    let cookie: u64 = socket.read_at(layout!(sock_cookie));
+    let cookie = socket.cookie();
     if cookie == 0 {
         return;
     }
@@ -352,28 +325,28 @@ pub fn connection_ends(socket: Address, peer_was_first: bool, reset: bool) {
         None => ended_with_handshake(socket),
     };
     let Some((key, exchange)) = known else {
-        tls::connection_ends(cookie, socket.0, end);
+        tls::connection_ends(cookie, socket.0.0, end);
         return;
     };
     if exchange::is_open(exchange) {
-        exchange::report(exchange, socket.0, &exchange::unanswered(exchange, end, 0));
+        failed_requests::send(exchange, socket.0.0, &Ending::no_response(exchange, end, 0));
     }
     // SAFETY: a map value.
     if unsafe { (*exchange).outbound } != 0 {
-        outbound_connection(socket.read_at(layout!(sock_num)), false);
+        set_outbound_port(socket.local_port(), false);
     }
     let _ = EXCHANGES.remove(key);
 }
 
-/// As [`begun_with_handshake`], by the socket.
+/// As [`begun_with_handshake`], found by the socket.
 #[inline(always)]
-fn ended_with_handshake(socket: Address) -> Option<(u64, *mut Exchange)> {
-    let local: u16 = socket.read_at(layout!(sock_num));
+fn ended_with_handshake(socket: Sock) -> Option<(u64, *mut Exchange)> {
+    let local = socket.local_port();
     if !is_proxy_port(local) {
         return None;
     }
-    let remote: [u8; 16] = if socket.read_at::<u16>(layout!(sock_family)) == AF_INET6 {
-        socket.read_at(layout!(sock_v6_daddr))
+    let remote: [u8; 16] = if socket.family() == AF_INET6 {
+        socket.0.read_at(layout!(sock_v6_daddr))
     } else {
         [0; 16]
     };
@@ -382,16 +355,15 @@ fn ended_with_handshake(socket: Address) -> Option<(u64, *mut Exchange)> {
     };
     let mut remote = [word(0), word(4), word(8), word(12)];
     if is_mapped(&remote) {
-        remote = [0, 0, 0, socket.read_at(layout!(sock_daddr))];
+        remote = [0, 0, 0, socket.0.read_at(layout!(sock_daddr))];
     }
-    let peer: u16 = socket.read_at(layout!(sock_dport));
-    let ports = u32::from(u16::from_be(peer)) << 16 | u32::from(local);
+    let ports = u32::from(socket.remote_port()) << 16 | u32::from(local);
     let key = peer_key(remote, ports);
     Some((key, EXCHANGES.get_ptr_mut(key)?))
 }
 
-/// Whether an IPv6 socket's remote address is an IPv4 one, or there is none: then the packets are of
-/// IPv4.
+/// Whether a remote address is an IPv4 address mapped to IPv6, or zero (an IPv4 socket's): the
+/// packets are then IPv4.
 #[inline(always)]
 fn is_mapped(remote: &[u32; 4]) -> bool {
     remote[0] == 0

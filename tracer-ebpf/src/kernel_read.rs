@@ -1,12 +1,12 @@
 //! Reading kernel memory by address and offset.
 //!
-//! Where the kernel allows it (6.2+), as plain loads: the address is cast to a pointer the verifier
-//! lets programs read through, and a load that faults gives zeroes. Otherwise through the helper,
-//! which costs a call and a copy each, and fills in zeroes as well. The loader decides, see
-//! [`tracer_common::patch`]; the verifier throws away the way that is not taken.
+//! From 6.2 on with plain loads, where the kernel allows it: the address is cast to a pointer that
+//! the verifier lets programs read through, and a load that faults gives zeroes. Elsewhere through a
+//! helper, which costs a call and a copy per read, and fills in zeroes as well. The loader decides,
+//! see [`tracer_common::patch`]; the verifier removes the code for the other way.
 //!
-//! A read that fails gives zeroes, therefore: an absent pointer is a null pointer all the way down.
-//! What a zero means is the caller's matter.
+//! A read that fails gives zeroes, so a chain of reads from a null pointer ends in zero. The caller
+//! decides what a zero means.
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
@@ -24,8 +24,8 @@ pub unsafe trait Plain: Copy {
     ///
     /// # Safety
     ///
-    /// The verifier must let the program read there. It need not be aligned: the machines that BPF
-    /// runs on load words from anywhere.
+    /// The verifier must let the program read there. The pointer may be unaligned: the machines that
+    /// BPF runs on load words from anywhere.
     unsafe fn load(pointer: u64) -> Self;
 }
 
@@ -36,7 +36,7 @@ macro_rules! plain {
             unsafe impl Plain for $ty {
                 #[inline(always)]
                 unsafe fn load(pointer: u64) -> Self {
-                    // SAFETY: as promised by the caller. Volatile, because the memory is others'.
+                    // SAFETY: as promised by the caller. Volatile, because the kernel changes that memory.
                     unsafe { (pointer as *const Self).read_volatile() }
                 }
             }
@@ -61,14 +61,14 @@ unsafe impl Plain for [u8; 16] {
 pub struct Address(pub u64);
 
 impl Address {
-    /// Nothing.
+    /// The null pointer.
     pub const NULL: Self = Self(0);
 
     pub fn is_null(self) -> bool {
         self == Self::NULL
     }
 
-    /// `offset` bytes further on. What is there when this is null can't be read.
+    /// `offset` bytes further on. From a null address, reads there fail.
     #[inline(always)]
     pub fn at(self, offset: u32) -> Self {
         Self(self.0.wrapping_add(u64::from(offset)))
@@ -83,15 +83,15 @@ impl Address {
         }
         let mut value = MaybeUninit::uninit();
         // SAFETY: there is room for a `T`, any bytes are a valid one, and the helper writes them all,
-        // also when it fails.
+        // even when it fails.
         unsafe {
             self.probe(value.as_mut_ptr());
             value.assume_init()
         }
     }
 
-    /// Copies the value `offset` bytes further on to `to`, past the stack; zeroes when it can't be
-    /// read.
+    /// Copies the value `offset` bytes further on to `to`, without using the stack; zeroes when it
+    /// can't be read.
     ///
     /// # Safety
     ///
@@ -139,14 +139,14 @@ impl Address {
         }
     }
 
-    /// As a pointer that may be read through; only where [`can_cast`] says so.
+    /// As a pointer that may be read through; only where [`can_cast`] is true.
     #[inline(always)]
     fn cast(self) -> u64 {
         #[cfg(target_arch = "bpf")]
         {
             let pointer: u64;
             // SAFETY: a call without effects, which the loader and the verifier turn into a move;
-            // the registers that a call may change are told.
+            // the registers that a call may change are declared.
             unsafe {
                 core::arch::asm!(
                     "r2 = {struct_id}",
@@ -164,7 +164,7 @@ impl Address {
             }
             pointer
         }
-        // Only so that lints can be run for the host.
+        // For lints on the host only.
         #[cfg(not(target_arch = "bpf"))]
         {
             self.0
@@ -172,7 +172,7 @@ impl Address {
     }
 }
 
-/// Whether [`Address::cast`] may be used: the verifier sees a constant.
+/// Whether [`Address::cast`] may be used: a constant for the verifier.
 #[inline(always)]
 fn can_cast() -> bool {
     #[cfg(target_arch = "bpf")]
@@ -189,7 +189,7 @@ fn can_cast() -> bool {
         }
         can != 0
     }
-    // Only so that lints can be run for the host.
+    // For lints on the host only.
     #[cfg(not(target_arch = "bpf"))]
     false
 }

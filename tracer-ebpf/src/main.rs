@@ -1,8 +1,15 @@
 //! The tracer's kernel programs, one file per hook family.
 //!
-//! They filter, join what only the kernel knows at that instant, and send records; every
-//! conclusion is drawn in userspace. One object runs on every kernel from 5.10 on: struct offsets
-//! come in through [`maps::LAYOUT`], no helper is newer than 5.10, atomics never fetch.
+//! They filter events, join facts that are known only at that instant, and send records; userspace
+//! draws every conclusion. One object runs on every kernel from 5.10 on: struct offsets come in
+//! through [`maps::LAYOUT`], no helper is newer than 5.10, and atomics never return the old value.
+//!
+//! | what | files |
+//! |---|---|
+//! | hooks | `process`, `signal`, `oom`, `cgroup`, `tcp`, `connect_result`, `http`, `tls` |
+//! | state between hooks | `connect_slots`, `connect_failures`, `exchange`, `failed_requests`, `last_connect`, `proxies`, `skips` |
+//! | reading | `kernel_read`, `task`, `sock`, `http_message` |
+//! | sending | `maps` |
 #![no_std]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -16,16 +23,16 @@
 )]
 #![expect(
     clippy::inline_always,
-    reason = "a call that is not inlined costs stack, which all of them share 512 bytes of"
+    reason = "a call that is not inlined costs stack, and all calls share 512 bytes"
 )]
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    reason = "registers are 64 bits wide whatever a helper or hook means by them"
+    reason = "registers are 64 bits wide, whatever the type of a helper's or hook's argument"
 )]
 
-/// Logs through aya-log when built with `kernel-log`; nothing otherwise.
+/// Logs through aya-log when built with `kernel-log`; expands to nothing otherwise.
 macro_rules! log {
     ($($argument:tt)*) => {
         #[cfg(feature = "kernel-log")]
@@ -33,23 +40,28 @@ macro_rules! log {
     };
 }
 
-mod again;
 mod cgroup;
-mod connect;
-mod connecting;
+mod connect_failures;
+mod connect_result;
+mod connect_slots;
 mod exchange;
+mod failed_requests;
 mod http;
+mod http_message;
 mod kernel_read;
+mod last_connect;
 mod maps;
 mod oom;
 mod process;
-mod refusals;
+mod proxies;
 mod signal;
+mod skips;
+mod sock;
 mod task;
 mod tcp;
 mod tls;
 
-/// Some helpers (reading kernel memory, signals) are open to GPL-compatible programs only.
+/// Only GPL-compatible programs may call some helpers (reading kernel memory, for example).
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

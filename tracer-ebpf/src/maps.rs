@@ -5,11 +5,11 @@ use aya_ebpf::{
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::generated,
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+    maps::{Array, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use tracer_common::{
     Decisions, Layout,
-    record::{Header, Refusal, RefusalKey, UnixRefusalKey, lost},
+    record::{Header, lost},
 };
 
 /// Struct offsets of the running kernel, injected before loading.
@@ -22,7 +22,7 @@ pub static DECISIONS: Global<Decisions> = Global::new(Decisions {
     cgroup_v1: 0,
     connect_returns: 0,
     http: 0,
-    again: 0,
+    second_programs: 0,
 });
 
 /// One slot of [`LAYOUT`], without loading the others to the stack.
@@ -42,8 +42,8 @@ pub fn slot(offset: usize) -> u32 {
     unsafe { layout.byte_add(offset).read_volatile() }
 }
 
-/// Deaths, OOM marks and listener changes: little, and never to be lost. A storm of failed
-/// connects cannot fill it.
+/// Exits, OOM victims and listener changes: few, and never to be lost. A storm of failed connects
+/// cannot fill it.
 #[map]
 pub static DEATHS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
 
@@ -68,28 +68,15 @@ pub enum Ring {
 #[map]
 static WOKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
-/// Until when the reader looks by itself, CLOCK_BOOTTIME ns: it needs no waking for what is sent
-/// before. Written by userspace.
+/// Until when the reader polls, CLOCK_BOOTTIME ns: records sent before that need not wake it.
+/// Written by userspace.
 #[map]
 static ATTENTIVE: Array<u64> = Array::with_max_entries(1, 0);
 
-/// When the failure of a connect was told by its socket's state, CLOCK_BOOTTIME ns, by socket
-/// address; only failures with an error that connect() also returns before a SYN was sent.
-#[map]
-pub static TOLD: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
-
-/// Failed TCP connects, counted.
-#[map]
-pub static REFUSALS: HashMap<RefusalKey, Refusal> = HashMap::with_max_entries(4096, 0);
-
-/// Failed unix connects, counted.
-#[map]
-pub static UNIX_REFUSALS: HashMap<UnixRefusalKey, Refusal> = HashMap::with_max_entries(1024, 0);
-
-/// Adds to a counter that others add to as well.
+/// Adds to a counter atomically.
 ///
-/// By hand, because `core` has no atomic add for this target, and because an add that gives the old
-/// value needs Linux 5.12; this one every kernel has.
+/// In assembly, because `core` has no atomic add for this target, and because an add that returns
+/// the old value needs Linux 5.12. This one works on every kernel.
 #[inline(always)]
 pub fn add(counter: *mut u64, amount: u64) {
     // SAFETY: callers pass the address of a u64 in a map value, aligned and alive for this run.
@@ -101,7 +88,7 @@ pub fn add(counter: *mut u64, amount: u64) {
             amount = in(reg) amount,
         );
     }
-    // Only so that lints can be run for the host.
+    // For lints on the host only.
     #[cfg(not(target_arch = "bpf"))]
     let _ = (counter, amount);
 }
@@ -132,8 +119,8 @@ pub fn header(kind: u32, at_ns: u64) -> Header {
     }
 }
 
-/// Fills part of a record with zeroes, word by word: what the compiler makes of a plain write is a
-/// call of a loop over its bytes.
+/// Fills part of a record with zeroes, word by word: the compiler turns a plain write into a call of
+/// a loop over its bytes.
 ///
 /// # Safety
 ///
@@ -176,9 +163,9 @@ pub fn submit_now<T>(entry: RingBufEntry<T>) {
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
-/// Sends a record; wakes the reader at most every 4 ms per processor, and not in a storm, in which
-/// it has said that it looks by itself. What is sent without a wake-up is read on the reader's
-/// timer, which is no slower while it finds something. A wake-up interrupts the processor, and on a
+/// Sends a record; wakes the reader at most every 4 ms per processor, and not at all in a storm,
+/// while the reader polls ([`ATTENTIVE`]). Records sent without a wake-up are read on the reader's
+/// timer, which is as fast while it finds records. A wake-up interrupts the processor, and on a
 /// virtual machine the host: in a storm it would cost more than the rest.
 #[inline(always)]
 pub fn submit_batched<T>(entry: RingBufEntry<T>, ring: Ring, at_ns: u64) {
@@ -187,7 +174,7 @@ pub fn submit_batched<T>(entry: RingBufEntry<T>, ring: Ring, at_ns: u64) {
     let attentive = ATTENTIVE.get(0).is_some_and(|until_ns| at_ns < *until_ns);
     if !attentive && let Some(woken) = WOKEN.get_ptr_mut(ring as u32) {
         // SAFETY: the map's value for this processor; a program that interrupts this one can at
-        // worst cause one wake-up more.
+        // worst cause one extra wake-up.
         unsafe {
             if at_ns.wrapping_sub(*woken) >= WAKE_EVERY_NS {
                 *woken = at_ns;

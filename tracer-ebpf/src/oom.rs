@@ -1,4 +1,5 @@
-//! OOM kills: who was marked, by whose allocation, and which limit was reached.
+//! OOM kills: the victim, the trigger whose allocation started the kill, and the limit that was
+//! reached.
 
 use aya_ebpf::{
     macros::{fentry, kprobe, map, raw_tracepoint},
@@ -7,7 +8,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     ABSENT,
-    record::{Actor, OomMarkRecord, OomMemory, OomScope, Task, kind},
+    record::{Actor, OomMemory, OomScope, OomVictimRecord, Task, kind},
 };
 
 use crate::{
@@ -19,19 +20,19 @@ use crate::{
     },
 };
 
-/// What a victim's exit will tell.
+/// A victim's part of its exit record.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Mark {
-    /// When it was marked, ns.
+pub struct Victim {
+    /// When the kernel chose it, ns.
     pub at_ns: u64,
-    /// Whose allocation triggered it.
+    /// Whose allocation triggered the kill.
     pub trigger: Actor,
 }
 
 /// By process id; by thread id where `mark_victim` passes one.
 #[map]
-static OOM_MARKS: LruHashMap<u32, Mark> = LruHashMap::with_max_entries(1024, 0);
+static OOM_VICTIMS: LruHashMap<u32, Victim> = LruHashMap::with_max_entries(1024, 0);
 
 /// The scope that `oom_kill_process` was called with.
 #[derive(Clone, Copy)]
@@ -41,15 +42,15 @@ struct Scope {
     scope: OomScope,
 }
 
-/// By the thread that runs the OOM killer: the marks follow in the same call.
+/// By the thread that runs the OOM killer: `mark_victim` follows in the same call.
 #[map]
 static OOM_SCOPES: LruHashMap<u64, Scope> = LruHashMap::with_max_entries(256, 0);
 
-/// A scope older than this is of another call.
+/// A scope older than this belongs to another call.
 const SCOPE_HOLDS_NS: u64 = 1_000_000_000;
 
 #[raw_tracepoint(tracepoint = "mark_victim")]
-pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
+pub fn oom_victim(ctx: RawTracePointContext) -> i32 {
     let at_ns = now();
     let trigger = current_actor();
     let victim = if layout!(mark_victim_is_task) == 1 {
@@ -62,10 +63,10 @@ pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
     } else {
         victim.read_at(layout!(task_tgid))
     };
-    let entry = reserve_death::<OomMarkRecord>();
-    // Only now that the record has its place: an exit that finds the mark is read after it. Fails
-    // only when the map is being changed by others; the exit is then told without a trigger.
-    let _ = OOM_MARKS.insert(pid, Mark { at_ns, trigger }, 0);
+    let entry = reserve_death::<OomVictimRecord>();
+    // Only now that the record has its place in the ring: an exit that finds this entry is read
+    // after it. Fails only while others change the map; the exit record then lacks the trigger.
+    let _ = OOM_VICTIMS.insert(pid, Victim { at_ns, trigger }, 0);
 
     let Some(mut entry) = entry else {
         return 0;
@@ -74,7 +75,7 @@ pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
     // SAFETY: the record is in the ring, for this program alone until it is submitted; every field
     // is written.
     unsafe {
-        (&raw mut (*record).header).write(header(kind::OOM_MARK, at_ns));
+        (&raw mut (*record).header).write(header(kind::OOM_VICTIM, at_ns));
         (&raw mut (*record).trigger).write(trigger);
         (&raw mut (*record).trigger_cgroup).write(cgroup_id(cgroup_of(current())));
         (&raw mut (*record).scope).write(scope(at_ns));
@@ -83,7 +84,7 @@ pub fn oom_mark(ctx: RawTracePointContext) -> i32 {
                 pid,
                 ..Task::UNKNOWN
             });
-            // The limit that was reached is also one of whoever asked for the memory.
+            // The limit that was reached also applies to the trigger.
             let mut memory = OomMemory::UNKNOWN;
             find_full_cgroup(current(), &mut memory);
             (&raw mut (*record).memory).write(memory);
@@ -128,7 +129,7 @@ fn remember_scope(control: Address) {
             total_pages: control.read_at(total_pages),
         },
     };
-    // Fails only when the map is being changed by others; the scope is then inferred.
+    // Fails only while others change the map; the scope is then inferred.
     let _ = OOM_SCOPES.insert(current_pid_tgid(), scope, 0);
 }
 
@@ -158,7 +159,7 @@ fn memory_of(victim: Address) -> OomMemory {
     memory
 }
 
-/// Resident pages of one kind.
+/// Resident pages of one kind; 0 when the kernel's layout is not known.
 #[inline(always)]
 fn resident(mm: Address, index: u32) -> u64 {
     let stat = layout!(mm_rss_stat);
@@ -174,22 +175,22 @@ fn resident(mm: Address, index: u32) -> u64 {
     } else {
         layout!(mm_rss_stat_count) + index * 8
     };
-    // Counted per processor and summed up lazily: may be below zero for an instant.
+    // Counted per processor and added up lazily: may be negative for an instant.
     let pages: i64 = mm.read_at(stat + offset);
     if pages < 0 { 0 } else { pages as u64 }
 }
 
-/// A cgroup counts as full when its usage is within this much of its limit: the failed charge is
-/// at most eight pages, and other threads may have freed some since.
+/// A cgroup counts as full when its usage is within this many pages of its limit: the failed charge
+/// is at most eight pages, and other threads may have freed some since.
 #[inline(always)]
 fn slack(limit: u64) -> u64 {
     (limit >> 5).clamp(16, 512)
 }
 
-/// The nearest of a task's cgroups that is at its limit.
+/// Finds the nearest of a task's cgroups that is at its limit.
 #[inline(always)]
 fn find_full_cgroup(task: Address, memory: &mut OomMemory) {
-    /// Cgroups between the victim's and the root that are looked at.
+    /// How many cgroups are examined on the way to the root.
     const DEPTH: u32 = 16;
     /// More pages than any machine has; the kernel's "no limit" is LONG_MAX / PAGE_SIZE.
     const NO_LIMIT: u64 = 1 << 45;
@@ -223,10 +224,10 @@ fn find_full_cgroup(task: Address, memory: &mut OomMemory) {
     }
 }
 
-/// Where `mark_victim` passes only a pid, that may be a thread's: the thread's exit moves the mark
-/// to the process. To be called at each thread's exit.
+/// Moves a thread's entry to its process: where `mark_victim` passes only a pid, that may be a
+/// thread's. To be called at each thread's exit.
 #[inline(always)]
-pub fn adopt_thread_mark(task: Address, shared: Address) {
+pub fn move_to_process(task: Address, shared: Address) {
     if layout!(mark_victim_is_task) == 1 || shared.follow(layout!(signal_oom_mm)).is_null() {
         return;
     }
@@ -235,26 +236,26 @@ pub fn adopt_thread_mark(task: Address, shared: Address) {
     if tid == pid {
         return;
     }
-    if let Some(mark) = OOM_MARKS.get_ptr(tid) {
+    if let Some(victim) = OOM_VICTIMS.get_ptr(tid) {
         // SAFETY: a map value, copied at once.
-        let mark = unsafe { *mark };
-        // Either fails only when the map is being changed by others.
-        let _ = OOM_MARKS.insert(pid, mark, 0);
-        let _ = OOM_MARKS.remove(tid);
+        let victim = unsafe { *victim };
+        // Both fail only while others change the map.
+        let _ = OOM_VICTIMS.insert(pid, victim, 0);
+        let _ = OOM_VICTIMS.remove(tid);
     }
 }
 
-/// The mark of the process `pid` created at `start_ns`.
+/// The OOM kill of the process `pid` created at `start_ns`.
 #[inline(always)]
-pub fn mark_of(pid: u32, start_ns: u64) -> Option<&'static Mark> {
+pub fn victim(pid: u32, start_ns: u64) -> Option<&'static Victim> {
     // SAFETY: a map value, read in place.
-    let mark: &'static Mark = unsafe { &*OOM_MARKS.get_ptr(pid)? };
-    (mark.at_ns >= start_ns).then_some(mark)
+    let victim: &'static Victim = unsafe { &*OOM_VICTIMS.get_ptr(pid)? };
+    (victim.at_ns >= start_ns).then_some(victim)
 }
 
-/// Frees what is remembered of a dead process.
+/// Frees the entry of a process that exited.
 #[inline(always)]
 pub fn forget(pid: u32) {
-    // Fails when there was nothing.
-    let _ = OOM_MARKS.remove(pid);
+    // Fails when there is none.
+    let _ = OOM_VICTIMS.remove(pid);
 }

@@ -1,4 +1,4 @@
-//! Processes: created, executing another program, dead.
+//! Processes: forks, execs and exits.
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
@@ -12,25 +12,25 @@ use tracer_common::record::{
 };
 
 use crate::{
-    again::Event,
     kernel_read::Address,
     maps::{
         Ring, clear, header, layout, now, reserve_death, reserve_traffic, submit_batched,
         submit_now,
     },
     oom, signal,
+    skips::Event,
     task::{leader_record, start_of, task_record},
 };
 
-/// `SIGNAL_GROUP_EXIT`: the whole group ends with `group_exit_code`.
+/// `SIGNAL_GROUP_EXIT`: the whole group exits with `group_exit_code`.
 const SIGNAL_GROUP_EXIT: u32 = 0x4;
 
-/// Processes that were reported dead, by pid and creation time: where the kernel does not say
+/// Processes whose exit record was sent, by pid and creation time: where the kernel does not show
 /// which thread is the last, two that exit at once can both look like it.
 #[map]
 static EXITED: LruHashMap<(u64, u64), u8> = LruHashMap::with_max_entries(1024, 0);
 
-/// As told to [`Event::new`].
+/// These hooks' numbers for [`Event::new`].
 const FORK: u64 = 1;
 const EXEC: u64 = 2;
 const EXIT: u64 = 3;
@@ -38,13 +38,13 @@ const EXIT: u64 = 3;
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn process_fork(ctx: RawTracePointContext) -> i32 {
     let child = Address(ctx.arg(1));
-    Event::new(FORK, child, 0).runs();
+    Event::new(FORK, child, 0).leave_receipt();
     created(child);
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
-pub fn process_fork_again(ctx: RawTracePointContext) -> i32 {
+pub fn process_fork_second(ctx: RawTracePointContext) -> i32 {
     let child = Address(ctx.arg(1));
     if Event::new(FORK, child, 0).was_skipped(lost::TRAFFIC) {
         created(child);
@@ -54,7 +54,7 @@ pub fn process_fork_again(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn created(child: Address) {
-    // A thread: not a process of its own.
+    // A thread, not a process.
     if child.read_at::<u32>(layout!(task_pid)) != child.read_at::<u32>(layout!(task_tgid)) {
         return;
     }
@@ -76,8 +76,8 @@ const MAX_ARGS: u64 = ARGS_LEN as u64 - 1;
 const _: () = assert!(ARGS_LEN.is_power_of_two());
 
 /// `len`, which is at most [`MAX_ARGS`] already. Only to please the verifier before 6.x, which
-/// forgets the bound while the compiler moves the value about: in assembly, so that the compiler
-/// does not find the mask superfluous.
+/// forgets the bound while the compiler moves the value about. In assembly, or the compiler would
+/// remove the mask.
 #[inline(always)]
 fn masked(len: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
@@ -89,7 +89,7 @@ fn masked(len: u64) -> u64 {
         }
         masked
     }
-    // Only so that lints can be run for the host.
+    // For lints on the host only.
     #[cfg(not(target_arch = "bpf"))]
     len
 }
@@ -97,13 +97,13 @@ fn masked(len: u64) -> u64 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_exec(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
-    Event::new(EXEC, task, 0).runs();
+    Event::new(EXEC, task, 0).leave_receipt();
     executes(task);
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn process_exec_again(ctx: RawTracePointContext) -> i32 {
+pub fn process_exec_second(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
     if Event::new(EXEC, task, 0).was_skipped(lost::TRAFFIC) {
         executes(task);
@@ -145,13 +145,13 @@ fn executes(task: Address) {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn process_exit(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
-    Event::new(EXIT, task, 0).runs();
+    Event::new(EXIT, task, 0).leave_receipt();
     thread_exits(task, &ctx);
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
-pub fn process_exit_again(ctx: RawTracePointContext) -> i32 {
+pub fn process_exit_second(ctx: RawTracePointContext) -> i32 {
     let task = Address(ctx.arg(0));
     if Event::new(EXIT, task, 0).was_skipped(lost::DEATHS) {
         thread_exits(task, &ctx);
@@ -162,9 +162,9 @@ pub fn process_exit_again(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn thread_exits(task: Address, ctx: &RawTracePointContext) {
     let shared = task.follow(layout!(task_signal));
-    oom::adopt_thread_mark(task, shared);
-    let told = layout!(exit_has_group_dead) == 1;
-    let dead = if told {
+    oom::move_to_process(task, shared);
+    let has_group_dead = layout!(exit_has_group_dead) == 1;
+    let dead = if has_group_dead {
         ctx.arg::<u64>(1) & 0xff != 0
     } else {
         shared.read_at::<u32>(layout!(signal_live)) == 0
@@ -175,24 +175,24 @@ fn thread_exits(task: Address, ctx: &RawTracePointContext) {
     let leader = task.follow(layout!(task_group_leader));
     let pid: u32 = leader.read_at(layout!(task_tgid));
     let start_ns: u64 = leader.read_at(layout!(task_start_boottime));
-    if !told
+    if !has_group_dead
         && EXITED
             .insert((u64::from(pid), start_ns), 1, u64::from(BPF_NOEXIST))
             .is_err()
     {
         return;
     }
-    log!(ctx, "process {} is dead", pid);
-    report_exit(leader, shared, pid, start_ns);
+    log!(ctx, "process {} exited", pid);
+    send_exit(leader, shared, pid, start_ns);
 }
 
 #[inline(always)]
-fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
+fn send_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
     let at_ns = now();
-    let oom_marked = !shared.follow(layout!(signal_oom_mm)).is_null();
-    // Before the record has its place: the mark's is before it then.
-    let mark = if oom_marked {
-        oom::mark_of(pid, start_ns)
+    let oom_victim = !shared.follow(layout!(signal_oom_mm)).is_null();
+    // Before this record has its place in the ring, so that the record of the OOM kill is before it.
+    let victim = if oom_victim {
+        oom::victim(pid, start_ns)
     } else {
         None
     };
@@ -201,10 +201,10 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
         shared,
         at_ns,
         status: wait_status(leader, shared),
-        oom_marked,
+        oom_victim,
     };
     let last = signal::last(pid, start_ns);
-    if last.is_none() && mark.is_none() {
+    if last.is_none() && victim.is_none() {
         if let Some(mut entry) = reserve_death::<ExitRecord>() {
             // SAFETY: the record is in the ring, for this program alone until it is submitted.
             unsafe { exit.write(entry.as_mut_ptr(), kind::EXIT) };
@@ -227,9 +227,9 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
             clear(&raw mut (*record).stop);
             clear(&raw mut (*record).other);
         }
-        if let Some(mark) = mark {
-            (&raw mut (*record).trigger).copy_from_nonoverlapping(&raw const mark.trigger, 1);
-            (&raw mut (*record).oom_at_ns).write(mark.at_ns);
+        if let Some(victim) = victim {
+            (&raw mut (*record).trigger).copy_from_nonoverlapping(&raw const victim.trigger, 1);
+            (&raw mut (*record).oom_at_ns).write(victim.at_ns);
             oom::forget(pid);
         } else {
             clear(&raw mut (*record).trigger);
@@ -239,7 +239,7 @@ fn report_exit(leader: Address, shared: Address, pid: u32, start_ns: u64) {
     exit.submit(entry);
 }
 
-/// As wait4() tells it to the parent.
+/// As wait4() gives it to the parent.
 #[inline(always)]
 fn wait_status(leader: Address, shared: Address) -> u32 {
     if shared.read_at::<u32>(layout!(signal_flags)) & SIGNAL_GROUP_EXIT == 0 {
@@ -249,14 +249,14 @@ fn wait_status(leader: Address, shared: Address) -> u32 {
     }
 }
 
-/// A process's end.
+/// The exit of a process.
 struct Exit {
     /// Its first thread, and what its threads share.
     leader: Address,
     shared: Address,
     at_ns: u64,
     status: u32,
-    oom_marked: bool,
+    oom_victim: bool,
 }
 
 impl Exit {
@@ -273,16 +273,17 @@ impl Exit {
             (&raw mut (*to).header).write(header(kind, self.at_ns));
             (&raw mut (*to).task).write(leader_record(self.leader, parent));
             (&raw mut (*to).status).write(self.status);
-            (&raw mut (*to).oom_marked).write(u32::from(self.oom_marked));
+            (&raw mut (*to).oom_victim).write(u32::from(self.oom_victim));
             (&raw mut (*to).peak_rss_pages).write(self.shared.read_at(layout!(signal_maxrss)));
             (&raw mut (*to).parent_start_ns).write(start_of(parent));
         }
     }
 
-    /// Most processes end well, some machines' by the thousand: a wake-up costs more than the rest.
+    /// Wakes the reader at once, except for an exit with status 0: some machines have thousands of
+    /// those, and a wake-up costs more than the rest.
     #[inline(always)]
     fn submit<T>(&self, entry: RingBufEntry<T>) {
-        if self.status == 0 && !self.oom_marked {
+        if self.status == 0 && !self.oom_victim {
             submit_batched(entry, Ring::Deaths, self.at_ns);
         } else {
             submit_now(entry);

@@ -1,4 +1,4 @@
-//! Signals that can end a process: the last ones are remembered and told with its exit.
+//! Signals that can end a process: the last ones are remembered, and sent with its exit.
 
 use aya_ebpf::{
     macros::{map, raw_tracepoint},
@@ -8,9 +8,9 @@ use aya_ebpf::{
 use tracer_common::record::{Signal, lost};
 
 use crate::{
-    again::Event,
     kernel_read::Address,
     maps::{layout, now},
+    skips::Event,
     task::{current_actor, start_of},
 };
 
@@ -22,7 +22,7 @@ const SIGTERM: u32 = 15;
 /// CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG and WINCH: their default action ends nothing.
 const HARMLESS: u64 = 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 28;
 
-/// `TRACE_SIGNAL_DELIVERED`, `_IGNORED`, `_LOSE_INFO`. The others: already pending, no room.
+/// `TRACE_SIGNAL_DELIVERED`, `_IGNORED`, `_LOSE_INFO`. The other results: already pending, no room.
 const DELIVERED: i32 = 0;
 const IGNORED: i32 = 1;
 const LOSE_INFO: i32 = 4;
@@ -32,7 +32,7 @@ const FROM_USER: u64 = 0;
 const FROM_KERNEL: u64 = 1;
 const SI_KERNEL: i32 = 0x80;
 
-/// As told to [`Event::new`].
+/// This hook's number for [`Event::new`].
 const SIGNAL: u64 = 4;
 
 /// The last fatal signals sent to a process.
@@ -41,9 +41,9 @@ const SIGNAL: u64 = 4;
 pub struct Last {
     /// Creation time of the process, ns: pids are reused.
     pub start_ns: u64,
-    /// TERM, INT, QUIT, HUP or ABRT: what is asked before KILL stays known.
+    /// TERM, INT, QUIT, HUP or ABRT. Kept apart, so that a request to stop stays known after KILL.
     pub stop: Signal,
-    /// Any other.
+    /// Any other signal.
     pub other: Signal,
 }
 
@@ -54,28 +54,28 @@ static SIGNALS: LruHashMap<u32, Last> = LruHashMap::with_max_entries(4096, 0);
 #[raw_tracepoint(tracepoint = "signal_generate")]
 pub fn signal_generate(ctx: RawTracePointContext) -> i32 {
     if let Some(event) = event(&ctx) {
-        event.runs();
+        event.leave_receipt();
         generated(&ctx);
     }
     0
 }
 
 #[raw_tracepoint(tracepoint = "signal_generate")]
-pub fn signal_generate_again(ctx: RawTracePointContext) -> i32 {
+pub fn signal_generate_second(ctx: RawTracePointContext) -> i32 {
     if event(&ctx).is_some_and(|event| event.was_skipped(lost::TRAFFIC)) {
         generated(&ctx);
     }
     0
 }
 
-/// None for a signal that ends nothing.
+/// None for a signal that does not end a process.
 #[inline(always)]
 fn event(ctx: &RawTracePointContext) -> Option<Event> {
     let signal: u32 = ctx.arg(0);
     let result: i32 = ctx.arg(4);
     let harmless = signal < 64 && HARMLESS >> signal & 1 == 1;
-    // A TERM that is ignored explains the KILL that follows. Other signals are ignored for reasons
-    // of their own: INT and QUIT by what a script starts in the background, HUP by daemons.
+    // An ignored TERM explains the KILL that follows. Other signals are often ignored on purpose:
+    // INT and QUIT by background jobs of scripts, HUP by daemons.
     let counts =
         matches!(result, DELIVERED | LOSE_INFO) || (result == IGNORED && signal == SIGTERM);
     (!harmless && counts).then(|| Event::new(SIGNAL, Address(ctx.arg(2)), signal))
@@ -105,8 +105,8 @@ fn generated(ctx: &RawTracePointContext) {
         unsafe {
             if (*last).start_ns == start_ns {
                 if stop {
-                    // Who catches a signal, cleans up and raises it again still ends by the
-                    // first sender's wish.
+                    // A process that catches a signal, cleans up and raises it again exits because
+                    // of the first sender.
                     let raised_again = sent.sender.pid == pid
                         && signal != SIGABRT
                         && (*last).stop.signal == signal
@@ -126,21 +126,21 @@ fn generated(ctx: &RawTracePointContext) {
         stop: if stop { sent } else { Signal::NONE },
         other: if stop { Signal::NONE } else { sent },
     };
-    // Fails only when the map is being changed by others; the exit is then told without a sender.
+    // Fails only while others change the map; the exit record then lacks the sender.
     let _ = SIGNALS.insert(pid, last, 0);
 }
 
 /// The last fatal signals sent to the process `pid` created at `start_ns`.
 #[inline(always)]
 pub fn last(pid: u32, start_ns: u64) -> Option<&'static Last> {
-    // SAFETY: a map value, read in place; see above for what a race can do.
+    // SAFETY: a map value, read in place; see [`generated`] for what a race can do.
     let last: &'static Last = unsafe { &*SIGNALS.get_ptr(pid)? };
     (last.start_ns == start_ns).then_some(last)
 }
 
-/// Frees what is remembered of a dead process.
+/// Frees the entry of a process that exited.
 #[inline(always)]
 pub fn forget(pid: u32) {
-    // Fails when there was nothing.
+    // Fails when there is none.
     let _ = SIGNALS.remove(pid);
 }

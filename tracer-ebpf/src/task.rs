@@ -1,4 +1,4 @@
-//! What the programs say about tasks: [`Task`] records, and [`Actor`]s for the running one.
+//! Reading a `struct task_struct`: [`Task`] and [`Actor`] parts of records.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated};
 use tracer_common::{
@@ -50,8 +50,8 @@ pub fn current_actor() -> Actor {
     }
 }
 
-/// The process that `task` is a thread of, without the helpers that some kinds of program lack, and
-/// without stack.
+/// Writes the process that `task` is a thread of, without helpers, which some program types may not
+/// call, and without using the stack.
 ///
 /// # Safety
 ///
@@ -87,8 +87,8 @@ pub fn cgroup_of(task: Address) -> Address {
     memory_state_of(task).follow(layout!(css_cgroup))
 }
 
-/// The memory controller's state of `task`: the address of its `struct mem_cgroup`, whose first
-/// member it is. Null on kernels without the controller.
+/// The memory controller's state of `task`, which is the first member of its `struct mem_cgroup`.
+/// Null on kernels without the controller.
 #[inline(always)]
 pub fn memory_state_of(task: Address) -> Address {
     let index = layout!(memory_cgrp_id);
@@ -114,8 +114,8 @@ pub fn task_record(task: Address) -> Task {
     leader_record(leader, leader.follow(layout!(task_real_parent)))
 }
 
-/// The process of which `leader` is the first thread; `parent` waits for it. Each read costs:
-/// nothing is read twice.
+/// The process whose first thread is `leader`, and whose parent is `parent`. Both are passed in, so
+/// that nothing is read twice.
 #[inline(always)]
 pub fn leader_record(leader: Address, parent: Address) -> Task {
     Task {

@@ -1,8 +1,8 @@
 //! HTTP/1 inside TLS: probes on OpenSSL's functions in proxies.
 //!
-//! What a proxy reads and writes through them is followed as plaintext on a connection is. Which
-//! connection it belongs to OpenSSL's functions don't tell: the first TLS record that the thread
-//! sends after entering one of them does, from the handshake on.
+//! The bytes that a proxy reads and writes through them are followed as plaintext on a connection
+//! is. OpenSSL's functions don't show which connection a session belongs to; the first TLS record
+//! that the thread sends after entering one of them does, from the handshake on.
 
 use aya_ebpf::{
     helpers::generated,
@@ -13,17 +13,21 @@ use aya_ebpf::{
 use tracer_common::record::http_end;
 
 use crate::{
-    exchange::{self, Exchange, First, Payload, has_method, is_answer, is_proxy, may_be_request},
+    exchange::{self, Exchange},
+    failed_requests::{self, Ending},
+    http_message::{First, Payload},
     kernel_read::Address,
     maps::layout,
+    proxies::is_proxy,
+    sock::Sock,
     task::{current, current_is_exiting, current_pid_tgid},
 };
 
-/// A TLS session: the `SSL` object, in the process that has it.
+/// A TLS session: an `SSL` object and its process.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Session {
-    /// 0: none.
+    /// Address of the object; 0: none.
     ssl: u64,
     pid: u64,
 }
@@ -32,15 +36,15 @@ pub struct Session {
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Call {
-    /// Whose; none any more when it is known to be over.
+    /// The session it is called on; none once the function is known to have returned.
     session: Session,
     /// The second argument.
     buffer: u64,
-    /// Where `SSL_read_ex` tells how much it read; 0: by what it returns.
+    /// Where `SSL_read_ex` writes how much it read; 0: the return value is the length.
     count_at: u64,
     /// A socket that the thread sends on.
     socket: u64,
-    /// Whether it has sent something.
+    /// Whether it has sent a TLS record of this session.
     sent: u64,
 }
 
@@ -50,11 +54,11 @@ struct Call {
 struct Connection {
     /// Address of its `struct sock`.
     socket: u64,
-    /// The same socket's cookie: by which is seen that it still is that one.
+    /// That socket's cookie: shows that the address still belongs to it.
     cookie: u64,
 }
 
-/// By thread. Entries stay, so that the next call costs less.
+/// By thread. Entries stay, so that the thread's next call costs less.
 #[map]
 static TLS_CALLS: LruHashMap<u64, Call> = LruHashMap::with_max_entries(1024, 0);
 
@@ -92,7 +96,7 @@ pub fn tls_read_ex(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn tls_handshake(ctx: ProbeContext) -> u32 {
     if let Some(call) = begins(&ctx, 0) {
-        // A new session where an old one lay whose end was not seen.
+        // A new session, maybe at the address of an old one whose end was not seen.
         forget_idle(&call.session);
     }
     0
@@ -115,7 +119,7 @@ fn writes(ctx: &ProbeContext) -> Option<()> {
     follow(&call.session, &bytes, true)
 }
 
-/// What `SSL_read` and `SSL_read_ex` return.
+/// `SSL_read` or `SSL_read_ex` returns.
 #[uretprobe]
 pub fn tls_read_return(ctx: RetProbeContext) -> u32 {
     let _ = has_read(&ctx);
@@ -145,7 +149,7 @@ fn has_read(ctx: &RetProbeContext) -> Option<()> {
     follow(&call.session, &bytes, false)
 }
 
-/// `SSL_free(ssl)`: a request that has no answer gets none any more.
+/// `SSL_free(ssl)`: a request without a response will not get one.
 #[uprobe]
 pub fn tls_free(ctx: ProbeContext) -> u32 {
     let thread = current_pid_tgid();
@@ -165,7 +169,7 @@ pub fn tls_free(ctx: ProbeContext) -> u32 {
 fn freed(session: &Session) {
     if let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(session) {
         if exchange::is_open(exchange) {
-            unanswered(session, exchange);
+            freed_while_open(session, exchange);
         }
         let _ = TLS_EXCHANGES.remove(session);
     }
@@ -174,7 +178,7 @@ fn freed(session: &Session) {
 }
 
 #[inline(always)]
-fn unanswered(session: &Session, exchange: *mut Exchange) {
+fn freed_while_open(session: &Session, exchange: *mut Exchange) {
     let socket = socket_of(session);
     let end = if current_is_exiting() {
         http_end::DIED
@@ -185,10 +189,10 @@ fn unanswered(session: &Session, exchange: *mut Exchange) {
             _ => http_end::CLOSED,
         }
     };
-    exchange::report(exchange, socket, &exchange::unanswered(exchange, end, 1));
+    failed_requests::send(exchange, socket, &Ending::no_response(exchange, end, 1));
 }
 
-/// Forgets what is known of a session without an open request.
+/// Forgets a session's exchange, unless a request waits for its response.
 #[inline(always)]
 fn forget_idle(session: &Session) {
     if let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(session)
@@ -198,7 +202,7 @@ fn forget_idle(session: &Session) {
     }
 }
 
-/// The running thread enters a function; None when it is no proxy's.
+/// The running thread enters a function; None when its process is not a proxy.
 #[inline(always)]
 fn begins(ctx: &ProbeContext, count_at: u64) -> Option<&'static mut Call> {
     let thread = current_pid_tgid();
@@ -217,7 +221,7 @@ fn begins(ctx: &ProbeContext, count_at: u64) -> Option<&'static mut Call> {
         sent: 0,
     };
     let Some(call) = TLS_CALLS.get_ptr_mut(thread) else {
-        // Fails only when the map is being changed by others.
+        // Fails only while others change the map.
         let _ = TLS_CALLS.insert(thread, new, 0);
         let call = TLS_CALLS.get_ptr_mut(thread)?;
         // SAFETY: a map value of the running thread.
@@ -242,7 +246,7 @@ fn ends() -> Option<Call> {
     Some(was)
 }
 
-/// Follows what goes through a session, and reports the failed request that an answer tells of.
+/// Follows the bytes of a session, and sends a record when a response shows a failed request.
 #[inline(always)]
 fn follow(session: &Session, bytes: &Bytes, written: bool) -> Option<()> {
     if bytes.len as i32 <= 0 {
@@ -252,7 +256,7 @@ fn follow(session: &Session, bytes: &Bytes, written: bool) -> Option<()> {
     let exchange = if let Some(known) = TLS_EXCHANGES.get_ptr_mut(session) {
         known
     } else {
-        if written && !has_method(&first) || !written && !may_be_request(&first) {
+        if written && !first.has_method() || !written && !first.may_be_request() {
             return None;
         }
         let new = exchange::entry(&TLS_EXCHANGES, session)?;
@@ -260,25 +264,25 @@ fn follow(session: &Session, bytes: &Bytes, written: bool) -> Option<()> {
         unsafe { (*new).outbound = u32::from(written) };
         new
     };
-    // SAFETY: a map value; a session is used by one thread at a time. Nothing here comes twice, so
-    // any next number does.
-    let (outbound, request_seq, answer_seq) = unsafe {
+    // SAFETY: a map value; a session is used by one thread at a time. Nothing is retransmitted here,
+    // so any next number will do.
+    let (outbound, request_seq, response_seq) = unsafe {
         (
             (*exchange).outbound != 0,
             (*exchange).request_seq.wrapping_add(1),
-            (*exchange).answer_seq.wrapping_add(1),
+            (*exchange).response_seq.wrapping_add(1),
         )
     };
     if outbound == written {
         exchange::request(exchange, &first, request_seq, bytes);
         return None;
     }
-    if !is_answer(&first) {
+    if !first.is_response() {
         return None;
     }
-    let (status, before) = exchange::answer(exchange, &first, answer_seq)?;
-    let ending = exchange::answered(status, before, 1);
-    exchange::report(exchange, socket_of(session), &ending);
+    let (status, before) = exchange::response(exchange, &first, response_seq)?;
+    let ending = Ending::response(status, before, 1);
+    failed_requests::send(exchange, socket_of(session), &ending);
     Some(())
 }
 
@@ -302,7 +306,7 @@ impl Payload for Bytes {
     }
 }
 
-/// The socket of a session, if it is known and still the same; else 0.
+/// Address of a session's socket; 0 when it is not known, or is another by now.
 #[inline(always)]
 fn socket_of(session: &Session) -> u64 {
     let Some(connection) = TLS_CONNECTIONS.get_ptr(session) else {
@@ -310,8 +314,7 @@ fn socket_of(session: &Session) -> u64 {
     };
     // SAFETY: a map value, copied.
     let connection = unsafe { *connection };
-    let cookie: u64 = Address(connection.socket).read_at(layout!(sock_cookie));
-    if cookie == connection.cookie {
+    if Sock(Address(connection.socket)).cookie() == connection.cookie {
         connection.socket
     } else {
         0
@@ -324,17 +327,17 @@ pub fn is_record(first: &First) -> bool {
     matches!(first.byte(0), 0x14..=0x17) && first.byte(1) == 3
 }
 
-/// The running thread sends a segment that begins with a TLS record: the session of the function that
-/// it is inside of is on this connection.
+/// The running thread sends a segment that begins with a TLS record: the session of the function
+/// that it is inside of uses this connection.
 #[inline(always)]
 pub fn sends(ctx: &SkBuffContext) -> Option<()> {
     let task = current();
-    // Without the helper, which this kind of program lacks.
+    // From its struct: this program type may not call the helper.
     let pid: u32 = task.read_at(layout!(task_tgid));
     let tid: u32 = task.read_at(layout!(task_pid));
     let call = TLS_CALLS.get_ptr_mut(u64::from(pid) << 32 | u64::from(tid))?;
-    // As a number: the verifier tracks the pointer only until it is in the map.
-    // SAFETY: a map value of the running thread; volatile, so that it happens.
+    // SAFETY: a map value of the running thread; volatile, so that it happens. Read back as a number:
+    // the verifier tracks the pointer only until it is in the map.
     unsafe {
         if (*call).session.ssl == 0 || (*call).sent != 0 {
             return None;
@@ -350,7 +353,9 @@ pub fn sends(ctx: &SkBuffContext) -> Option<()> {
     Some(())
 }
 
-/// Remembers the connection of the call's session. A function of its own: stack space is scarce.
+/// Remembers the connection of the call's session.
+///
+/// A function of its own: stack space is scarce.
 #[inline(never)]
 fn connected(call: *mut Call, cookie: u64) {
     // SAFETY: a map value of the running thread; volatile, so that what was stored as a pointer is
@@ -359,20 +364,20 @@ fn connected(call: *mut Call, cookie: u64) {
     if let Some(known) = TLS_SESSIONS.get_ptr(cookie) {
         // SAFETY: a map value, read only.
         let known = unsafe { &*known };
-        // Acknowledgements that arrive meanwhile can make this thread send what waited on some other
-        // connection.
+        // An acknowledgement that arrives meanwhile can make this thread send data that waited on
+        // another connection.
         let same = known.ssl == call.session.ssl && known.pid == call.session.pid;
         call.sent |= u64::from(same);
         return;
     }
-    // Both fail only when the maps are being changed by others.
+    // Both fail only while others change the maps.
     let _ = TLS_SESSIONS.insert(cookie, call.session, 0);
     let _ = TLS_CONNECTIONS.insert(call.session, Connection { socket, cookie }, 0);
-    // What else it sends before the next call need not be this session's.
+    // Anything else that the thread sends before its next call may belong to another session.
     call.sent = 1;
 }
 
-/// The traced end of a connection closes it, and no session was freed before: its process was
+/// The traced end of a connection closes it. Where its session was not freed before, the process was
 /// killed.
 #[inline(always)]
 pub fn connection_ends(cookie: u64, socket: u64, end: u32) {
@@ -392,7 +397,7 @@ pub fn connection_ends(cookie: u64, socket: u64, end: u32) {
     let _ = TLS_CONNECTIONS.remove(session);
     if let Some(exchange) = TLS_EXCHANGES.get_ptr_mut(session) {
         if exchange::is_open(exchange) {
-            exchange::report(exchange, socket, &exchange::unanswered(exchange, end, 1));
+            failed_requests::send(exchange, socket, &Ending::no_response(exchange, end, 1));
         }
         let _ = TLS_EXCHANGES.remove(session);
     }

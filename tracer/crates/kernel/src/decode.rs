@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use tracer_common::record::{
-    self, CgroupRecord, ConnectRecord, CutRecord, Endpoints, ExecRecord, ExitRecord, ForkRecord,
-    Header, ListenRecord, OomMarkRecord, RefusalKey, SignaledExitRecord, UnixConnectRecord,
-    UnixRefusalKey, kind,
+    self, CgroupRecord, ConnectFailureKey, ConnectRecord, CutRecord, Endpoints, ExecRecord,
+    ExitRecord, ForkRecord, Header, ListenRecord, OomVictimRecord, SignaledExitRecord,
+    UnixConnectFailureKey, UnixConnectRecord, kind,
 };
 use tracer_model::{
     Actor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, FullCgroup, Listener,
@@ -57,7 +57,7 @@ pub(super) fn decode(bytes: &[u8], reading: Reading) -> Result<Decoded, Malforme
     let what = match header.kind {
         kind::EXIT => What::Exited(exit(&prefix(bytes)?, page_bytes)),
         kind::EXIT_SIGNALED => signaled_exit(&prefix(bytes)?, page_bytes),
-        kind::OOM_MARK => oom_mark(&prefix(bytes)?, page_bytes),
+        kind::OOM_VICTIM => oom_victim(&prefix(bytes)?, page_bytes),
         kind::LISTEN_UP => listener_up(&prefix(bytes)?),
         kind::LISTEN_DOWN => listener_down(&prefix(bytes)?),
         kind::FORK => fork(&prefix(bytes)?),
@@ -119,7 +119,7 @@ fn exit(record: &ExitRecord, page_bytes: u64) -> Exit {
         parent: ProcessKey::from_ns(record.task.ppid, record.parent_start_ns),
         status: ExitStatus::from_wait_status(record.status),
         peak_bytes: record.peak_rss_pages.saturating_mul(page_bytes),
-        oom_marked: record.oom_marked != 0,
+        oom_marked: record.oom_victim != 0,
         oom_trigger: None,
         stop: None,
         other: None,
@@ -135,7 +135,7 @@ fn signaled_exit(record: &SignaledExitRecord, page_bytes: u64) -> What {
     })
 }
 
-fn oom_mark(record: &OomMarkRecord, page_bytes: u64) -> What {
+fn oom_victim(record: &OomVictimRecord, page_bytes: u64) -> What {
     /// `CONSTRAINT_MEMCG`.
     const MEMCG: u32 = 3;
     let bytes = |pages: u64| pages.saturating_mul(page_bytes);
@@ -251,7 +251,7 @@ fn connect_failed(at: Timestamp, record: &ConnectRecord) -> Decoded {
     let ends = &record.endpoints;
     Decoded::Failed {
         at,
-        by: Counted::Tcp(RefusalKey {
+        by: Counted::Tcp(ConnectFailureKey {
             remote: ends.remote,
             pid: record.actor.pid,
             netns: ends.netns,
@@ -273,7 +273,7 @@ fn connect_failed(at: Timestamp, record: &ConnectRecord) -> Decoded {
 }
 
 fn unix_connect_failed(at: Timestamp, record: &UnixConnectRecord) -> Decoded {
-    let key = UnixRefusalKey {
+    let key = UnixConnectFailureKey {
         path: record.path,
         path_len: record.path_len,
         pid: record.actor.pid,
@@ -346,8 +346,9 @@ pub(super) fn unix_connect_error(errno: u32) -> ConnectError {
 }
 
 /// A count in the kernel, by its bytes.
-pub(super) fn refusal(bytes: &[u8]) -> record::Refusal {
-    record::Refusal::read_from_bytes(bytes).unwrap_or_else(|_| record::Refusal::new_zeroed())
+pub(super) fn connect_failures(bytes: &[u8]) -> record::ConnectFailures {
+    record::ConnectFailures::read_from_bytes(bytes)
+        .unwrap_or_else(|_| record::ConnectFailures::new_zeroed())
 }
 
 #[cfg(test)]
@@ -390,7 +391,7 @@ mod tests {
         exit.task.start_ns = 1_234_567_890;
         exit.task.comm = *b"node\0\0\0\0\0\0\0\0\0\0\0\0";
         exit.status = 9;
-        exit.oom_marked = 1;
+        exit.oom_victim = 1;
         exit.peak_rss_pages = 3;
     }
 
@@ -442,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_mark_of_a_kernel_that_tells_only_a_pid_has_nothing_else() {
-        let mut record = zeroed(kind::OOM_MARK, |r: &mut OomMarkRecord| &mut r.header);
+        let mut record = zeroed(kind::OOM_VICTIM, |r: &mut OomVictimRecord| &mut r.header);
         record.victim.pid = 42;
         let What::OomMarked(mark) = seen(&record) else {
             panic!("another kind");
@@ -455,11 +456,11 @@ mod tests {
 
     #[test]
     fn the_scope_of_a_kill_is_a_cgroup_only_by_its_constraint() {
-        let mut record = zeroed(kind::OOM_MARK, |r: &mut OomMarkRecord| &mut r.header);
+        let mut record = zeroed(kind::OOM_VICTIM, |r: &mut OomVictimRecord| &mut r.header);
         record.scope.known = 1;
         record.scope.total_pages = 10;
         record.scope.cgroup = 5;
-        let scope = |record: &OomMarkRecord| match seen(record) {
+        let scope = |record: &OomVictimRecord| match seen(record) {
             What::OomMarked(mark) => mark.scope,
             other => panic!("{other:?}"),
         };

@@ -28,12 +28,12 @@ use crate::settings::HttpMode;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
 
 /// The object for a kernel with this way of reading its memory, with second programs or without.
-fn patched(cast: Option<Cast>, again: bool) -> Vec<u64> {
+fn patched(cast: Option<Cast>, second_programs: bool) -> Vec<u64> {
     let mut words = vec![0; OBJECT.len().div_ceil(size_of::<u64>())];
     words.as_mut_bytes()[..OBJECT.len()].copy_from_slice(OBJECT);
     embedded::give_back(OBJECT);
     patch::patch(&mut words, cast);
-    if !again {
+    if !second_programs {
         patch::leave_out(words.as_mut_bytes(), SECOND);
     }
     words
@@ -82,7 +82,7 @@ pub enum StartError {
 const RAW_TRACEPOINTS: [(&str, &str, &str); 7] = [
     ("exit", "process_exit", "sched_process_exit"),
     ("tcp", "tcp_state", "inet_sock_set_state"),
-    ("oom_mark", "oom_mark", "mark_victim"),
+    ("oom_mark", "oom_victim", "mark_victim"),
     ("signal", "signal_generate", "signal_generate"),
     ("exec", "process_exec", "sched_process_exec"),
     ("fork", "process_fork", "sched_process_fork"),
@@ -90,12 +90,12 @@ const RAW_TRACEPOINTS: [(&str, &str, &str); 7] = [
 ];
 
 /// Their second programs, for events that the kernel skips the first for: hook, program, tracepoint.
-const AGAIN: [(&str, &str, &str); 5] = [
-    ("exit", "process_exit_again", "sched_process_exit"),
-    ("tcp", "tcp_state_again", "inet_sock_set_state"),
-    ("signal", "signal_generate_again", "signal_generate"),
-    ("exec", "process_exec_again", "sched_process_exec"),
-    ("fork", "process_fork_again", "sched_process_fork"),
+const SECOND_PROGRAMS: [(&str, &str, &str); 5] = [
+    ("exit", "process_exit_second", "sched_process_exit"),
+    ("tcp", "tcp_state_second", "inet_sock_set_state"),
+    ("signal", "signal_generate_second", "signal_generate"),
+    ("exec", "process_exec_second", "sched_process_exec"),
+    ("fork", "process_fork_second", "sched_process_fork"),
 ];
 
 /// What runs in the kernel; everything is detached when this is dropped.
@@ -109,11 +109,11 @@ pub(super) struct Loaded {
     tracepoints: Vec<tracefs::Attached>,
     pub(super) lost: PerCpuArray<MapData, u64>,
     /// Events that second programs made good, by what would have been lost.
-    pub(super) again: PerCpuArray<MapData, u64>,
+    pub(super) made_good: PerCpuArray<MapData, u64>,
     /// Until when the reader looks by itself, CLOCK_BOOTTIME ns.
     pub(super) attentive: Array<MapData, u64>,
-    pub(super) refusals: HashMap<MapData, [u8; TCP_KEY], [u8; COUNT]>,
-    pub(super) unix_refusals: HashMap<MapData, [u8; UNIX_KEY], [u8; COUNT]>,
+    pub(super) tcp_failures: HashMap<MapData, [u8; TCP_KEY], [u8; COUNT]>,
+    pub(super) unix_failures: HashMap<MapData, [u8; UNIX_KEY], [u8; COUNT]>,
     pub(super) hooks: Vec<Hook>,
     pub(super) blind: Vec<String>,
     /// What the programs log.
@@ -129,9 +129,9 @@ pub(super) struct Rings {
     pub(super) traffic: RingBuf<MapData>,
 }
 
-pub(super) const TCP_KEY: usize = size_of::<tracer_common::record::RefusalKey>();
-pub(super) const UNIX_KEY: usize = size_of::<tracer_common::record::UnixRefusalKey>();
-pub(super) const COUNT: usize = size_of::<tracer_common::record::Refusal>();
+pub(super) const TCP_KEY: usize = size_of::<tracer_common::record::ConnectFailureKey>();
+pub(super) const UNIX_KEY: usize = size_of::<tracer_common::record::UnixConnectFailureKey>();
+pub(super) const COUNT: usize = size_of::<tracer_common::record::ConnectFailures>();
 
 pub(super) fn load(
     plan: &Plan,
@@ -147,7 +147,7 @@ pub(super) fn load(
             HttpMode::Proxies => 1,
             HttpMode::All => 2,
         },
-        again: u32::from(plan.interruptible),
+        second_programs: u32::from(plan.interruptible),
     };
     let mut options = loader::without_types();
     if http == HttpMode::Off {
@@ -174,10 +174,10 @@ pub(super) fn load(
     };
     let mut loaded = Loaded {
         lost: take(&mut ebpf, "LOST")?,
-        again: take(&mut ebpf, "AGAIN")?,
+        made_good: take(&mut ebpf, "MADE_GOOD")?,
         attentive: take(&mut ebpf, "ATTENTIVE")?,
-        refusals: take(&mut ebpf, "REFUSALS")?,
-        unix_refusals: take(&mut ebpf, "UNIX_REFUSALS")?,
+        tcp_failures: take(&mut ebpf, "CONNECT_FAILURES")?,
+        unix_failures: take(&mut ebpf, "UNIX_CONNECT_FAILURES")?,
         http: Http::new(&mut ebpf, http)?,
         tls: Tls::default(),
         #[cfg(feature = "kernel-log")]
@@ -216,10 +216,14 @@ fn first_programs(plan: &Plan) -> Vec<&'static str> {
         Some(ConnectRung::Syscall) => &["connect_exit", "connect_enter"],
         Some(ConnectRung::Fexit) | None => &[],
     };
-    let again: &[_] = if plan.interruptible { &AGAIN } else { &[] };
+    let second: &[_] = if plan.interruptible {
+        &SECOND_PROGRAMS
+    } else {
+        &[]
+    };
     let raw = RAW_TRACEPOINTS
         .iter()
-        .chain(again)
+        .chain(second)
         .filter(|(_, _, tracepoint)| !plan.without.contains(tracepoint))
         .map(|&(_, program, _)| program);
     connect.iter().copied().chain(raw).collect()
@@ -254,7 +258,7 @@ impl Loaded {
             self.hooks.push(hook);
         }
         if plan.interruptible {
-            self.attach_again(plan);
+            self.attach_second(plan);
         }
         self.attach_scope(plan, btf);
         Ok(())
@@ -262,8 +266,8 @@ impl Loaded {
 
     /// Each after its first, so that the kernel runs it after that. Without one, what the kernel
     /// skips is lost, and told as such.
-    fn attach_again(&mut self, plan: &Plan) {
-        for (name, program, tracepoint) in AGAIN {
+    fn attach_second(&mut self, plan: &Plan) {
+        for (name, program, tracepoint) in SECOND_PROGRAMS {
             if plan.without.contains(&tracepoint) {
                 continue;
             }
@@ -556,6 +560,6 @@ mod tests {
         let (with, without) = (patched(None, true), patched(None, false));
         let (with, without) = (with.as_bytes(), without.as_bytes());
         let differences = with.iter().zip(without).filter(|(one, other)| one != other);
-        assert_eq!(differences.count(), AGAIN.len());
+        assert_eq!(differences.count(), SECOND_PROGRAMS.len());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracer_common::record::{RefusalKey, UnixRefusalKey, lost};
+use tracer_common::record::{ConnectFailureKey, UnixConnectFailureKey, lost};
 use tracer_model::{Hierarchy, Hook, Observation, Pid, Ring, Timestamp, What};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -307,7 +307,7 @@ impl Kernel {
         let mut totals = self.lost.full;
         if now.since(self.lost.skips_looked) >= SKIPS_EVERY {
             self.lost.skips_looked = now;
-            add_up(&self.loaded.again, &mut self.lost.made_good);
+            add_up(&self.loaded.made_good, &mut self.lost.made_good);
             let skipped = self.loaded.skipped();
             self.lost.skips.look(skipped, self.lost.made_good);
         }
@@ -380,31 +380,31 @@ impl Loaded {
         skipped
     }
 
-    fn count(&self, by: &Counted) -> Option<tracer_common::record::Refusal> {
+    fn count(&self, by: &Counted) -> Option<tracer_common::record::ConnectFailures> {
         let bytes = match by {
-            Counted::Tcp(key) => self.refusals.get(&bytes_of(key)?, 0),
-            Counted::Unix(key) => self.unix_refusals.get(&bytes_of(&**key)?, 0),
+            Counted::Tcp(key) => self.tcp_failures.get(&bytes_of(key)?, 0),
+            Counted::Unix(key) => self.unix_failures.get(&bytes_of(&**key)?, 0),
         };
         // Absent: freed already, or never counted.
-        Some(decode::refusal(&bytes.ok()?))
+        Some(decode::connect_failures(&bytes.ok()?))
     }
 
     fn free(&mut self, by: &Counted) {
         // Fails when it was never counted.
         let _ = match by {
-            Counted::Tcp(key) => bytes_of(key).map(|key| self.refusals.remove(&key)),
-            Counted::Unix(key) => bytes_of(&**key).map(|key| self.unix_refusals.remove(&key)),
+            Counted::Tcp(key) => bytes_of(key).map(|key| self.tcp_failures.remove(&key)),
+            Counted::Unix(key) => bytes_of(&**key).map(|key| self.unix_failures.remove(&key)),
         };
     }
 
     /// All that is counted.
     fn counted(&self) -> Vec<Counted> {
-        let tcp = self.refusals.keys().flatten().filter_map(|key| {
-            let key = RefusalKey::read_from_bytes(&key).ok()?;
+        let tcp = self.tcp_failures.keys().flatten().filter_map(|key| {
+            let key = ConnectFailureKey::read_from_bytes(&key).ok()?;
             Some(Counted::Tcp(key))
         });
-        let unix = self.unix_refusals.keys().flatten().filter_map(|key| {
-            let key = UnixRefusalKey::read_from_bytes(&key).ok()?;
+        let unix = self.unix_failures.keys().flatten().filter_map(|key| {
+            let key = UnixConnectFailureKey::read_from_bytes(&key).ok()?;
             Some(Counted::Unix(Box::new(key)))
         });
         tcp.chain(unix).collect()

@@ -22,13 +22,13 @@ struct InfoAttr {
 }
 
 /// How the names of second programs end.
-pub(super) const SECOND: &str = "_again";
+pub(super) const SECOND: &str = "_second";
 
 /// What is lost when the program of this name is skipped: one of [`lost`]. Nothing when it is a
 /// second one: it does something only where another was skipped, which is counted there.
 pub(super) fn lost_by(program: &str) -> Option<u32> {
     match program {
-        "process_exit" | "oom_mark" => Some(lost::DEATHS),
+        "process_exit" | "oom_victim" => Some(lost::DEATHS),
         _ if program.ends_with(SECOND) => None,
         _ => Some(lost::TRAFFIC),
     }
@@ -116,7 +116,7 @@ mod tests {
     fn a_skipped_exit_is_a_lost_death() {
         assert_eq!(lost_by("process_exit"), Some(lost::DEATHS));
         assert_eq!(lost_by("tcp_state"), Some(lost::TRAFFIC));
-        assert_eq!(lost_by("process_exit_again"), None);
+        assert_eq!(lost_by("process_exit_second"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tracer_common::record::{RefusalKey, UnixRefusalKey};
+use tracer_common::record::{ConnectFailureKey, UnixConnectFailureKey};
 use zerocopy::IntoBytes;
 
 use tracer_model::{Pid, Timestamp};
@@ -13,8 +13,8 @@ use tracer_model::{Pid, Timestamp};
 /// What failed connects are counted by.
 #[derive(Clone, Debug)]
 pub(super) enum Counted {
-    Tcp(RefusalKey),
-    Unix(Box<UnixRefusalKey>),
+    Tcp(ConnectFailureKey),
+    Unix(Box<UnixConnectFailureKey>),
 }
 
 impl Counted {
@@ -127,7 +127,7 @@ impl Tally {
     /// A process is dead: its counters are freed soon.
     pub(super) fn process_ended(&mut self, pid: Pid, at: Timestamp) {
         let check = at.after(ENDED_AFTER);
-        let first = Counted::Tcp(RefusalKey {
+        let first = Counted::Tcp(ConnectFailureKey {
             remote: [0; 16],
             pid,
             netns: 0,
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn by(pid: Pid, port: u16) -> Counted {
-        Counted::Tcp(RefusalKey {
+        Counted::Tcp(ConnectFailureKey {
             remote: [127; 16],
             pid,
             netns: 1,

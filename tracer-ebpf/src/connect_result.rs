@@ -1,9 +1,9 @@
-//! What connect() returns: failed connects of unix stream sockets, and those of TCP sockets that
-//! failed before a SYN was sent (no route, no free port, forbidden).
+//! The result of connect(): failed connects of unix stream sockets, and those of TCP sockets that
+//! failed before a SYN was sent (no route, no free port, not permitted).
 //!
-//! One rung of the ladder is loaded: fexit, else kprobe with kretprobe, else the system call's
-//! tracepoint at its end (5.15+), else both of its tracepoints. The last two see only the user's
-//! arguments and cost every system call a little.
+//! One rung of the ladder is loaded: fexit, else kprobe with kretprobe, else the tracepoint at the
+//! system call's end (5.15+), else both of its tracepoints. The last two see only the user's
+//! arguments, and cost every system call a little.
 
 use aya_ebpf::{
     helpers::generated,
@@ -11,26 +11,23 @@ use aya_ebpf::{
     maps::LruHashMap,
     programs::{FExitContext, ProbeContext, RetProbeContext, TracePointContext},
 };
-use tracer_common::record::{UNIX_PATH_LEN, UnixConnectRecord, UnixRefusalKey, kind};
+use tracer_common::record::{UNIX_PATH_LEN, UnixConnectFailureKey, UnixConnectRecord, kind};
 
 use crate::{
-    exchange::{is_proxy, remember_connect},
+    connect_failures::{self, Remote, UNIX_CONNECT_FAILURES, is_failure_before_syn, was_counted},
     kernel_read::Address,
-    maps::{Ring, UNIX_REFUSALS, header, layout, now, reserve_traffic, submit_batched},
-    refusals,
+    last_connect,
+    maps::{Ring, header, layout, now, reserve_traffic, submit_batched},
+    proxies::is_proxy,
+    sock::{AF_INET, AF_INET6, AF_UNIX, Sock, from_ipv4},
     task::{current, current_actor, current_pid_tgid},
-    tcp::{
-        AF_INET, AF_INET6, IPPROTO_TCP, Remote, from_ipv4, is_failure_before_syn, netns_of,
-        report_connect, was_told,
-    },
 };
 
-const AF_UNIX: u16 = 1;
 const EINPROGRESS: i32 = 115;
 const SOCK_STREAM: u16 = 1;
 const SOCK_SEQPACKET: u16 = 5;
 
-/// A thread inside connect(), as the rungs without the arguments at the end need it.
+/// A call of connect() under way, kept by the rungs that don't see the arguments at its end.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Call {
@@ -96,7 +93,7 @@ pub fn connect_kretprobe(ctx: RetProbeContext) -> u32 {
 
 #[tracepoint]
 pub fn connect_enter(ctx: TracePointContext) -> u32 {
-    // Fixed part of every system call's tracepoint: eight bytes common, the number, the arguments.
+    // Every system call's tracepoint has eight common bytes, then the number, then the arguments.
     let argument = |index: usize| -> u64 {
         // SAFETY: within the context, which the verifier checks.
         unsafe { ctx.read_at(16 + 8 * index).unwrap_or(0) }
@@ -110,13 +107,13 @@ pub fn connect_enter(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// connect() returns, and its arguments are still in the registers that were saved when it began.
+/// connect() returns. Its arguments are still in the registers that were saved when it began.
 #[tracepoint]
 pub fn connect_return(ctx: TracePointContext) -> u32 {
     // SAFETY: within the context, which the verifier checks.
     let value: i64 = unsafe { ctx.read_at(16).unwrap_or(0) };
     let result = value as i32;
-    // Without asking for anything dear: most are connects that succeed, or go on by themselves.
+    // The cheap checks first: most connects succeed, or go on in the background.
     if result == -EINPROGRESS || (result >= 0 && !is_proxy((current_pid_tgid() >> 32) as u32)) {
         return 0;
     }
@@ -126,7 +123,7 @@ pub fn connect_return(ctx: TracePointContext) -> u32 {
         generated::bpf_task_pt_regs(task) as u64
     });
     let socket = socket_of(registers.read_at(layout!(registers_argument1)));
-    if !is_of_interest(result, family_of(socket.follow(layout!(socket_sk)))) {
+    if !is_of_interest(result, sock_of(socket).family()) {
         return 0;
     }
     let call = Call {
@@ -153,7 +150,7 @@ pub fn connect_exit(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn begins(call: Call) {
-    // Fails only when the map is being changed by others.
+    // Fails only while others change the map.
     let _ = CALLS.insert(current_pid_tgid(), call, 0);
 }
 
@@ -179,10 +176,10 @@ fn socket_of(fd: u64) -> Address {
         .follow(layout!(file_private_data))
 }
 
-/// Address family of a socket; 0 when it is none.
+/// The `struct sock` of a `struct socket`.
 #[inline(always)]
-fn family_of(sock: Address) -> u16 {
-    sock.read_at(layout!(sock_family))
+fn sock_of(socket: Address) -> Sock {
+    Sock(socket.follow(layout!(socket_sk)))
 }
 
 /// Where the address argument lies.
@@ -211,20 +208,20 @@ impl Memory {
     }
 }
 
-/// Whether the end of a call on a socket of this family may have something to tell.
+/// Whether this result on a socket of this family may matter.
 #[inline(always)]
 fn is_of_interest(result: i32, family: u16) -> bool {
     let error = result.unsigned_abs();
     match family {
-        // A proxy's is remembered also when it succeeds.
+        // A proxy's connect is remembered even when it succeeds.
         AF_UNIX => result >= 0 || is_unix_failure(error),
-        // What happens after SYN_SENT is told by the socket's state.
+        // Failures after SYN_SENT are seen in the socket's state.
         AF_INET | AF_INET6 => result < 0 && (is_failure_before_syn(error) || error == EINVAL),
         _ => false,
     }
 }
 
-/// What a blackhole route gives, and what too short an address gives.
+/// The error for a blackhole route, and for an address that is too short.
 const EINVAL: u32 = 22;
 
 #[inline(always)]
@@ -235,8 +232,8 @@ fn returned(call: &Call, memory: Memory, result: i32) {
         return;
     }
     let socket = Address(call.socket);
-    let sock = socket.follow(layout!(socket_sk));
-    let family = family_of(sock);
+    let sock = sock_of(socket);
+    let family = sock.family();
     if !is_of_interest(result, family) {
         return;
     }
@@ -250,23 +247,23 @@ fn returned(call: &Call, memory: Memory, result: i32) {
     let kind: u16 = socket.read_at(layout!(socket_type));
     match family {
         AF_UNIX if matches!(kind, SOCK_STREAM | SOCK_SEQPACKET) && is_unix_failure(error) => {
-            report_unix(call, memory, sock, error);
+            unix_failed(call, memory, sock, error);
         }
         AF_INET | AF_INET6
             if (is_failure_before_syn(error) || is_blackhole(call, family, error))
-                && sock.read_at::<u16>(layout!(sock_protocol)) == IPPROTO_TCP
-                && !was_told(sock) =>
+                && sock.is_tcp()
+                && !was_counted(sock) =>
         {
-            report_tcp(call, memory, sock, family, error);
+            tcp_failed(call, memory, sock, family, error);
         }
         _ => {}
     }
 }
 
-/// Remembers which unix socket a proxy's thread connects to, whatever came of it.
+/// Remembers which unix socket a proxy's thread connects to, whether that fails or not.
 #[inline(never)]
 fn remember_target(call: &Call, memory: Memory, thread: u64, result: i32) {
-    remember_connect(thread, call.at_ns, |target| {
+    last_connect::remember(thread, call.at_ns, |target| {
         let len = path_len(call);
         let path = call.address.wrapping_add(2);
         // SAFETY: a map value, whose address has room for `len` bytes.
@@ -288,7 +285,7 @@ fn remember_target(call: &Call, memory: Memory, thread: u64, result: i32) {
     });
 }
 
-/// Length of the path in a call's address: the family comes first.
+/// Length of the path in a call's address, after the family.
 #[inline(always)]
 fn path_len(call: &Call) -> u32 {
     let len = (call.len as u32).wrapping_sub(2);
@@ -299,8 +296,8 @@ fn path_len(call: &Call) -> u32 {
     }
 }
 
-/// Whether `error` says something about the other end or the way there, rather than that the call
-/// was interrupted or wrong.
+/// Whether `error` is about the other end or the way there, and not about an interrupted or invalid
+/// call.
 #[inline(always)]
 fn is_unix_failure(error: u32) -> bool {
     const EPERM: u32 = 1;
@@ -334,17 +331,19 @@ fn is_blackhole(call: &Call, family: u16, error: u32) -> bool {
     error == EINVAL && call.len as u32 >= whole
 }
 
+/// Counts a failed connect of a unix socket, and sends a record when one is due.
+///
 /// A function of its own: stack space is scarce.
 #[inline(never)]
-fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
+fn unix_failed(call: &Call, memory: Memory, sock: Sock, error: u32) {
     let at_ns = now();
     let actor = current_actor();
-    let mut key = UnixRefusalKey {
+    let mut key = UnixConnectFailureKey {
         path: [0; UNIX_PATH_LEN],
         path_len: 0,
         pid: actor.pid,
         error,
-        netns: netns_of(sock),
+        netns: sock.netns(),
     };
     let len = path_len(call);
     // SAFETY: `path` has room for `len` bytes.
@@ -358,11 +357,11 @@ fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
         return;
     }
     key.path_len = len;
-    let Some(total) = refusals::count(&UNIX_REFUSALS, &key, &actor, at_ns) else {
+    let Some(total) = connect_failures::count(&UNIX_CONNECT_FAILURES, &key, &actor, at_ns) else {
         return;
     };
     let Some(mut entry) = reserve_traffic::<UnixConnectRecord>() else {
-        refusals::not_sent(&UNIX_REFUSALS, &key);
+        connect_failures::not_sent(&UNIX_CONNECT_FAILURES, &key);
         return;
     };
     entry.write(UnixConnectRecord {
@@ -379,9 +378,11 @@ fn report_unix(call: &Call, memory: Memory, sock: Address, error: u32) {
     submit_batched(entry, Ring::Traffic, at_ns);
 }
 
+/// Counts a TCP connect that failed before a SYN was sent, and sends a record when one is due.
+///
 /// A function of its own: stack space is scarce.
 #[inline(never)]
-fn report_tcp(call: &Call, memory: Memory, sock: Address, family: u16, error: u32) {
+fn tcp_failed(call: &Call, memory: Memory, sock: Sock, family: u16, error: u32) {
     /// Size of `struct sockaddr_in6` without the scope; `struct sockaddr_in` is 16 bytes.
     const LEN: usize = 24;
     let mut address = [0u8; LEN];
@@ -402,8 +403,7 @@ fn report_tcp(call: &Call, memory: Memory, sock: Address, family: u16, error: u3
         address: remote,
         port: u16::from_be_bytes([address[2], address[3]]),
         family: u16::from_ne_bytes([address[0], address[1]]),
-        netns: netns_of(sock),
+        netns: sock.netns(),
     };
-    let nowhere = Address::NULL;
-    report_connect(&current_actor(), &remote, nowhere, error, call.at_ns);
+    connect_failures::count_tcp(&current_actor(), &remote, Sock::NULL, error, call.at_ns);
 }
