@@ -9,7 +9,8 @@ use tracer_present::cell::{cell, name};
 
 use super::Outcome;
 use crate::control::{Answer, Request, Server, Status, client, protocol, run_dir};
-use crate::live::pipeline::{About, Live};
+use crate::live::desk::{About, Desk};
+use crate::live::pipeline::Live;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct MarkArgs {
@@ -46,7 +47,7 @@ pub(super) fn listen(
     let about = About { command, recording };
     match Server::start(&run_dir()) {
         Ok((server, sender, asked)) => {
-            live.listen(about, sender, asked);
+            live.serve(Desk::new(about, sender, asked));
             Some(server)
         }
         Err(error) => {
@@ -55,7 +56,7 @@ pub(super) fn listen(
             );
             // The command itself may have marks to put.
             let (sender, asked) = mpsc::channel(1);
-            live.listen(about, sender, asked);
+            live.serve(Desk::new(about, sender, asked));
             None
         }
     }

@@ -1,58 +1,34 @@
-//! The other end of the control socket: `tracer mark` and `tracer status`. A tracer that does not
-//! answer, or says too much, can't make it wait or grow.
+//! The client's end of the control socket: `tracer mark` and `tracer status`. A tracer that does not
+//! answer, or answers too much, can't make the client wait or grow.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tracer_model::Pid;
 
 use super::protocol::{Answer, MAX_ANSWER, Request};
+use super::run_dir::{pid_of, remove_if_stale, sockets};
 
-/// How long a tracer may take: it answers between two events.
+/// How long a tracer may take to answer; it answers between two events.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// More sockets than that are no tracers.
-const MAX_SOCKETS: usize = 1024;
 
-/// A tracer's answer, or what went wrong with asking it.
+/// A tracer's answer, or why there is none.
 #[derive(Debug)]
 pub struct Heard {
-    /// Of which process the socket is.
+    /// The process that the socket belongs to.
     pub pid: Pid,
     /// What it said.
     pub answer: io::Result<Answer>,
 }
 
-/// The sockets in a run directory, by process id.
-pub(super) fn sockets(folder: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<(Pid, PathBuf)> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .take(MAX_SOCKETS)
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            Some((pid_of(&path)?, path))
-        })
-        .collect();
-    found.sort();
-    found.into_iter().map(|(_, path)| path).collect()
-}
-
-fn pid_of(path: &Path) -> Option<Pid> {
-    if path.extension() != Some(OsStr::new("sock")) {
-        return None;
-    }
-    path.file_stem()?.to_str()?.parse().ok()
-}
-
-/// Asks every tracer that runs, or the one of that process id.
+/// Asks every running tracer, or only the one with the process id `only`.
 ///
 /// # Errors
 ///
-/// When the run directory is there and can't be read.
+/// When the run directory exists and can't be read.
 pub fn ask(folder: &Path, only: Option<Pid>, request: &Request) -> io::Result<Vec<Heard>> {
     if let Err(error) = fs::read_dir(folder)
         && error.kind() != io::ErrorKind::NotFound
@@ -69,14 +45,14 @@ pub fn ask(folder: &Path, only: Option<Pid>, request: &Request) -> io::Result<Ve
                 pid,
                 answer: converse(stream, request),
             }),
-            // It has ended, with or without taking its socket along.
+            // That tracer has exited, with or without removing its socket.
             Err(error)
                 if matches!(
                     error.kind(),
                     io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
                 ) =>
             {
-                super::server::remove_if_stale(&path);
+                remove_if_stale(&path);
             }
             Err(error) => all.push(Heard {
                 pid,
@@ -96,7 +72,7 @@ fn converse(mut stream: UnixStream, request: &Request) -> io::Result<Answer> {
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        // For all of it: a drop now and then does not prolong it.
+        // One deadline for the whole answer: sending it byte by byte does not extend it.
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
@@ -112,7 +88,7 @@ fn converse(mut stream: UnixStream, request: &Request) -> io::Result<Answer> {
             Err(error) => return Err(error),
         }
         if answer.len() > MAX_ANSWER {
-            let why = "it says more than an answer has";
+            let why = "the answer is too long";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         if answer.ends_with(b"\n") {

@@ -1,27 +1,17 @@
-//! How a running tracer is spoken to: `tracer mark` and `tracer status`.
+//! How to speak to a running tracer: `tracer mark` and `tracer status`.
 //!
-//! Every tracer that watches listens on a socket of its own, for its user only, in the run
-//! directory: `/run/tracer/PID.sock`, elsewhere with `TRACER_RUN_DIR`. `protocol` is what is said
-//! there (one line of JSON each way, bounded), `server` the tracer's end, `client` the other;
-//! `standing` is what a tracer knows of itself.
+//! Every tracer that watches listens on a socket of its own, for its own user only, in the run
+//! directory: `/run/tracer/PID.sock`, or below `TRACER_RUN_DIR`. `protocol` is what is said there (one
+//! line of JSON each way, bounded), `server` is the tracer's end, `client` the other; `standing` is
+//! what a tracer knows about itself.
 
 pub mod client;
 pub mod protocol;
+mod run_dir;
 pub mod server;
 pub mod standing;
 
-use std::path::PathBuf;
-
 pub use protocol::{Answer, Request, Status};
+pub use run_dir::{RUN_DIR_VARIABLE, run_dir};
 pub use server::{Asked, Server};
 pub use standing::Standing;
-
-/// Names another run directory.
-pub const RUN_DIR_VARIABLE: &str = "TRACER_RUN_DIR";
-
-/// Where the sockets are.
-pub fn run_dir() -> PathBuf {
-    std::env::var_os(RUN_DIR_VARIABLE)
-        .filter(|path| !path.is_empty())
-        .map_or_else(|| PathBuf::from("/run/tracer"), PathBuf::from)
-}

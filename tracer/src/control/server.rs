@@ -1,12 +1,12 @@
 //! The tracer's end of the control socket.
 //!
-//! A peer that is slow, or says too much, is left alone after two seconds or four kilobytes; of
-//! more than eight at a time the rest waits in the socket's backlog. None of them can make the
-//! tracer wait or grow.
+//! A peer that is slow or sends too much is disconnected after two seconds or four kilobytes. At most
+//! eight peers are served at a time; the rest wait in the socket's backlog. No peer can make the tracer
+//! wait or grow.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +20,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::protocol::{Answer, MAX_REQUEST, Request};
+use super::protocol::{Answer, MAX_REQUEST, Request, clean_label};
+use super::run_dir::{remove_if_stale, sockets};
 
-/// How long a peer may take for all of it.
+/// How long a peer may take for its request and answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How many peers are spoken to at once.
+/// How many peers are served at once.
 const PEERS: usize = 8;
 /// How many requests wait for the tracer.
 const QUEUE: usize = 16;
@@ -32,15 +33,15 @@ const QUEUE: usize = 16;
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The run directory can't be made.
-    #[error("cannot make the directory {path}: {error}")]
+    /// The run directory can't be created.
+    #[error("cannot create the directory {path}: {error}")]
     Directory {
         /// Which.
         path: PathBuf,
         /// Why.
         error: io::Error,
     },
-    /// The socket can't be made.
+    /// The socket can't be created.
     #[error("cannot listen on {path}: {error}")]
     Socket {
         /// Which.
@@ -50,7 +51,7 @@ pub enum ServerError {
     },
 }
 
-/// A request, and where its answer is waited for.
+/// A request, and where its answer goes.
 #[derive(Debug)]
 pub struct Asked {
     /// What is asked.
@@ -59,7 +60,17 @@ pub struct Asked {
     pub answer: oneshot::Sender<Answer>,
 }
 
-/// A control socket. It goes away when this is dropped.
+impl Asked {
+    /// The label, when a mark is asked for.
+    pub fn mark(&self) -> Option<String> {
+        match &self.request {
+            Request::Mark { label } => Some(clean_label(label).unwrap_or_default()),
+            Request::Status => None,
+        }
+    }
+}
+
+/// A control socket; dropping this removes it.
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
@@ -67,7 +78,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens in `folder`, and removes what dead tracers left there. Needs a tokio runtime.
+    /// Listens in `folder`, and removes sockets that dead tracers left there. Needs a tokio runtime.
     ///
     /// # Errors
     ///
@@ -85,7 +96,7 @@ impl Server {
                     error,
                 })?;
         }
-        for path in super::client::sockets(folder) {
+        for path in sockets(folder) {
             remove_if_stale(&path);
         }
         let path = folder.join(format!("{}.sock", process::id()));
@@ -107,12 +118,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-        // Nobody answers there any more.
+        // Nobody answers there any more, whether or not this succeeds.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Listens for the user alone from the first instant: the socket's mode is set before it has a
+/// Listens for its own user only, from the first instant: the socket's mode is set before it has a
 /// name.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -123,14 +134,6 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(StdListener::from(socket))
 }
 
-/// Removes a socket that nobody listens on: its tracer was killed.
-pub(super) fn remove_if_stale(path: &Path) {
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    if StdStream::connect(path).is_err_and(refused) {
-        let _ = fs::remove_file(path);
-    }
-}
-
 async fn accept(listener: UnixListener, sender: mpsc::Sender<Asked>) {
     let places = Arc::new(Semaphore::new(PEERS));
     loop {
@@ -138,13 +141,13 @@ async fn accept(listener: UnixListener, sender: mpsc::Sender<Asked>) {
             return;
         };
         let Ok((peer, _)) = listener.accept().await else {
-            // Out of descriptors, mostly: it will pass.
+            // Most likely no descriptor is free: that passes.
             tokio::time::sleep(PATIENCE).await;
             continue;
         };
         let sender = sender.clone();
         tokio::spawn(async move {
-            // A peer that takes too long, or goes away, has only itself to blame.
+            // A peer that is too slow or disconnects gets no answer.
             let _ = timeout(PATIENCE, converse(peer, sender)).await;
             drop(place);
         });
@@ -172,7 +175,7 @@ async fn converse(mut peer: UnixStream, sender: mpsc::Sender<Asked>) -> io::Resu
 async fn ask(request: Request, sender: &mpsc::Sender<Asked>) -> Answer {
     let (answer, answered) = oneshot::channel();
     let gone = || Answer::Refused {
-        why: "the tracer is about to end".to_owned(),
+        why: "the tracer is about to exit".to_owned(),
     };
     if sender.send(Asked { request, answer }).await.is_err() {
         return gone();

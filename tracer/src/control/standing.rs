@@ -1,8 +1,7 @@
-//! What a tracer knows of itself, from its own findings. Pure.
+//! What a tracer knows about itself, from its own findings. Pure.
 
 use std::collections::BTreeMap;
 
-use clap::ValueEnum as _;
 use tracer_model::{Body, Finding, IncidentState, Kind, WallTime, printable};
 
 use super::protocol::{MAX_INCIDENTS, OpenIncident, Status};
@@ -18,7 +17,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Takes in what was found.
+    /// Counts a finding.
     pub fn finding(&mut self, finding: &Finding) {
         *self.counts.entry(finding.body.kind()).or_default() += 1;
         match &finding.body {
@@ -47,10 +46,6 @@ impl Standing {
 
     /// The part of a status that follows from findings.
     pub fn status(&self) -> Status {
-        let name = |kind: &Kind| {
-            kind.to_possible_value()
-                .map_or_else(String::new, |value| value.get_name().to_owned())
-        };
         Status {
             since: self.since.map(|at| at.to_string()),
             hooks_armed: self.hooks.0,
@@ -58,7 +53,7 @@ impl Standing {
             findings: self
                 .counts
                 .iter()
-                .map(|(kind, count)| (name(kind), *count))
+                .map(|(kind, count)| (kind.as_str().to_owned(), *count))
                 .collect(),
             incidents_open: self.open.values().cloned().collect(),
             events_lost: self.lost,

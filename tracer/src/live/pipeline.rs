@@ -1,7 +1,9 @@
-//! Wires the stages together: kernel and observer → (capture,) analysis → a sink. The only place where time
-//! passes by itself, and the only async code besides `kernel::Kernel::readable`.
+//! Wires the stages together: kernel and observer → (capture,) analysis → a sink.
+//!
+//! Observations flow one way through it; [`Steering`] is the one way back. This is the only place
+//! that reads the clock on behalf of analysis, and the only async code besides what waits for input
+//! (`Kernel::readable`, `Observer::readable`).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
@@ -10,20 +12,22 @@ use tokio::sync::mpsc;
 use tracer_analysis::rules::Rules;
 use tracer_analysis::{Analysis, Options};
 use tracer_capture::{Notice, OutputError, Recorder, Setup, Summary};
-use tracer_kernel::settings::{HttpMode, Settings};
-use tracer_kernel::{Followed, Kernel, StartError};
-use tracer_model::{Finding, Hook, Observation, Pid, ProcessKey, Timestamp, What, Witnesses};
-use tracer_observe::{self, Observer, clock};
+use tracer_kernel::settings::Settings;
+use tracer_kernel::{Kernel, StartError};
+use tracer_model::{Finding, Observation, Timestamp, What};
+use tracer_observe::{Observer, clock};
 
-use crate::control::{Answer, Asked, Request, Standing, Status, protocol};
+use crate::control::{Asked, Standing};
+use crate::live::desk::Desk;
 use crate::live::missing::Missing;
 use crate::live::priority;
 use crate::live::rehearsal;
 use crate::live::residency;
+use crate::live::steering::Steering;
 
-/// How often memory is given back, if there was a storm.
+/// How often memory is returned to the machine, if there was a storm.
 const TIDY_EVERY: Duration = Duration::from_mins(1);
-/// Observations in one turn that are no storm yet.
+/// More observations than this in one round are a storm.
 const CALM: usize = 256;
 
 /// Takes findings; an error ends the trace.
@@ -31,27 +35,10 @@ pub type Emit<'a> = dyn FnMut(&Finding) -> io::Result<()> + 'a;
 
 type Look = dyn FnMut(&Analysis, Timestamp);
 
-type Witness = dyn FnMut(&Observation);
+type Tap = dyn FnMut(&Observation);
 
-/// What a tracer says of itself that its findings don't.
-#[derive(Clone, Debug, Default)]
-pub struct About {
-    /// `watch`, `record` …
-    pub command: &'static str,
-    /// Where it records to.
-    pub recording: Option<String>,
-}
-
-/// What is asked of it while it runs.
-struct Desk {
-    about: About,
-    /// Kept, so that the queue never looks closed.
-    sender: mpsc::Sender<Asked>,
-    asked: mpsc::Receiver<Asked>,
-}
-
-/// Somebody who looks at what analysis knows, now and then.
-struct Onlooker {
+/// Looks at what analysis knows, at most once in `every`.
+struct Viewer {
     every: Duration,
     due: Timestamp,
     look: Box<Look>,
@@ -65,34 +52,29 @@ pub struct Live {
     options: Options,
     recorder: Option<Recorder>,
     analysis: Analysis,
-    /// From the rings, reused from round to round.
+    /// From the rings; reused in each round.
     raw: Vec<Observation>,
-    /// The same with what `observe` added.
+    /// The same, with what the observer added.
     enriched: Vec<Observation>,
     findings: Vec<Finding>,
-    http: HttpMode,
-    /// The world's version of the proxies that were looked at last.
-    proxies_seen: Option<u64>,
-    /// What was told of each proxy's process.
-    witnesses: BTreeMap<ProcessKey, Witnesses>,
-    /// What follows requests in plaintext and in TLS, as it was told last.
-    http_hooks: [Option<Hook>; 2],
-    onlooker: Option<Onlooker>,
-    witness: Option<Box<Witness>>,
+    steering: Steering,
+    viewer: Option<Viewer>,
+    tap: Option<Box<Tap>>,
     desk: Option<Desk>,
     standing: Standing,
     missing: Missing,
     tidy: Timestamp,
-    /// Whether there was one since memory was given back last.
+    /// Whether there was a storm since memory was returned last.
     storm: bool,
 }
 
 impl Live {
-    /// Arms the hooks, then learns what was running before. Events in between wait in the rings.
+    /// Arms the hooks. What was running before is read by [`Self::run`]; events until then wait in the
+    /// rings.
     ///
     /// # Errors
     ///
-    /// When the main job cannot be done on this machine; nothing stays attached.
+    /// When this machine does not allow the hooks that tracing needs; nothing stays attached.
     pub fn start(rules: Rules, settings: &Settings) -> Result<Self, StartError> {
         residency::share_heap();
         let kernel = Kernel::start(settings)?;
@@ -113,12 +95,9 @@ impl Live {
             raw: Vec::new(),
             enriched: Vec::new(),
             findings: Vec::new(),
-            http: settings.http,
-            proxies_seen: None,
-            witnesses: BTreeMap::new(),
-            http_hooks: [None, None],
-            onlooker: None,
-            witness: None,
+            steering: Steering::new(settings.http),
+            viewer: None,
+            tap: None,
             desk: None,
             standing: Standing::default(),
             missing: Missing::default(),
@@ -127,12 +106,11 @@ impl Live {
         })
     }
 
-    /// Records all that analysis is fed, from the first observation on if called before
-    /// [`Self::run`].
+    /// Records every observation that analysis gets: all of them, when called before [`Self::run`].
     ///
     /// # Errors
     ///
-    /// When it can't be recorded there.
+    /// When the target can't be written.
     pub fn record(
         &mut self,
         setup: &Setup,
@@ -144,7 +122,7 @@ impl Live {
         Ok(())
     }
 
-    /// Writes what is left to record; None when the disk takes too long.
+    /// Writes what is not written yet; None when the disk takes too long.
     pub fn finish_recording(&mut self) -> Option<Summary> {
         self.recorder.take().and_then(Recorder::finish)
     }
@@ -161,7 +139,7 @@ impl Live {
         emit: &mut Emit<'_>,
     ) -> io::Result<()> {
         self.scan(emit)?;
-        self.let_look(clock::now());
+        self.show_viewer(clock::now());
         residency::give_back();
         rehearsal::play();
         residency::stay_resident();
@@ -175,7 +153,7 @@ impl Live {
                 ready = self.kernel.readable() => ready?,
                 ready = self.observer.readable() => ready?,
                 Some(asked) = next(&mut self.desk) => {
-                    // What had happened before it was asked is told before.
+                    // Events that came before the request are reported before the answer.
                     self.round(emit)?;
                     self.answer(asked, emit)?;
                 }
@@ -191,81 +169,55 @@ impl Live {
         self.feed(What::End, emit)
     }
 
-    /// Shows `witness` every observation before anything is concluded from it.
-    pub fn witness(&mut self, witness: impl FnMut(&Observation) + 'static) {
-        self.witness = Some(Box::new(witness));
+    /// Calls `tap` with every observation, before analysis gets it.
+    pub fn tap(&mut self, tap: impl FnMut(&Observation) + 'static) {
+        self.tap = Some(Box::new(tap));
     }
 
-    /// Answers what comes through `asked`; `sender` is the other end.
-    pub fn listen(
-        &mut self,
-        about: About,
-        sender: mpsc::Sender<Asked>,
-        asked: mpsc::Receiver<Asked>,
-    ) {
-        self.desk = Some(Desk {
-            about,
-            sender,
-            asked,
-        });
+    /// Answers the requests that come to `desk` while the trace runs.
+    pub fn serve(&mut self, desk: Desk) {
+        self.desk = Some(desk);
     }
 
-    /// The end of the queue where it can be asked, if it listens.
-    pub fn ask(&self) -> Option<mpsc::Sender<Asked>> {
-        self.desk.as_ref().map(|desk| desk.sender.clone())
+    /// Where requests can be sent to, if [`Self::serve`] was called.
+    pub fn requests(&self) -> Option<mpsc::Sender<Asked>> {
+        self.desk.as_ref().map(Desk::sender)
     }
 
     fn answer(&mut self, asked: Asked, emit: &mut Emit<'_>) -> io::Result<()> {
-        let about = self.desk.as_ref().map(|desk| desk.about.clone());
-        let About { command, recording } = about.unwrap_or_default();
-        let (pid, command) = (std::process::id(), command.to_owned());
-        let answer = match asked.request {
-            Request::Mark { label } => {
-                let label = protocol::clean_label(&label).unwrap_or_default();
-                self.feed(What::Mark(label.into()), emit)?;
-                Answer::Marked { pid, command }
-            }
-            Request::Status => {
-                let services = self.analysis.world().services(pid).len();
-                Answer::Status(Box::new(Status {
-                    pid,
-                    command,
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    recording,
-                    services,
-                    ..self.standing.status()
-                }))
-            }
-        };
-        // Who asked may be gone.
-        let _ = asked.answer.send(answer);
+        if let Some(label) = asked.mark() {
+            self.feed(What::Mark(label.into()), emit)?;
+        }
+        if let Some(desk) = &self.desk {
+            desk.answer(asked, &self.standing, self.analysis.world());
+        }
         Ok(())
     }
 
-    /// Lets `look` see what analysis knows, once it is live and then at most once in that time; it
-    /// is told the present. It runs between observations and must not wait for anything.
+    /// Calls `look` with what analysis knows and the present: once when tracing has started, then at
+    /// most once in `every`. It runs between observations and must not wait for anything.
     pub fn look_every(
         &mut self,
         every: Duration,
         look: impl FnMut(&Analysis, Timestamp) + 'static,
     ) {
-        self.onlooker = Some(Onlooker {
+        self.viewer = Some(Viewer {
             every,
             due: Timestamp::default(),
             look: Box::new(look),
         });
     }
 
-    fn let_look(&mut self, now: Timestamp) {
-        if let Some(onlooker) = &mut self.onlooker
-            && onlooker.due <= now
+    fn show_viewer(&mut self, now: Timestamp) {
+        if let Some(viewer) = &mut self.viewer
+            && viewer.due <= now
         {
-            onlooker.due = now.after(onlooker.every);
-            (onlooker.look)(&self.analysis, now);
+            viewer.due = now.after(viewer.every);
+            (viewer.look)(&self.analysis, now);
         }
     }
 
-    /// Takes what the rings have until they are empty.
+    /// Reads the rings until they are empty.
     fn catch_up(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         self.round(emit)?;
         while self.kernel.has_pending() {
@@ -282,24 +234,24 @@ impl Live {
 
     fn scan(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         self.observer.scan(&mut self.enriched);
-        // What can't be seen is known only once everything was tried.
+        // All blind spots are known only after everything was tried.
         let mut blind = self.kernel.blind().to_vec();
         blind.extend(self.observer.blind());
         let session = tracer_observe::session(self.kernel.hooks().to_vec(), blind);
         self.feed(What::Session(Box::new(session)), emit)?;
         self.analyze(emit)?;
-        self.follow_proxies(emit)?;
-        // Never again are there as many at once: it is memory for each process there is.
+        self.steer(emit)?;
+        // The scan needs room for every process; later rounds never need as much.
         self.enriched.shrink_to(CALM);
         self.feed(What::Armed, emit)
     }
 
-    /// One turn: whatever the rings and the timers have.
+    /// One round: everything that the rings have, and everything that is due.
     fn round(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         self.kernel.drain(&mut self.raw);
         let mut raw = std::mem::take(&mut self.raw);
         self.storm |= raw.len() > CALM;
-        // One by one, so that a death is written before the next event's facts are read.
+        // One by one, so that a death is reported before the facts of the next event are read.
         for observation in raw.drain(..) {
             let lost = matches!(observation.what, What::Lost { .. });
             self.observer.enrich(observation, &mut self.enriched);
@@ -320,10 +272,7 @@ impl Live {
         for key in self.missing.take_due(self.analysis.world(), now) {
             self.feed(What::Vanished(key), emit)?;
         }
-        if self.observer.take_logged_changed() | self.kernel.take_tls_changed() {
-            self.proxies_seen = None;
-        }
-        self.follow_proxies(emit)?;
+        self.steer(emit)?;
         if self.tidy <= now {
             self.tidy = now.after(TIDY_EVERY);
             self.tidy_up();
@@ -331,11 +280,11 @@ impl Live {
         if self.analysis.due().is_some_and(|due| due <= now) {
             self.feed(What::Tick, emit)?;
         }
-        self.let_look(now);
+        self.show_viewer(now);
         Ok(())
     }
 
-    /// After a storm: what it took is given back.
+    /// Returns the memory that a storm took.
     fn tidy_up(&mut self) {
         if std::mem::take(&mut self.storm) {
             self.raw.shrink_to(CALM);
@@ -346,49 +295,14 @@ impl Live {
         }
     }
 
-    /// Sees to it that the requests of the proxies that run are followed, and tells by whom.
-    fn follow_proxies(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
+    /// Lets steering act on what analysis has found, and feeds back what it achieved.
+    fn steer(&mut self, emit: &mut Emit<'_>) -> io::Result<()> {
         let world = self.analysis.world();
-        let version = Some(world.proxies_version());
-        if self.proxies_seen == version {
-            return Ok(());
-        }
-        self.proxies_seen = version;
-        let proxies = world.proxies();
-        self.observer.follow_logs(&proxies);
-        let pids: BTreeSet<Pid> = proxies.iter().map(|proxy| proxy.key.pid).collect();
-        let cgroups = match self.http {
-            HttpMode::All => self.observer.cgroups_of(None),
-            _ => self.observer.cgroups_of(Some(&pids)),
-        };
-        self.kernel.follow(Followed {
-            pids,
-            ports: world.proxy_ports(),
-            cgroups,
-        });
-        // Told below already.
-        self.kernel.take_tls_changed();
-        let hooks = [self.kernel.http_hook(), self.kernel.tls_hook()];
-        for (hook, before) in hooks.iter().zip(self.http_hooks.clone()) {
-            if let Some(hook) = hook
-                && Some(hook) != before.as_ref()
-            {
-                self.feed(What::Hook(Box::new(hook.clone())), emit)?;
-            }
-        }
-        self.http_hooks = hooks;
-        let mut before = std::mem::take(&mut self.witnesses);
-        for proxy in proxies {
-            let witnesses = Witnesses {
-                proxy: proxy.key,
-                http: self.kernel.follows(proxy.key.pid),
-                tls: self.kernel.follows_tls(proxy.key.pid),
-                log: self.observer.logged(proxy.key),
-            };
-            if before.remove(&proxy.key) != Some(witnesses) {
-                self.feed(What::Witnesses(witnesses), emit)?;
-            }
-            self.witnesses.insert(proxy.key, witnesses);
+        let achieved = self
+            .steering
+            .steer(world, &mut self.kernel, &mut self.observer);
+        for what in achieved {
+            self.feed(what, emit)?;
         }
         Ok(())
     }
@@ -404,8 +318,8 @@ impl Live {
             if let Some(recorder) = &self.recorder {
                 recorder.record(&observation);
             }
-            if let Some(witness) = &mut self.witness {
-                witness(&observation);
+            if let Some(tap) = &mut self.tap {
+                tap(&observation);
             }
             self.analysis.observe(&observation, &mut self.findings);
             for finding in self.findings.drain(..) {
@@ -416,14 +330,14 @@ impl Live {
         Ok(())
     }
 
-    /// How long nothing needs to be done unless the rings have something.
+    /// How long the loop may sleep if no event comes.
     fn until_due(&self) -> Duration {
-        /// An idle tracer still looks at its drop counters now and then.
+        /// An idle tracer still reads its counters of lost events.
         const IDLE: Duration = Duration::from_secs(1);
         let now = clock::now();
-        let onlooker = self.onlooker.as_ref().map(|onlooker| onlooker.due);
+        let viewer = self.viewer.as_ref().map(|viewer| viewer.due);
         let missing = self.missing.due();
-        [self.observer.due(), self.analysis.due(), onlooker, missing]
+        [self.observer.due(), self.analysis.due(), viewer, missing]
             .into_iter()
             .flatten()
             .map(|due: Timestamp| due.since(now))
@@ -432,10 +346,10 @@ impl Live {
     }
 }
 
-/// The next request; never resolves when nobody can ask.
+/// The next request; never resolves when there is no desk.
 async fn next(desk: &mut Option<Desk>) -> Option<Asked> {
     match desk {
-        Some(desk) => desk.asked.recv().await,
+        Some(desk) => desk.next().await,
         None => std::future::pending().await,
     }
 }

@@ -124,9 +124,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         let recording = args.record.as_ref().map(|path| path.display().to_string());
         let _control = control::listen(&mut live, "deploy", recording);
-        let marks = live.ask();
+        let marks = live.requests();
         let seen = Rc::clone(&deployment);
-        live.witness(move |observation| seen.borrow_mut().observe(observation));
+        live.tap(move |observation| seen.borrow_mut().observe(observation));
         live.look_every(SAMPLE, look(Rc::clone(&deployment)));
 
         let (armed, ready) = oneshot::channel();

@@ -70,13 +70,13 @@ fn peers_that_say_nothing_or_too_much_keep_nobody_waiting() {
     let at = folder.path().to_owned();
     let (answers, marked) = while_served(folder.path(), move |path| {
         // As many as are spoken to at once, all silent: they are left alone in time.
-        let silent: Vec<StdStream> = (0..PEERS)
-            .map(|_| StdStream::connect(&path).unwrap())
+        let silent: Vec<std::os::unix::net::UnixStream> = (0..PEERS)
+            .map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap())
             .collect();
         let endless = thread::spawn({
             let path = path.clone();
             move || {
-                let mut peer = StdStream::connect(&path).unwrap();
+                let mut peer = std::os::unix::net::UnixStream::connect(&path).unwrap();
                 // Fails once the tracer has heard enough.
                 let _ = peer.write_all(&vec![b'['; 1 << 20]);
                 let mut answer = String::new();
