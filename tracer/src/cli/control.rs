@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tracer_model::Pid;
 use tracer_present::cell::{cell, name};
 
-use super::Outcome;
+use super::outcome::Outcome;
 use crate::control::{Answer, Request, Server, Status, client, protocol, run_dir};
 use crate::live::desk::{About, Desk};
 use crate::live::pipeline::Live;

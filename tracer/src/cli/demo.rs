@@ -12,9 +12,11 @@ use tracer_kernel::settings::Settings;
 use tracer_model::{Body, Finding};
 use tracer_present::Sink;
 
+use super::color::ColorChoice;
 use super::filter::{self, ServiceGlob};
-use super::watch::stop_request;
-use super::{ColorChoice, Outcome, runtime};
+use super::outcome::Outcome;
+use super::runtime::runtime;
+use super::stop::stop_request;
 use crate::demo::{self, ClientLog, DemoError, ProxyChoice, Stack, expectations};
 use crate::live::pipeline::Live;
 

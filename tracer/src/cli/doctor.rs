@@ -11,7 +11,10 @@ use tracer_model::{Hook, Pid};
 use tracer_observe::Observer;
 use tracer_present::doctor::{self, Check, Status};
 
-use super::{ColorChoice, Outcome, runtime, services};
+use super::color::ColorChoice;
+use super::outcome::Outcome;
+use super::runtime::runtime;
+use super::services;
 use crate::self_check;
 
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use tracer_present::export::{Export, To};
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::output::Output;
 use super::selection::{Read, Selection};
 

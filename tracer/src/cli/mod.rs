@@ -5,8 +5,9 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
+mod color;
 mod config;
 mod control;
 mod demo;
@@ -14,41 +15,22 @@ mod deploy;
 mod doctor;
 mod export;
 mod filter;
+mod outcome;
 mod output;
 mod record;
 mod recording;
 mod replay;
 mod report;
+mod runtime;
 mod schema;
 mod selection;
 mod services;
+mod stop;
 mod top;
 mod watch;
 mod window;
 
-/// What a run came to; the exit codes are part of the interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// 0.
-    Success,
-    /// 1: the command ran and its answer is no (`doctor`, `demo`).
-    Negative,
-    /// 3: a finding of a `--fail-on` kind happened.
-    FailOn,
-    /// The exit code of the command that `deploy` ran, or the verdict on it.
-    Deployment(u8),
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Success => 0,
-            Outcome::Negative => 1,
-            Outcome::FailOn => 3,
-            Outcome::Deployment(code) => code,
-        })
-    }
-}
+pub use outcome::Outcome;
 
 /// Which service lost a process, why, and which proxied requests failed because of it.
 #[derive(Debug, Parser)]
@@ -107,32 +89,6 @@ struct PassThrough {
     args: Vec<OsString>,
 }
 
-/// When to colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum ColorChoice {
-    /// When standard output is a terminal and NO_COLOR is not set
-    #[default]
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-impl ColorChoice {
-    /// Whether to write colours to standard output.
-    fn enabled(self) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Auto => {
-                use anstream::ColorChoice as Choice;
-                !matches!(anstream::AutoStream::choice(&io::stdout()), Choice::Never)
-            }
-        }
-    }
-}
-
 /// Parses the command line, runs the command, reports its error.
 pub fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -181,14 +137,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// The runtime that every tracing command uses: one thread.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the event loop could not be started")
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ use tracer_kernel::settings::{HttpMode, Settings};
 use tracer_model::Body;
 
 use super::config::ConfigArgs;
+use super::control;
+use super::outcome::Outcome;
 use super::recording::{self, RotationArgs};
-use super::watch::{duration, reader_gone, stop_request};
-use super::{Outcome, control, runtime};
+use super::runtime::runtime;
+use super::stop::{duration, reader_gone, stop_request};
 use crate::live::pipeline::Live;
 use crate::live::residency;
 

@@ -8,9 +8,10 @@ use tracer_capture::{Item, Note, Replay};
 use tracer_model::{Finding, Kind, Timestamp, WallTime};
 use tracer_present::Sink;
 
+use super::color::ColorChoice;
 use super::filter;
+use super::outcome::Outcome;
 use super::selection::{Selection, Window};
-use super::{ColorChoice, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

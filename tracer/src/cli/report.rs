@@ -7,9 +7,10 @@ use anyhow::{Context as _, bail};
 use jiff::tz::TimeZone;
 use tracer_present::report::{self, Builder, Format, Options};
 
+use super::color::ColorChoice;
+use super::outcome::Outcome;
 use super::output::Output;
 use super::selection::{Read, Selection};
-use super::{ColorChoice, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use super::Outcome;
+use super::outcome::Outcome;
 
 pub(super) fn run() -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();

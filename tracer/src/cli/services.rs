@@ -9,8 +9,8 @@ use tracer_model::{Observation, Upstream, What};
 use tracer_observe::{self, Observer, clock, usage};
 use tracer_present::services::{self, ServiceRow};
 
-use super::Outcome;
 use super::config::ConfigArgs;
+use super::outcome::Outcome;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::DemoError;
+use super::error::DemoError;
 
 /// How long the kernel may take to let go of the processes that were in it.
 const REMOVE_TRIES: u32 = 100;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::ChildError;
+use super::error::ChildError;
 
 /// Connections served at once; further ones are closed.
 const MAX_CONNECTIONS: usize = 64;

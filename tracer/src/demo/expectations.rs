@@ -7,7 +7,9 @@ use tracer_model::{
     IncidentState,
 };
 
-use super::{ClientLog, PROXY_COMMAND, StackFacts};
+use super::facts::StackFacts;
+use super::names::PROXY_COMMAND;
+use super::scenario::ClientLog;
 
 /// Something that must have been seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

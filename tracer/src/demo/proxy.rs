@@ -6,8 +6,8 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::ChildError;
 use super::children::{end_with_parent, loopback, port, serve};
+use super::error::ChildError;
 use super::http;
 
 const USAGE: &str = "demo-proxy --port PORT --upstream PORT";

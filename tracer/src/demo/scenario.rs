@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracer_model::WallTime;
 
-use super::DemoError;
+use super::error::DemoError;
 use super::http;
-use super::stack::Stopper;
+use super::stopper::Stopper;
 
 /// How long the stack may take to answer at first, and the worker to come back.
 const READY_LIMIT: Duration = Duration::from_secs(10);

@@ -18,8 +18,11 @@ use tracer_model::Endpoint;
 
 use super::cgroup::MemoryCgroup;
 use super::children::loopback;
+use super::error::DemoError;
+use super::facts::StackFacts;
+use super::names::{PROXY_COMMAND, PROXY_SERVICE, WORKER_COMMAND, WORKER_SERVICE};
 use super::scenario::{self, ClientLog};
-use super::{DemoError, PROXY_COMMAND, PROXY_SERVICE, WORKER_COMMAND, WORKER_SERVICE};
+use super::stopper::Stopper;
 
 /// Memory limit of the worker.
 const LIMIT_BYTES: u64 = 64 << 20;
@@ -55,38 +58,6 @@ pub struct Options {
     pub proxy: ProxyChoice,
     /// The executable that has the hidden subcommands; the running one when not given.
     pub executable: Option<PathBuf>,
-}
-
-/// What is true of a running stack, for [`super::expectations`] and for display.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StackFacts {
-    /// Name of the worker's service.
-    pub service: &'static str,
-    /// Pid of the worker that will be killed.
-    pub worker_pid: u32,
-    /// Where the worker listens.
-    pub worker: Endpoint,
-    /// Where the proxy listens.
-    pub proxy: Endpoint,
-    /// What the proxy is: the path of nginx, or `demo-proxy`.
-    pub proxy_program: String,
-    /// The worker's memory limit, bytes.
-    pub limit_bytes: u64,
-}
-
-/// Ends a [`Stack::run_incident`] that runs on another thread.
-#[derive(Clone, Debug, Default)]
-pub struct Stopper(Arc<AtomicBool>);
-
-impl Stopper {
-    /// Makes it return [`DemoError::Stopped`] soon.
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// A worker behind a proxy. Dropping it ends its processes and removes its cgroup and files.

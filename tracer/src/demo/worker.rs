@@ -8,8 +8,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use super::ChildError;
 use super::children::{end_with_parent, loopback, port, serve};
+use super::error::ChildError;
 use super::http;
 
 /// How long `/slow` takes.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use tracer_model::{Actor, Endpoint, ExitStatus, Observation, TaskFacts, What};
 use tracer_present::doctor::{Agreement, Field};
 
-use super::Expected;
+use super::expected::Expected;
 
 /// SIGTERM.
 const TERM: u8 = 15;

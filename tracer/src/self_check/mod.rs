@@ -16,12 +16,15 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use tracer_kernel::Kernel;
-use tracer_model::{Endpoint, NetNs, Observation, Pid, ProcessFacts, What};
+use tracer_model::{Observation, Pid, What};
 use tracer_observe::process_facts;
 use tracer_present::doctor::Field;
 
+use expected::Expected;
+
 pub mod child;
 mod compare;
+mod expected;
 
 /// How long a slow machine may take for any of it.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -57,35 +60,6 @@ pub struct SelfCheck {
     pub took: Duration,
     /// What was compared.
     pub fields: Vec<Field>,
-}
-
-/// What is known of the child without the kernel programs.
-#[derive(Debug)]
-struct Expected {
-    /// Its facts, read while it waited to be killed.
-    child: ProcessFacts,
-    /// Its command line.
-    args: Vec<Box<str>>,
-    /// Its name before it changed it.
-    first_comm: String,
-    /// Facts of the process that started and killed it.
-    parent: ProcessFacts,
-    /// Its peak resident set, bytes. Up to its exec it had this process's memory, and that counts.
-    peak_bytes: u64,
-    /// Where it listened.
-    listeners: Vec<Endpoint>,
-    /// Connections it held open: its end, the other end.
-    connections: Vec<(Endpoint, Endpoint)>,
-    /// Where nobody listened.
-    refused: Vec<Endpoint>,
-    /// A socket file that is not there, when such connects can be seen.
-    missing: Option<Endpoint>,
-}
-
-impl Expected {
-    fn netns(&self) -> NetNs {
-        self.child.netns
-    }
 }
 
 /// Causes what is to be seen, and compares.

@@ -26,11 +26,14 @@ use tracer_present::deploy::{CommandEnd, Deployment, FAIL_ON};
 use tracer_present::report::Builder;
 
 use self::command::{Signals, Started};
+use super::color::ColorChoice;
 use super::config::ConfigArgs;
+use super::control;
 use super::filter::{self, ServiceGlob};
+use super::outcome::Outcome;
 use super::recording::{self, RotationArgs};
-use super::watch::duration;
-use super::{ColorChoice, Outcome, control, runtime};
+use super::runtime::runtime;
+use super::stop::duration;
 use crate::control::{Asked, Request};
 use crate::live::pipeline::Live;
 use crate::live::residency;

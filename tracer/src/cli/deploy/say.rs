@@ -10,7 +10,7 @@ use tracer_present::deploy::{Verdict, ci};
 use tracer_present::report::{self, Builder, Format, Options, Report};
 
 use super::Args;
-use crate::cli::ColorChoice;
+use crate::cli::color::ColorChoice;
 use crate::cli::output::Output;
 
 /// GitHub takes no larger summary of a step: 1 MiB.

@@ -17,8 +17,10 @@ use tracer_present::top::{Sample, Screen, Want};
 
 use super::terminal::{Terminal, give_back};
 use super::{Args, FRAME};
+use crate::cli::control;
 use crate::cli::filter::{self, ServiceGlob};
-use crate::cli::{control, runtime, watch};
+use crate::cli::runtime::runtime;
+use crate::cli::stop;
 use crate::live::pipeline::Live;
 use crate::live::residency;
 
@@ -76,7 +78,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
     };
     let sender = Sender { queue, unshown };
     runtime()?.block_on(async {
-        let asked = watch::stop_request(None)?;
+        let asked = stop::stop_request(None)?;
         // Before the terminal is taken over: what can't be done here is said on it as it is.
         residency::stand_last();
         let mut live = Live::start(rules, &settings)?;

@@ -17,9 +17,10 @@ use tracer_kernel::settings::HttpMode;
 use tracer_model::{Body, Finding};
 use tracer_present::top::{Screen, Theme};
 
+use super::color::ColorChoice;
 use super::config::ConfigArgs;
 use super::filter::{self, ServiceGlob};
-use super::{ColorChoice, Outcome};
+use super::outcome::Outcome;
 
 /// How long nothing is drawn after the screen was: ten times a second is as fast as it gets.
 const FRAME: Duration = Duration::from_millis(100);

@@ -16,7 +16,8 @@ use tracer_present::top::{Playback, Sample, Screen, Want};
 use super::FRAME;
 use super::terminal::{Terminal, give_back};
 use crate::cli::filter::{self, ServiceGlob};
-use crate::cli::{runtime, watch};
+use crate::cli::runtime::runtime;
+use crate::cli::stop;
 
 /// Incidents marked on the bar, the first ones.
 const MAX_MARKS: usize = 1_000;
@@ -36,7 +37,7 @@ pub(super) fn run(files: &[Source], globs: &[ServiceGlob], screen: Screen) -> an
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let notes = runtime()?.block_on(async {
-        let asked = watch::stop_request(None)?;
+        let asked = stop::stop_request(None)?;
         let (ended, screen_ended) = oneshot::channel();
         thread::Builder::new()
             .name("screen".to_owned())

@@ -1,0 +1,11 @@
+//! The event loop of the commands that trace.
+
+use anyhow::Context as _;
+
+/// The runtime that every tracing command uses: one thread.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the event loop could not be started")
+}
