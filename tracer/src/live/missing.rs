@@ -1,14 +1,14 @@
-//! After lost events: the processes that are believed to live, and are not there.
+//! After lost events: processes that should be running and are not there.
 
 use std::time::Duration;
 
 use tracer_analysis::World;
 use tracer_model::{ProcessKey, Timestamp};
 
-/// How long their exits are waited for: one that was not lost is on its way, and tells more.
+/// How long to wait for their exits: an exit that was not lost is on its way, and carries more.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Processes that did not live when it was looked.
+/// Processes that were not there at the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
     keys: Vec<ProcessKey>,
@@ -16,7 +16,7 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
-    /// Looks for the processes that live as far as `world` knows.
+    /// Looks for every process that is running as far as `world` knows.
     pub(crate) fn look(world: &World, now: Timestamp) -> Self {
         let believed = world.processes.live().map(|process| process.task.key);
         Self {
@@ -27,14 +27,14 @@ impl Missing {
         }
     }
 
-    /// When [`Self::take_due`] gives some.
+    /// When [`Self::drain_due`] has some.
     pub(crate) fn due(&self) -> Option<Timestamp> {
         (!self.keys.is_empty()).then(|| self.looked.after(PATIENCE))
     }
 
-    /// Those that `world` believes to live even after that. One that takes longer to end is waited
-    /// for, and told later.
-    pub(crate) fn take_due(&mut self, world: &World, now: Timestamp) -> Vec<ProcessKey> {
+    /// Those whose exits have not arrived since then. A process that takes longer to exit stays for a
+    /// later call.
+    pub(crate) fn drain_due(&mut self, world: &World, now: Timestamp) -> Vec<ProcessKey> {
         if self.due().is_none_or(|due| due > now) {
             return Vec::new();
         }
@@ -59,7 +59,7 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// What is known of a machine with one process.
+    /// What analysis knows about a machine with one process.
     fn machine_with(key: ProcessKey) -> Analysis {
         let mut analysis = Analysis::new(Rules::none(), Options::default());
         let task = TaskFacts {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_takes_long_to_end_is_missed_once_it_did() {
+    fn a_process_that_exits_slowly_is_missing_only_once_it_is_gone() {
         let ending = Ending::start();
         let key = ending.key;
         let analysis = machine_with(key);
@@ -88,16 +88,16 @@ mod tests {
 
         let mut missing = Missing::look(world, at(10));
         assert_eq!(missing.due(), Some(at(11)));
-        assert_eq!(missing.take_due(world, at(10)), []);
-        assert_eq!(missing.take_due(world, at(11)), [], "it is still there");
+        assert_eq!(missing.drain_due(world, at(10)), []);
+        assert_eq!(missing.drain_due(world, at(11)), [], "it is still there");
         assert_eq!(missing.due(), Some(at(12)));
         ending.end();
-        assert_eq!(missing.take_due(world, at(12)), [key]);
+        assert_eq!(missing.drain_due(world, at(12)), [key]);
         assert_eq!(missing.due(), None);
     }
 
     #[test]
-    fn what_lives_is_not_missed() {
+    fn a_running_process_is_not_missing() {
         let pid = std::process::id();
         let facts = process_facts(pid, Hierarchy::MemoryV1).unwrap();
         let analysis = machine_with(facts.task.key);

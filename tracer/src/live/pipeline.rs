@@ -269,7 +269,7 @@ impl Live {
         if self.observer.take_rescanned() {
             self.missing = Missing::look(self.analysis.world(), now);
         }
-        for key in self.missing.take_due(self.analysis.world(), now) {
+        for key in self.missing.drain_due(self.analysis.world(), now) {
             self.feed(What::Vanished(key), emit)?;
         }
         self.steer(emit)?;

@@ -1,6 +1,6 @@
-//! An outage that never was, gone through once after the start: the code that tells of one is then
-//! in memory before it is locked there. Read from the disk only when the machine has run out of
-//! memory, it would tell of a death when that is over.
+//! Dry-runs an outage once after the start, so that the code that reports one is resident before
+//! memory is locked. Otherwise that code would have to be read from the disk when the machine has
+//! run out of memory, and the report would come after the outage.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -23,7 +23,7 @@ const NETNS: NetNs = 1;
 const CGROUP: u64 = 1;
 const SECOND: u64 = 1_000_000_000;
 
-/// Goes through it. Nothing comes of it.
+/// Runs the dry run; its findings go nowhere.
 pub(super) fn play() {
     let mut analysis = Analysis::new(Rules::none(), Options::default());
     let (mut text, mut json) = (Sink::text(io::sink(), false), Sink::json(io::sink()));
@@ -32,14 +32,14 @@ pub(super) fn play() {
         let at = Timestamp(seconds * SECOND);
         analysis.observe(&Observation { at, what }, &mut findings);
         for finding in findings.drain(..) {
-            // Nothing is written to where this goes.
+            // A sink accepts everything.
             let _ = text.finding(&finding);
             let _ = json.finding(&finding);
         }
     }
 }
 
-/// A worker is killed for want of memory behind a proxy, and comes back.
+/// A worker behind a proxy is OOM-killed, and comes back.
 fn story() -> Vec<(u64, What)> {
     let mark = OomMark {
         victim: task(WORKER, "node"),
@@ -177,10 +177,10 @@ mod tests {
             let at = Timestamp(seconds * SECOND);
             analysis.observe(&Observation { at, what }, &mut findings);
         }
-        let told = |fits: fn(&Body) -> bool| findings.iter().any(|one| fits(&one.body));
-        assert!(told(|body| matches!(body, Body::Death(_))));
-        assert!(told(|body| matches!(body, Body::ConnectFailed(_))));
-        assert!(told(
+        let reported = |fits: fn(&Body) -> bool| findings.iter().any(|one| fits(&one.body));
+        assert!(reported(|body| matches!(body, Body::Death(_))));
+        assert!(reported(|body| matches!(body, Body::ConnectFailed(_))));
+        assert!(reported(
             |body| matches!(body, Body::Incident(incident) if incident.closed.is_some())
         ));
         play();

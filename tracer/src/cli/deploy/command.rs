@@ -177,7 +177,7 @@ pub(super) fn start(args: &[OsString], signals: &Signals) -> Started {
             // Where it can't be lowered again, it can't matter.
             let _ = rustix::process::setrlimit(Resource::Memlock, locked_memory);
             // It was not lowered where it can't be raised.
-            let _ = oom_score.map(OomScore::take);
+            let _ = oom_score.map(OomScore::apply);
             Ok(())
         });
     }
