@@ -41,7 +41,8 @@ enum Verb {
     Vm(vm::Args),
     /// Measure what the tracer costs (as root)
     Bench(bench::Args),
-    /// Check formatting, clippy (host and kernel programs), licences, advisories, house rules
+    /// Check formatting, clippy (host and kernel programs), fuzz targets, licences, advisories, house
+    /// rules
     Lint(lint::Args),
 }
 
