@@ -14,6 +14,7 @@ mod build;
 mod debian;
 mod demo;
 mod lint;
+mod release;
 mod run;
 mod setup;
 mod test;
@@ -44,6 +45,8 @@ enum Verb {
     /// Check formatting, clippy (host and kernel programs), fuzz targets, licences, advisories, house
     /// rules
     Lint(lint::Args),
+    /// Check a release's tag and print its section of CHANGELOG.md
+    ReleaseNotes(release::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +68,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Vm(args) => vm::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Lint(args) => lint::run(args),
+        Verb::ReleaseNotes(args) => release::run(&args),
     }
 }
 
