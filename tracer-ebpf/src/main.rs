@@ -50,7 +50,6 @@ mod tcp;
 mod tls;
 
 /// Some helpers (reading kernel memory, signals) are open to GPL-compatible programs only.
-/// This is the crate's `license` in the kernel's spelling, see `LICENSE.md`.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
