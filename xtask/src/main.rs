@@ -14,6 +14,7 @@ mod build;
 mod debian;
 mod demo;
 mod lint;
+mod release;
 mod run;
 mod setup;
 mod test;
@@ -41,8 +42,11 @@ enum Verb {
     Vm(vm::Args),
     /// Measure what the tracer costs (as root)
     Bench(bench::Args),
-    /// Check formatting, clippy (host and kernel programs), licences, advisories, house rules
+    /// Check formatting, clippy (host and kernel programs), fuzz targets, licences, advisories, house
+    /// rules
     Lint(lint::Args),
+    /// Check a release's tag and print its section of CHANGELOG.md
+    ReleaseNotes(release::Args),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +68,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Vm(args) => vm::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Lint(args) => lint::run(args),
+        Verb::ReleaseNotes(args) => release::run(&args),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy for both halves, dependencies, house rules.
+//! `cargo xtask lint`: formatting, clippy for both halves, fuzz targets, dependencies, house rules.
 //!
 //! Every check runs, whatever came of the ones before; what failed and what could not be checked is
 //! said at the end.
@@ -11,6 +11,9 @@ use crate::{run, setup};
 
 mod advisories;
 mod house;
+
+/// The fuzz targets' package.
+const FUZZ_MANIFEST: &str = "tests/fuzz/Cargo.toml";
 
 /// How strict to be where a check depends on the outside.
 #[derive(clap::Args, Clone, Copy)]
@@ -76,8 +79,22 @@ fn commands() -> Result<Vec<(&'static str, Command)>> {
             "clippy, kernel programs with kernel-log",
             kernel(&["kernel-log"])?,
         ),
+        ("fuzz targets and their lock file", fuzz_targets()?),
         ("dependencies", dependencies),
     ])
+}
+
+/// The fuzz targets are a workspace of their own, with a lock file of their own: nothing else here
+/// notices when a change breaks either.
+fn fuzz_targets() -> Result<Command> {
+    let mut command = run::cargo()?;
+    command
+        .args(["check", "--locked", "--manifest-path", FUZZ_MANIFEST])
+        .arg("--target-dir")
+        .arg(run::target_folder()?.join("fuzz"))
+        // Checking links nothing, so libFuzzer need not be compiled, and no C++ compiler be there.
+        .env("CUSTOM_LIBFUZZER_PATH", "not-linked/libfuzzer.a");
+    Ok(command)
 }
 
 /// clippy for the kernel programs, compiled for the host: distributions that build for the BPF

@@ -41,9 +41,32 @@ fn a_day_as_markdown() {
     insta::assert_binary_snapshot!("markdown.md", golden(Format::Md));
 }
 
+/// The page's style and script, and what stands for each in the snapshot: an edit of either
+/// changes only its hash there.
+const EMBEDDED: [(&str, &str); 2] = [
+    (include_str!("html/page.css"), "/* page.css */"),
+    (include_str!("html/page.js"), "// page.js"),
+];
+
 #[test]
 fn a_day_as_a_page() {
-    insta::assert_binary_snapshot!("page.html", golden(Format::Html));
+    let mut page = written(&report(&day()), Format::Html);
+    for (text, placeholder) in EMBEDDED {
+        page = page.replace(text, placeholder);
+    }
+    insta::assert_binary_snapshot!("page.html", page.into_bytes());
+}
+
+#[test]
+fn the_page_embeds_its_style_and_its_script_verbatim_once() {
+    let page = written(&report(&day()), Format::Html);
+    let [(style, _), (script, _)] = EMBEDDED;
+    for element in [
+        format!("<style>{style}</style>"),
+        format!("<script>{script}</script>"),
+    ] {
+        assert_eq!(page.matches(&element).count(), 1, "{element}");
+    }
 }
 
 #[test]
