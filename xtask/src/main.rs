@@ -1,8 +1,9 @@
-//! `cargo xtask <verb>`: set-up, build, demo, test, virtual machines and lint of this workspace.
+//! `cargo xtask <verb>`: set-up, build, demo, test, virtual machines, benchmarks and lint of this
+//! workspace.
 //!
-//! One file per verb. Every verb says what it is about to run or install before it does, can be
-//! repeated at will, and asks for root (through sudo) only for the one command that needs it. What
-//! it installs lives outside the checkout.
+//! One file per verb. Each verb prints what it runs or installs before it does so, can be repeated
+//! safely, and uses root (through sudo) only for the commands that need it. Everything it installs
+//! is outside the checkout.
 
 use std::process::ExitCode;
 
@@ -14,12 +15,13 @@ mod build;
 mod debian;
 mod demo;
 mod lint;
+mod packages;
 mod run;
 mod setup;
 mod test;
 mod vm;
 
-/// Set-up, build, demo, test, virtual machines and lint of this workspace.
+/// Set up, build, demonstrate, test, measure and lint this workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
@@ -29,19 +31,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Install what the build needs, and with flags what the tests and the lints need
+    /// Install what building needs; with flags, also what tests, virtual machines and lints need
     Setup(setup::Args),
     /// Build target/release/tracer
     Build,
-    /// Set up, build, and watch a scripted real incident (as root)
+    /// Set up, build, and run `tracer demo`: a real incident on loopback (as root)
     Demo(demo::Args),
-    /// Set up and run all tests: the pure ones, then those on the real kernel (as root)
+    /// Set up and run all tests: unit tests, virtual machines, then integration tests (as root)
     Test(test::Args),
-    /// Run the tracer on real kernels in virtual machines
+    /// Run the tracer on several kernels, in virtual machines
     Vm(vm::Args),
-    /// Measure what the tracer costs (as root)
+    /// Measure the cost of the tracer on this machine (as root)
     Bench(bench::Args),
-    /// Check formatting, clippy (host and kernel programs), licences, advisories, house rules
+    /// Check formatting, clippy (host and kernel programs), dependencies and the house rules
     Lint(lint::Args),
 }
 
