@@ -11,7 +11,7 @@ use crate::run;
 /// Installs packages without starting or enabling their services.
 const INSTALL: &str = include_str!("apt-install.sh");
 
-/// How much of apt's output is shown when it fails.
+/// How many lines of apt's output are shown if it fails.
 const LINES_ON_FAILURE: usize = 40;
 
 /// Whether this system has apt.

@@ -21,23 +21,23 @@ const FAILS: &str = "no";
 
 /// What is lost on rungs below the best: the beginning of their name, and the text.
 const LOST: [(&str, &str); 7] = [
-    ("kretprobe ", "nothing; a little dearer per connect"),
+    ("kretprobe ", "nothing; each connect costs a little more"),
     (
         "tracepoint syscalls/",
-        "nothing; every system call of the machine costs about 10 ns more",
+        "nothing; every system call on the machine costs about 10 ns more",
     ),
     (
         "tracepoints syscalls/",
-        "nothing; the same twice, and connects cost more",
+        "nothing; two tracepoints instead of one, so each connect costs more",
     ),
     ("kprobe oom_kill", "nothing"),
     (
         "kmsg",
-        "the scope of an OOM kill whose report the kernel's rate limit swallows",
+        "the scope of an OOM kill whose report is suppressed by the kernel's rate limit",
     ),
     (
         "page counters",
-        "the scope of an OOM kill is concluded from which limit was reached",
+        "the scope of an OOM kill is concluded from the limit that was reached",
     ),
     ("not available", "see `blind` in the `start` finding"),
 ];
