@@ -14,9 +14,9 @@ const PAGE: &str = "docs/benchmarks.md";
 ///
 /// Builds the release binary and the benchmark program (`tests/src/bin/bench/`), then runs the
 /// program as root. It puts this machine under load (exiting processes, refused connects, nginx) and
-/// measures how much slower the load runs while the tracer watches, compared with other tools; and the
-/// tracer's own start time, memory, processor time and latency. Takes from minutes to over an hour; all
-/// traffic stays on loopback. With --write, it measures everything and writes docs/benchmarks.md.
+/// measures how much slower the load runs while the tracer watches, compared with other tools. It
+/// also measures the tracer's own start time, memory, processor time and latency. All traffic stays
+/// on loopback. With --write, it measures everything and writes docs/benchmarks.md.
 ///
 /// What single functions cost (decoding, analysis, log lines, replay) is measured by
 /// `cargo bench`, without root; see docs/development.md.

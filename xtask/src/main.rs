@@ -29,19 +29,17 @@ struct Cli {
     verb: Verb,
 }
 
+/// The help of a verb without a comment here is that of its arguments.
 #[derive(Subcommand)]
 enum Verb {
     /// Install what building needs; with flags, also what tests, virtual machines and lints need
     Setup(setup::Args),
     /// Build target/release/tracer
     Build,
-    /// Set up, build, and run `tracer demo`: a real incident on loopback (as root)
     Demo(demo::Args),
     /// Set up and run all tests: unit tests, virtual machines, then integration tests (as root)
     Test(test::Args),
-    /// Run the tracer on several kernels, in virtual machines
     Vm(vm::Args),
-    /// Measure the cost of the tracer on this machine (as root)
     Bench(bench::Args),
     /// Check formatting, clippy (host and kernel programs), dependencies and the house rules
     Lint(lint::Args),
@@ -78,5 +76,13 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_the_benchmark_program_can_be_reached() {
+        let arguments = ["xtask", "bench", "--", "--help"];
+        assert!(Cli::try_parse_from(arguments).is_ok());
+        let arguments = ["xtask", "bench", "--write"];
+        assert!(Cli::try_parse_from(arguments).is_ok());
     }
 }
