@@ -27,7 +27,7 @@ impl Workplace {
         Ok(workplace)
     }
 
-    /// Where it is.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.folder
     }

@@ -27,7 +27,7 @@ give_up() {
     child=${child:-${!:-}}
     if [ -n "$child" ]; then
         kill -s "$signal" "$child"
-        wait "$child"
+        wait "$child" 2>/dev/null
     fi
     # Processes that are still exiting can make the first attempts fail.
     for _ in 1 2 3 4 5 6 7 8 9; do

@@ -60,8 +60,14 @@ fn default() -> Vec<String> {
         "APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" \
          apt-get indextargets --no-release-info --format '{FORMAT}' >&2; exit 1"
     );
+    // Nothing is unpacked in either mode; newer versions refuse the second to root.
+    let mode = if run::is_root() {
+        "--mode=root"
+    } else {
+        "--mode=chrootless"
+    };
     let output = Command::new("mmdebstrap")
-        .args(["--mode=chrootless", "--variant=custom", "--format=null"])
+        .args([mode, "--variant=custom", "--format=null"])
         .args([&format!("--setup-hook={hook}"), "sid", "/dev/null"])
         .stdin(Stdio::null())
         .output();
@@ -99,7 +105,8 @@ fn without_duplicates(addresses: impl Iterator<Item = String>) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// What apt 2.6 prints for sources in both formats.
+    /// What apt 2.6 prints for sources in its two formats, with options, several addresses in one
+    /// entry, commented and disabled entries (which it leaves out) and a CD.
     const LISTING: &str = "\
 mirror http://one.example/debian/ bookworm
 mirror http://one.example/debian/ bookworm-updates
