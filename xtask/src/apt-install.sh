@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs the packages named as arguments (as root) and leaves no service behind: a package's
-# script neither starts its daemon now nor leaves it enabled for the next boot.
+# Installs the packages named as arguments (as root). Their services are neither started now nor
+# enabled for the next boot.
 set -eu
 
 policy=/usr/sbin/policy-rc.d
 wants=/etc/systemd/system/multi-user.target.wants
 
-# A policy that is there already (containers have one) stays as it is.
+# An existing policy (containers have one) is kept.
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     trap 'exit 130' INT

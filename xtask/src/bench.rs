@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the tracer and the programs that measure it, then runs them.
+//! `cargo xtask bench`: builds the tracer and the program that measures it, then runs that program.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -7,11 +7,22 @@ use anyhow::{Context as _, Result};
 
 use crate::{build, run, setup};
 
-/// What is handed on.
+/// The page that `--write` writes.
+const PAGE: &str = "docs/benchmarks.md";
+
+/// Measure the cost of the tracer on this machine (as root)
+///
+/// Builds the release binary and the benchmark program (`tests/src/bin/bench/`), then runs the
+/// program as root. It puts this machine under load (exiting processes, refused connects, nginx) and
+/// measures how much slower the load runs while the tracer watches, compared with other tools. It
+/// also measures the tracer's own start time, memory, processor time and latency. All traffic stays
+/// on loopback. With --write, it measures everything and writes docs/benchmarks.md.
+///
+/// What single functions cost (decoding, analysis, log lines, replay) is measured by
+/// `cargo bench`, without root; see docs/development.md.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to measure and how; `--help` among them tells. `--write` measures all and writes
-    /// docs/benchmarks.md
+    /// Arguments for the benchmark program; `cargo xtask bench -- --help` lists them
     #[arg(
         value_name = "ARG",
         trailing_var_arg = true,
@@ -46,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .arg("--tracer")
         .arg(build::binary()?)
         .arg("--page")
-        .arg(run::root()?.join("docs/benchmarks.md"))
+        .arg(run::root()?.join(PAGE))
         .args(&args.args);
     let status = run::status(&mut bench)?;
     Ok(run::exit_code(status))

@@ -22,7 +22,7 @@ pub(crate) fn command() -> Result<Command> {
     Ok(command)
 }
 
-/// Where the release binary is once built.
+/// The path of the release binary.
 pub(crate) fn binary() -> Result<PathBuf> {
     Ok(run::target_folder()?.join("release/tracer"))
 }

@@ -1,4 +1,4 @@
-//! Packages of Debian and its derivatives: what there is to install, and installing it.
+//! Packages of Debian and its derivatives: finding and installing them.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::run;
 
-/// Installs packages and leaves none of their daemons running or enabled.
+/// Installs packages without starting or enabling their services.
 const INSTALL: &str = include_str!("apt-install.sh");
 
-/// How much of apt's output is shown when it fails.
+/// How many lines of apt's output are shown if it fails.
 const LINES_ON_FAILURE: usize = 40;
 
-/// Whether this system's packages are managed by apt.
+/// Whether this system has apt.
 pub(crate) fn present() -> bool {
     run::find("apt-get").is_some() && run::find("apt-cache").is_some()
 }
@@ -24,8 +24,8 @@ pub(crate) fn update() -> Result<()> {
     run::run(run::as_root("apt-get", &[])?.args(["update", "-q"]))
 }
 
-/// Installs `packages` (each a name or `name=version`). Of what apt says, only the lines that tell
-/// of an installed package are shown; when it fails, the last of all of them.
+/// Installs `packages` (each a name or `name=version`). Of apt's output only the lines about
+/// installed packages are shown; if apt fails, its last lines are shown too.
 pub(crate) fn install(packages: &[String]) -> Result<()> {
     println!(
         "  install  {} (Debian packages; their services are not started)",
@@ -62,7 +62,7 @@ pub(crate) fn install(packages: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The newest version of `package` that the configured sources have, pinned low or not.
+/// The newest version of `package` in the configured sources, whatever its pin priority.
 pub(crate) fn newest(package: &str) -> Option<String> {
     let table = run::answer(Command::new("apt-cache").args(["madison", package]))?;
     // "name | version | source", newest first.

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from a fresh checkout to a real incident, seen.
+//! `cargo xtask demo`: sets up, builds, and runs `tracer demo`.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{build, run, setup};
 
-/// What is passed on.
+/// Set up, build, and run `tracer demo`: a real incident on loopback (as root)
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Arguments for `tracer demo`

@@ -1,8 +1,9 @@
-//! `cargo xtask <verb>`: set-up, build, demo, test, virtual machines and lint of this workspace.
+//! `cargo xtask <verb>`: set-up, build, demo, test, virtual machines, benchmarks and lint of this
+//! workspace.
 //!
-//! One file per verb. Every verb says what it is about to run or install before it does, can be
-//! repeated at will, and asks for root (through sudo) only for the one command that needs it. What
-//! it installs lives outside the checkout.
+//! One file per verb. Each verb prints what it runs or installs before it does so, can be repeated
+//! safely, and uses root (through sudo) only for the commands that need it. Everything it installs
+//! is outside the checkout.
 
 use std::process::ExitCode;
 
@@ -14,13 +15,14 @@ mod build;
 mod debian;
 mod demo;
 mod lint;
+mod packages;
 mod release;
 mod run;
 mod setup;
 mod test;
 mod vm;
 
-/// Set-up, build, demo, test, virtual machines and lint of this workspace.
+/// Set up, build, demonstrate, test, measure and lint this workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
@@ -28,19 +30,17 @@ struct Cli {
     verb: Verb,
 }
 
+/// The help of a verb without a comment here is that of its arguments.
 #[derive(Subcommand)]
 enum Verb {
-    /// Install what the build needs, and with flags what the tests and the lints need
+    /// Install what building needs; with flags, also what tests, virtual machines and lints need
     Setup(setup::Args),
     /// Build target/release/tracer
     Build,
-    /// Set up, build, and watch a scripted real incident (as root)
     Demo(demo::Args),
-    /// Set up and run all tests: the pure ones, then those on the real kernel (as root)
+    /// Set up and run all tests: unit tests, virtual machines, then integration tests (as root)
     Test(test::Args),
-    /// Run the tracer on real kernels in virtual machines
     Vm(vm::Args),
-    /// Measure what the tracer costs (as root)
     Bench(bench::Args),
     /// Check formatting, clippy (host and kernel programs), fuzz targets, licences, advisories, house
     /// rules
@@ -81,5 +81,13 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_the_benchmark_program_can_be_reached() {
+        let arguments = ["xtask", "bench", "--", "--help"];
+        assert!(Cli::try_parse_from(arguments).is_ok());
+        let arguments = ["xtask", "bench", "--write"];
+        assert!(Cli::try_parse_from(arguments).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Starting other programs: shown before they run, as root where they need it.
+//! Starting other programs: printed before they run, as root if they need it.
 
 use std::env;
 use std::ffi::OsStr;
@@ -30,7 +30,7 @@ pub(crate) fn target_folder() -> Result<PathBuf> {
         .to_owned())
 }
 
-/// The folder for what is installed for one user outside the checkout.
+/// The user's folder for what is installed outside the checkout.
 pub(crate) fn user_cache() -> Result<PathBuf> {
     let folder = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -51,15 +51,15 @@ pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
-/// What comes before a program that needs root: nothing when this process is root, else sudo,
-/// with `keep` kept from the environment. sudo resets `PATH`, which would hide a node installed
-/// for one user, so it is handed over too.
+/// The words before a command that needs root: none if this process is root, else sudo, which
+/// passes on the environment variables `keep`. sudo resets `PATH`, which would hide a node that one
+/// user has installed, so `PATH` is passed on too.
 pub(crate) fn root_prefix(keep: &[&str]) -> Result<Vec<String>> {
     if is_root() {
         return Ok(Vec::new());
     }
     if find("sudo").is_none() {
-        bail!("this needs root, and there is no sudo: run the same command as root");
+        bail!("this needs root, and sudo is not installed: run the same command as root");
     }
     let mut prefix = vec!["sudo".to_owned()];
     if !keep.is_empty() {
@@ -79,6 +79,13 @@ pub(crate) fn as_root(program: impl AsRef<OsStr>, keep: &[&str]) -> Result<Comma
     let mut command = Command::new(first);
     command.args(rest).arg(program);
     Ok(command)
+}
+
+/// The same command, to be run as root. The environment and working folder are not kept.
+pub(crate) fn elevated(command: &Command) -> Result<Command> {
+    let mut elevated = as_root(command.get_program(), &[])?;
+    elevated.args(command.get_args());
+    Ok(elevated)
 }
 
 /// Where `program` is, in `PATH` or in the system's folders.
@@ -102,7 +109,7 @@ fn executable(path: &Path) -> bool {
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Shows `command`, runs it and returns how it ended.
+/// Prints `command`, runs it and returns its exit status.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     println!("$ {}", shown(command));
     command
@@ -111,7 +118,7 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
         .with_context(|| format!("starting {}", command.get_program().display()))
 }
 
-/// Shows `command` and runs it; it must succeed.
+/// Prints `command` and runs it; it must succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = status(command)?;
     if !status.success() {
@@ -120,14 +127,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What `command` prints to standard output, when it can be run and succeeds. Not shown.
+/// The standard output of `command`, if it can be run and succeeds. The command is not printed.
 pub(crate) fn answer(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     output.status.success().then_some(text)
 }
 
-/// The exit code to pass on: a program's own, or failure when a signal ended it.
+/// The exit code to pass on: the program's own, or failure if it was killed.
 pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     match status.code() {
         Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
@@ -135,8 +142,8 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     }
 }
 
-/// `command` as one would type it, without the absolute path of cargo and the handed-over `PATH`.
-fn shown(command: &Command) -> String {
+/// `command` as one would type it, without the program's folder and the `PATH` passed on.
+pub(crate) fn shown(command: &Command) -> String {
     let variables = command
         .get_envs()
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));

@@ -1,9 +1,11 @@
-//! `cargo xtask test`: everything that proves the tracer right on this machine.
+//! `cargo xtask test`: all tests.
 //!
-//! First the tests beside the code, which need nothing, then other kernels in virtual machines
-//! ([`crate::vm`]), then the integration tests (in `tests/` and `tracer/tests/`), which cause the
-//! real thing on the real kernel and run as root. All of them always run; the first failure is the
-//! exit code whatever comes after. Nothing is printed after cargo's own closing lines.
+//! First the unit tests, which need no root and no other software, then other kernels in virtual
+//! machines ([`crate::vm`]), then the integration tests (in `tests/` and `tracer/tests/`), which run
+//! as root and cause real failures on the real kernel. All of them always run; the exit code is that
+//! of the first failure. Nothing is printed after cargo's own last lines.
+//!
+//! `--unit` leaves out the packages that need the BPF toolchain, so that it needs Rust only.
 
 use std::env;
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,17 +13,18 @@ use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::Result;
 
+use crate::packages::Packages;
 use crate::vm::{self, Which};
 use crate::{build, run, setup};
 
-/// The packages with tests on the real kernel.
+/// The packages with integration tests.
 const NATIVE: [&str; 2] = ["tracer", "tracer-tests"];
 
-/// How many of those run at a time, unless `RUST_TEST_THREADS` says otherwise. They mostly wait
+/// How many integration tests run at a time, unless `RUST_TEST_THREADS` is set. They mostly wait
 /// (for restarts, timeouts, processes), but they also share one kernel and one small machine.
 const NATIVE_THREADS: &str = "2";
 
-/// What sudo keeps of the environment for the tests.
+/// The environment variables that sudo passes to the tests.
 const KEPT: [&str; 6] = [
     "TRACER_BIN",
     "TRACER_TEST_CACHE",
@@ -34,15 +37,15 @@ const KEPT: [&str; 6] = [
 /// Which tests to run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only tests whose name contains one of these
+    /// Run only tests whose name contains one of these
     filter: Vec<String>,
-    /// Only the tests that need nothing: no root, no software besides the build's
+    /// Run only unit tests that need nothing but Rust: no root, no BPF toolchain, no other software
     #[arg(long, conflicts_with = "native")]
     unit: bool,
-    /// Only the tests on the real kernel
+    /// Run only the integration tests, on this machine's kernel (as root)
     #[arg(long)]
     native: bool,
-    /// Which kernels to run in virtual machines, unless tests are chosen
+    /// Which kernels to run in virtual machines (none if tests are chosen)
     #[arg(
         long,
         value_name = "WHICH",
@@ -50,35 +53,35 @@ pub(crate) struct Args {
         conflicts_with = "no_vm"
     )]
     vm: Which,
-    /// No virtual machines
+    /// Run no virtual machines
     #[arg(long)]
     no_vm: bool,
 }
 
 impl Args {
-    /// Whether other kernels are part of what is asked for.
+    /// Whether to run virtual machines.
     fn other_kernels(&self) -> bool {
         !self.unit && !self.native && !self.no_vm && self.filter.is_empty()
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    setup::build()?;
     let mut statuses = Vec::new();
     if !args.unit {
+        setup::build()?;
         setup::tests()?;
     }
     if !args.native {
-        for targets in [&["--lib", "--bins"][..], &["--doc"]] {
-            statuses.push(run::status(&mut unit(targets, &args.filter)?)?);
+        for command in unit_tests(args)? {
+            statuses.push(run::status(&mut { command })?);
         }
     }
     if args.other_kernels() {
-        // What hinders it must not hide what the native tests say; it is a failure all the same.
+        // An error here must not keep the integration tests from running; it counts as a failure.
         let passed = setup::machines().and_then(|()| vm::kernels(args.vm));
         let passed = passed.unwrap_or_else(|error| {
             println!("virtual machines: {error:#}");
-            println!("to leave them out: cargo xtask test --no-vm");
+            println!("to run no virtual machines: cargo xtask test --no-vm");
             false
         });
         statuses.push(ExitStatus::from_raw(i32::from(!passed) << 8));
@@ -93,14 +96,37 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(first_failure(&statuses))
 }
 
-fn unit(targets: &[&str], filter: &[String]) -> Result<Command> {
-    let mut command = run::cargo()?;
-    command
-        .args(["test", "--workspace", "--exclude", "tracer-ebpf"])
-        .args(targets)
-        .args(["--no-fail-fast", "--"])
-        .args(filter);
-    Ok(command)
+/// The commands that run the unit tests and the examples in doc comments.
+fn unit_tests(args: &Args) -> Result<Vec<Command>> {
+    let choice = choice(&Packages::of_workspace()?, args.unit);
+    [&["--lib", "--bins"][..], &["--doc"]]
+        .into_iter()
+        .map(|targets| {
+            let mut command = run::cargo()?;
+            command
+                .arg("test")
+                .args(&choice)
+                .args(targets)
+                .args(["--no-fail-fast", "--"])
+                .args(&args.filter);
+            Ok(command)
+        })
+        .collect()
+}
+
+/// The arguments that choose packages: all that are built for the host, or those that need no BPF
+/// toolchain.
+fn choice(packages: &Packages, without_bpf: bool) -> Vec<String> {
+    let flag = |flag: &'static str| move |name: &String| [flag.to_owned(), name.clone()];
+    if without_bpf {
+        packages.plain.iter().flat_map(flag("--package")).collect()
+    } else {
+        let left_out = packages.kernel_programs.iter().flat_map(flag("--exclude"));
+        ["--workspace".to_owned()]
+            .into_iter()
+            .chain(left_out)
+            .collect()
+    }
 }
 
 fn native(filter: &[String]) -> Result<Command> {
@@ -115,7 +141,7 @@ fn native(filter: &[String]) -> Result<Command> {
         .env("TRACER_TEST_CACHE", setup::test_cache()?);
     let prefix = run::root_prefix(&KEPT)?;
     if !prefix.is_empty() {
-        // cargo builds as the user and starts the test programs through sudo.
+        // cargo builds as this user and starts the test programs through sudo.
         command.args(["--config", &runner(&prefix)]);
     }
     command.arg("--");
@@ -126,7 +152,7 @@ fn native(filter: &[String]) -> Result<Command> {
     Ok(command)
 }
 
-/// cargo's setting that starts test programs through `prefix`.
+/// The cargo setting that starts test programs through `prefix`.
 fn runner(prefix: &[String]) -> String {
     let words: Vec<String> = prefix.iter().map(|word| format!("{word:?}")).collect();
     format!("target.'cfg(unix)'.runner=[{}]", words.join(","))
@@ -158,6 +184,24 @@ mod tests {
         assert_eq!(
             code(&[ExitStatus::from_raw(9)]),
             format!("{:?}", ExitCode::FAILURE)
+        );
+    }
+
+    #[test]
+    fn without_the_bpf_toolchain_only_the_packages_that_need_none_are_tested() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let packages = Packages {
+            plain: names(&["model", "xtask"]),
+            with_bpf: names(&["kernel"]),
+            kernel_programs: names(&["ebpf"]),
+        };
+        assert_eq!(
+            choice(&packages, true),
+            ["--package", "model", "--package", "xtask"]
+        );
+        assert_eq!(
+            choice(&packages, false),
+            ["--workspace", "--exclude", "ebpf"]
         );
     }
 

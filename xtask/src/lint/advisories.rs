@@ -1,7 +1,7 @@
 //! Known vulnerabilities of dependencies, from the RustSec database.
 //!
-//! The database lives on GitHub, which a build machine may not reach: then a copy fetched earlier
-//! is used, and without one the check is reported as not made, never as passed.
+//! The database is on GitHub, which a build machine may not be able to reach. In that case a copy
+//! fetched earlier is used; without one the check is reported as not done, never as passed.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{Verdict, passed};
+use super::verdict::Verdict;
 use crate::run;
 
 pub(super) fn check() -> Result<Verdict> {
@@ -19,16 +19,16 @@ pub(super) fn check() -> Result<Verdict> {
     if !fetched {
         if !has_copy(&folder()?) {
             return Ok(Verdict::Unchecked(
-                "https://github.com/RustSec/advisory-db cannot be reached and was never fetched \
-                 before; known vulnerabilities of dependencies were NOT looked for"
+                "the RustSec advisory database on GitHub can't be reached, and there is no copy of \
+                 it here; dependencies were NOT checked for known vulnerabilities"
                     .to_owned(),
             ));
         }
-        println!("the advisory database cannot be reached: using the copy fetched last");
+        println!("the advisory database can't be reached: using the copy fetched last");
         command.arg("--offline");
     }
     command.args(["check", "advisories"]);
-    passed(command)
+    Verdict::of(command)
 }
 
 /// Where cargo-deny keeps its copies of databases.
@@ -41,7 +41,7 @@ fn folder() -> Result<PathBuf> {
         .join("advisory-dbs"))
 }
 
-/// Whether a database is among `folder`'s entries; a fetch that failed leaves an empty one.
+/// Whether `folder` contains a database; a failed fetch leaves an empty one.
 fn has_copy(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|entries| {
         entries

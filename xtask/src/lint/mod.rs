@@ -1,7 +1,6 @@
 //! `cargo xtask lint`: formatting, clippy for both halves, fuzz targets, dependencies, house rules.
 //!
-//! Every check runs, whatever came of the ones before; what failed and what could not be checked is
-//! said at the end.
+//! Every check runs, even after another failed; a summary follows at the end.
 
 use std::process::{Command, ExitCode};
 
@@ -11,24 +10,19 @@ use crate::{run, setup};
 
 mod advisories;
 mod house;
+mod verdict;
+
+use verdict::Verdict;
 
 /// The fuzz targets' package.
 const FUZZ_MANIFEST: &str = "tests/fuzz/Cargo.toml";
 
-/// How strict to be where a check depends on the outside.
+/// How strict to be about checks that need the network.
 #[derive(clap::Args, Clone, Copy)]
 pub(crate) struct Args {
-    /// Fail when the advisory database cannot be had, instead of warning
+    /// Fail if the advisory database is not available, instead of warning
     #[arg(long)]
     require_advisories: bool,
-}
-
-/// What came of one check.
-enum Verdict {
-    Passed,
-    Failed,
-    /// Not checked, and why.
-    Unchecked(String),
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
@@ -36,20 +30,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     setup::lint_tools()?;
     let mut verdicts = Vec::new();
     for (name, command) in commands()? {
-        verdicts.push((name, passed(command)?));
+        verdicts.push((name, Verdict::of(command)?));
     }
     verdicts.push(("advisories", advisories::check()?));
     verdicts.push(("house rules", house::check()?));
     Ok(summary(&verdicts, args))
-}
-
-fn passed(mut command: Command) -> Result<Verdict> {
-    let status = run::status(&mut command)?;
-    Ok(if status.success() {
-        Verdict::Passed
-    } else {
-        Verdict::Failed
-    })
 }
 
 fn commands() -> Result<Vec<(&'static str, Command)>> {
@@ -97,8 +82,8 @@ fn fuzz_targets() -> Result<Command> {
     Ok(command)
 }
 
-/// clippy for the kernel programs, compiled for the host: distributions that build for the BPF
-/// target have no clippy for it, and aya-ebpf compiles for both. Without std, a panic can't unwind.
+/// clippy for the kernel programs, compiled for the host: distributions ship no clippy for their
+/// BPF toolchain, and aya-ebpf compiles for both targets. Without std, a panic can't unwind.
 fn kernel(features: &[&str]) -> Result<Command> {
     let mut command = run::cargo()?;
     command
@@ -115,7 +100,7 @@ fn host_target() -> Result<String> {
     let version = version.context("`rustc -vV` fails")?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host
-        .context("`rustc -vV` does not tell the host")?
+        .context("`rustc -vV` does not print the host")?
         .to_owned())
 }
 

@@ -1,17 +1,18 @@
-//! The tools that the lints need: cargo-deny, rustfmt and clippy.
+//! The tools for the lints: cargo-deny, rustfmt and clippy.
 
 use anyhow::{Context as _, Result};
 
-use super::{found, numbers};
+use super::found::found;
+use super::version::numbers;
 use crate::run;
 
-/// The version that is installed.
+/// The version to install.
 const VERSION: &str = "0.20.2";
 
-/// The oldest that reads this workspace's `deny.toml`.
+/// The oldest version that can read this workspace's `deny.toml`.
 const OLDEST: &str = "0.19.0";
 
-/// Makes sure that the lints' tools are there.
+/// Installs cargo-deny if needed and checks that all tools run.
 pub(crate) fn ready() -> Result<()> {
     println!("set-up for the lints:");
     for (name, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
@@ -21,8 +22,8 @@ pub(crate) fn ready() -> Result<()> {
         found(name, &version);
     }
     if version("deny").is_none_or(|version| numbers(&version) < numbers(OLDEST)) {
-        println!("  install  cargo-deny {VERSION} (builds for about a minute)");
-        // Unoptimised it is built in a minute and still checks in a second.
+        println!("  install  cargo-deny {VERSION} (takes about a minute to build)");
+        // An unoptimised build takes a minute and still checks in a second.
         run::run(
             run::cargo()?
                 .args(["install", "cargo-deny", "--version", VERSION])
@@ -35,7 +36,7 @@ pub(crate) fn ready() -> Result<()> {
     Ok(())
 }
 
-/// The version that `cargo <subcommand>` tells about itself.
+/// The version that `cargo <subcommand> --version` prints.
 fn version(subcommand: &str) -> Option<String> {
     let line = run::answer(run::cargo().ok()?.args([subcommand, "--version"]))?;
     Some(line.split_whitespace().nth(1)?.to_owned())

@@ -1,7 +1,7 @@
 //! bpf-linker: turns the compiler's bitcode into the object that the kernel loads.
 //!
-//! It carries or loads an LLVM, which must not be older than the compiler's. Its version does not
-//! tell which LLVM that is, so a bpf-linker that is already there is tried on a small program.
+//! bpf-linker contains or loads an LLVM, which must not be older than the compiler's. Its version
+//! number does not identify that LLVM, so an installed bpf-linker is tried on a small program.
 
 use std::env;
 use std::fs;
@@ -10,22 +10,23 @@ use std::process::{self, Command};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::found::found;
 use super::toolchain::Toolchain;
-use super::{found, numbers};
+use super::version::numbers;
 use crate::{debian, run};
 
-/// The version that is installed, and the oldest that is taken.
+/// The version to install, and the oldest accepted.
 const VERSION: &str = "0.13.0";
 
 /// The LLVM releases that [`VERSION`] can be built with.
 const LLVM: std::ops::RangeInclusive<u32> = 21..=23;
 
-/// A program that uses enough of the language to be real bitcode. Compiled for the host: the point
-/// is whether the linker reads this compiler's bitcode, which needs no `core` for the BPF target.
+/// A small program to link. It is compiled for the host: the trial shows whether the linker can
+/// read this compiler's bitcode, and that needs no `core` for the BPF target.
 const TRIAL: &str = "#[unsafe(no_mangle)] pub extern \"C\" fn trial(a: &[u64; 4], n: usize) -> u64 \
                      { a.iter().take(n).sum() }\n";
 
-/// Makes sure that there is a bpf-linker that fits `toolchain`.
+/// Installs bpf-linker if no installed one works with `toolchain`.
 pub(super) fn ready(toolchain: &Toolchain) -> Result<()> {
     match unfit(toolchain) {
         None => {}
@@ -45,7 +46,7 @@ pub(super) fn ready(toolchain: &Toolchain) -> Result<()> {
     Ok(())
 }
 
-/// Why the bpf-linker in `PATH` does not do; `None` when it does.
+/// Why the bpf-linker in `PATH` can't be used; `None` if it can.
 fn unfit(toolchain: &Toolchain) -> Option<String> {
     let Some(version) = version() else {
         let hint = match in_cargo_home().filter(|path| path.exists()) {
@@ -75,7 +76,7 @@ fn in_cargo_home() -> Option<PathBuf> {
     Some(home.join("bin/bpf-linker"))
 }
 
-/// Links a small program of this toolchain.
+/// Compiles a small program with `toolchain` and links it.
 fn trial(toolchain: &Toolchain) -> Result<()> {
     let folder = env::temp_dir().join(format!("tracer-bpf-linker-trial-{}", process::id()));
     fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
@@ -102,7 +103,7 @@ fn trial_in(folder: &Path, toolchain: &Toolchain) -> Result<()> {
             .with_context(|| format!("starting {}", command.get_program().display()))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!("{}", said.lines().next().unwrap_or("it said nothing"));
+            bail!("{}", said.lines().next().unwrap_or("no error message"));
         }
     }
     Ok(())
@@ -117,12 +118,12 @@ fn install(major: u32) -> Result<()> {
         if status.success() {
             return Ok(());
         }
-        println!("  cargo binstall could not get it; building it");
+        println!("  cargo binstall failed; building from source");
     }
     if !LLVM.contains(&major) {
         bail!(
-            "the BPF toolchain uses LLVM {major}, and bpf-linker {VERSION} can be built with LLVM \
-             {} to {}: choose another toolchain with TRACER_BPF_TOOLCHAIN",
+            "the BPF toolchain uses LLVM {major}, but bpf-linker {VERSION} can only be built with \
+             LLVM {} to {}: choose another toolchain with TRACER_BPF_TOOLCHAIN",
             LLVM.start(),
             LLVM.end()
         );
@@ -132,8 +133,8 @@ fn install(major: u32) -> Result<()> {
         std::iter::once(prefix.join("bin"))
             .chain(env::split_paths(&env::var_os("PATH").unwrap_or_default())),
     )
-    .context("the LLVM folder cannot be put into PATH")?;
-    println!("  (builds for about a minute)");
+    .context("adding the LLVM folder to PATH")?;
+    println!("  (takes about a minute to build)");
     run::run(
         run::cargo()?
             .args(["install", "bpf-linker", "--version", VERSION, "--locked"])
@@ -144,7 +145,7 @@ fn install(major: u32) -> Result<()> {
     )
 }
 
-/// The folder of an LLVM `major` for developing, installed when there is none.
+/// The folder of the development files of LLVM `major`, which are installed if missing.
 fn llvm(major: u32) -> Result<PathBuf> {
     if let Some(prefix) = llvm_prefix(major) {
         return Ok(prefix);
@@ -160,18 +161,18 @@ fn llvm(major: u32) -> Result<PathBuf> {
     }
     llvm_prefix(major).with_context(|| {
         format!(
-            "bpf-linker needs LLVM {major} to be built, and it was not found. Any of these helps; \
-             then repeat this command:\n  \
-             cargo install cargo-binstall (a prebuilt bpf-linker is then used)\n  \
-             Debian, Ubuntu: llvm-{major}-dev, from https://apt.llvm.org where the distribution \
-             has none\n  \
-             Fedora:         dnf install llvm{major}-devel, or llvm-devel when that is {major}\n  \
-             Arch Linux:     pacman -S llvm, when that is {major}"
+            "building bpf-linker needs LLVM {major}, which was not found. Do one of these, then \
+             repeat this command:\n  \
+             Any distribution: cargo install cargo-binstall (it fetches a prebuilt bpf-linker)\n  \
+             Debian, Ubuntu:   apt-get install llvm-{major}-dev (from LLVM's own package \
+             repository if the distribution has no such package)\n  \
+             Fedora:           dnf install llvm{major}-devel, or llvm-devel if that is {major}\n  \
+             Arch Linux:       pacman -S llvm, if that is {major}"
         )
     })
 }
 
-/// Where LLVM `major` is installed, as its `llvm-config` tells.
+/// Where LLVM `major` is installed, according to its `llvm-config`.
 fn llvm_prefix(major: u32) -> Option<PathBuf> {
     let candidates = [
         format!("/usr/lib/llvm-{major}/bin/llvm-config"),

@@ -1,27 +1,20 @@
-//! What virtual machines need: an emulator, and what makes their disks.
+//! Software for virtual machines: an emulator, and the programs that make its disks.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::found;
-use crate::{debian, run, vm};
+use super::found::found;
+use crate::vm::software::{EMULATOR, KEYRING, PROGRAMS};
+use crate::{debian, run};
 
-/// Programs, and Debian's packages for them.
-const PROGRAMS: [(&str, &str); 4] = [
-    (vm::EMULATOR, "qemu-system-x86"),
-    ("mmdebstrap", "mmdebstrap"),
-    ("mke2fs", "e2fsprogs"),
-    ("setpriv", "util-linux"),
-];
-
-/// Packages that have to be of the emulator's age: apt does not take them from a release that is
-/// pinned low by itself.
+/// Packages whose version must match the emulator's. If their release is pinned low, apt installs
+/// them only when they are named.
 const WITH_EMULATOR: [&str; 3] = ["qemu-system-common", "qemu-system-data", "seabios"];
 
-/// Makes sure that all of it is there.
+/// Installs what is missing.
 pub(super) fn ready() -> Result<()> {
-    let keyring = Path::new(vm::KEYRING);
+    let keyring = Path::new(KEYRING);
     let missing: Vec<_> = PROGRAMS
         .iter()
         .filter(|(program, _)| run::find(program).is_none())
@@ -30,8 +23,8 @@ pub(super) fn ready() -> Result<()> {
         if !debian::present() {
             let names: Vec<_> = PROGRAMS.iter().map(|&(program, _)| program).collect();
             bail!(
-                "virtual machines need {} and Debian's keyring in {}, and this system has no apt \
-                 to install them with (nor to fetch the guests' kernels with)",
+                "virtual machines need {}, Debian's keyring in {}, and apt to fetch the guests' \
+                 kernels; this system has no apt",
                 names.join(", "),
                 keyring.display()
             );
@@ -39,7 +32,7 @@ pub(super) fn ready() -> Result<()> {
         debian::update()?;
         let mut packages = vec!["debian-archive-keyring".to_owned()];
         for &&(program, package) in &missing {
-            if program == vm::EMULATOR {
+            if program == EMULATOR {
                 packages.extend(emulator());
             } else {
                 packages.push(package.to_owned());
@@ -55,7 +48,8 @@ pub(super) fn ready() -> Result<()> {
     Ok(())
 }
 
-/// The emulator, as new as the sources have it: bookworm's own sometimes breaks kernels.
+/// The emulator's packages in the newest version that the sources have: bookworm's own QEMU
+/// sometimes crashes kernels.
 fn emulator() -> Vec<String> {
     let newest = |package: &str| match debian::newest(package) {
         Some(version) => format!("{package}={version}"),

@@ -1,27 +1,28 @@
 //! The real software that the tests drive: proxies, application servers, process managers.
 //!
-//! What matters is that a program is there, not which package brought it. pm2 comes from npm into
-//! a folder of the user's cache, never into the checkout or the system.
+//! A program counts as installed whichever package it came from. npm installs pm2 into the user's
+//! cache, never into the checkout or the system.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{found, numbers};
+use super::found::found;
+use super::version::numbers;
 use crate::{debian, run};
 
-/// The version of pm2 that is installed.
+/// The version of pm2 to install.
 const PM2: &str = "7.0.4";
 
-/// The oldest node that [`PM2`] and the tests' workers run on.
+/// The oldest node that can run [`PM2`] and the tests' workers.
 const OLDEST_NODE: &str = "18";
 
 /// A program that the tests start.
 struct Program {
     /// File name; a version may follow it (`php-fpm8.2`).
     name: &'static str,
-    /// What other distributions call it; empty when they call it the same.
+    /// Its name in other distributions; empty if it is the same.
     elsewhere: &'static str,
     /// Debian's package.
     debian: &'static str,
@@ -95,7 +96,7 @@ const PROGRAMS: [Program; 13] = [
     },
 ];
 
-/// Makes sure that all of it is there.
+/// Installs the programs that are missing.
 pub(super) fn ready() -> Result<()> {
     let missing: Vec<&Program> = PROGRAMS.iter().filter(|it| it.find().is_none()).collect();
     if !missing.is_empty() {
@@ -105,7 +106,7 @@ pub(super) fn ready() -> Result<()> {
         };
         if !debian::present() {
             bail!(
-                "the tests need {}, and this system has no apt to install them with. {ELSEWHERE}",
+                "the tests need {}, but this system has no apt to install them with. {ELSEWHERE}",
                 names(|it| it.name).join(", ")
             );
         }
@@ -124,12 +125,12 @@ pub(super) fn ready() -> Result<()> {
     let node = run::answer(Command::new("node").arg("--version")).unwrap_or_default();
     let node = node.trim().trim_start_matches('v');
     if numbers(node) < numbers(OLDEST_NODE) {
-        bail!("the tests need node {OLDEST_NODE} or later, and `node --version` says {node:?}");
+        bail!("the tests need node {OLDEST_NODE} or later, but `node --version` prints {node:?}");
     }
     pm2(&cache()?)
 }
 
-const ELSEWHERE: &str = "Elsewhere:
+const ELSEWHERE: &str = "On other distributions:
   Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute tmux curl openssl nodejs npm chromium
   Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor iproute2 tmux curl openssl nodejs npm chromium";
 
@@ -141,7 +142,7 @@ impl Program {
     }
 }
 
-/// Whether `file` is `program` with a version after it.
+/// Whether `file` is the name `program` followed by a version.
 fn is_version_of(program: &str, file: &str) -> bool {
     let version = file.strip_prefix(program);
     version.is_some_and(|version| {
@@ -150,7 +151,7 @@ fn is_version_of(program: &str, file: &str) -> bool {
     })
 }
 
-/// Where the tests find what npm installed, handed to them as `TRACER_TEST_CACHE`.
+/// The folder for what npm installs; the tests get it as `TRACER_TEST_CACHE`.
 pub(crate) fn cache() -> Result<PathBuf> {
     Ok(run::user_cache()?.join("tracer-tests"))
 }
@@ -191,7 +192,7 @@ mod tests {
     use super::is_version_of;
 
     #[test]
-    fn only_a_version_may_follow_a_programs_name() {
+    fn a_programs_name_may_be_followed_only_by_a_version() {
         assert!(is_version_of("php-fpm", "php-fpm8.2"));
         assert!(!is_version_of("php-fpm", "php-fpm"));
         assert!(!is_version_of("ip", "ipcs"));

@@ -1,12 +1,12 @@
-//! The compiler for the BPF target, found by looking, in this order:
+//! The compiler for the BPF target. The first of these that exists is used:
 //!
-//! 1. `TRACER_BPF_TOOLCHAIN`, a rustup toolchain's name;
-//! 2. rustup's `nightly`, when it has rust-src (`core` is then built along);
-//! 3. rustup's `bpf`, a link to a distribution's rustc that brings a prebuilt `core`;
-//! 4. without rustup, the rustc in `PATH`, when it brings a prebuilt `core`.
+//! 1. the rustup toolchain that `TRACER_BPF_TOOLCHAIN` names;
+//! 2. rustup's `nightly`, if it has rust-src (the build then compiles `core`);
+//! 3. rustup's `bpf`, a link to a distribution's rustc with a prebuilt `core`;
+//! 4. without rustup, the rustc in `PATH`, if it has a prebuilt `core`.
 //!
-//! Where there is none, Debian's packages give the third or the fourth. `tracer/build.rs` looks in
-//! the same order.
+//! If none exists, the third or the fourth is installed from Debian's packages. The build script
+//! that compiles the kernel programs uses the same order.
 
 use std::env;
 use std::path::Path;
@@ -14,13 +14,14 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{found, numbers};
+use super::found::found;
+use super::version::numbers;
 use crate::{debian, run};
 
-/// The oldest rustc that this workspace takes.
+/// The oldest rustc that can build this workspace.
 const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// The name under which a distribution's rustc is linked.
+/// The name of the rustup toolchain that links to a distribution's rustc.
 const LINKED: &str = "bpf";
 
 /// Where distributions install their rustc.
@@ -28,13 +29,13 @@ const DISTRIBUTION: &str = "/usr";
 
 /// A compiler that can build the kernel programs.
 pub(super) struct Toolchain {
-    /// rustup's name for it; `None` when it is the rustc in `PATH`, without rustup.
+    /// Its name in rustup; `None` for the rustc in `PATH`, without rustup.
     name: Option<String>,
-    /// `release` of `rustc --version --verbose`.
+    /// `release` in the output of `rustc --version --verbose`.
     release: String,
-    /// The LLVM it writes bitcode with.
+    /// The major version of its LLVM.
     pub(super) llvm_major: u32,
-    /// Whether `core` is built along or was built by the distribution.
+    /// Whether `core` has to be compiled.
     core: Core,
 }
 
@@ -45,12 +46,12 @@ enum Core {
 }
 
 impl Toolchain {
-    /// A command of this toolchain.
+    /// A command that runs `program` of this toolchain.
     pub(super) fn command(&self, program: &str) -> Command {
         command(self.name.as_deref(), program)
     }
 
-    /// The toolchain called `name`, when it can build for the BPF target.
+    /// The toolchain called `name`, if it can build for the BPF target.
     fn look(name: Option<&str>) -> Option<Self> {
         let version = run::answer(command(name, "rustc").args(["--version", "--verbose"]))?;
         let sysroot = run::answer(command(name, "rustc").args(["--print", "sysroot"]))?;
@@ -64,7 +65,7 @@ impl Toolchain {
         .filter(|toolchain| numbers(&toolchain.release) >= numbers(OLDEST))
     }
 
-    fn say(&self) {
+    fn print(&self) {
         let name = self.name.as_deref().unwrap_or("rustc in PATH");
         let core = match self.core {
             Core::Source => "with rust-src",
@@ -80,13 +81,13 @@ impl Toolchain {
     }
 }
 
-/// The toolchain that builds the kernel programs, installed when there is none.
+/// The toolchain that builds the kernel programs, which is installed if missing.
 pub(super) fn ready() -> Result<Toolchain> {
     let toolchain = match looked_for()? {
         Some(toolchain) => toolchain,
         None => installed()?,
     };
-    toolchain.say();
+    toolchain.print();
     Ok(toolchain)
 }
 
@@ -95,7 +96,7 @@ fn looked_for() -> Result<Option<Toolchain>> {
         let toolchain = Toolchain::look(Some(&name));
         return toolchain.map(Some).with_context(|| {
             format!(
-                "TRACER_BPF_TOOLCHAIN={name}: rustup has no such toolchain, it is older than \
+                "TRACER_BPF_TOOLCHAIN={name}: rustup has no such toolchain, or it is older than \
                  {OLDEST}, or it has neither rust-src nor a core for bpfel-unknown-none"
             )
         });
@@ -107,7 +108,7 @@ fn looked_for() -> Result<Option<Toolchain>> {
     Ok(nightly.or_else(|| Toolchain::look(Some(LINKED))))
 }
 
-/// Installs the distribution's rustc for the BPF target and links it into rustup.
+/// Installs the distribution's rustc for the BPF target and links it as a rustup toolchain.
 fn installed() -> Result<Toolchain> {
     let distribution = Path::new(DISTRIBUTION);
     if core(distribution) != Some(Core::Prebuilt) {
@@ -122,21 +123,21 @@ fn installed() -> Result<Toolchain> {
         run::run(Command::new("rustup").args(["toolchain", "link", LINKED, DISTRIBUTION]))?;
     }
     looked_for()?.context(
-        "the distribution's rustc was installed, but cannot build for bpfel-unknown-none: please \
-         report this with the output of `rustc -vV` and `ls /usr/lib/rustlib`",
+        "the distribution's rustc was installed, but it can't build for bpfel-unknown-none: \
+         please report this with the output of `rustc -vV` and `ls /usr/lib/rustlib`",
     )
 }
 
 const NO_TOOLCHAIN: &str = "\
-no Rust toolchain on this machine can build for the BPF target, and the distribution has no package for it.
+no Rust toolchain on this machine can build for the BPF target, and the distribution has no package with one.
   With rustup (any distribution):
       rustup toolchain install nightly --profile minimal --component rust-src
   Debian trixie: enable trixie-backports and repeat this command.
   Fedora:     dnf install rustup && rustup-init -y, then as above
   Arch Linux: pacman -S rustup, then as above";
 
-/// The newest pair of packages, of one version that is new enough: a rustc, and its `core` for the
-/// BPF target (`rustc-web` and `libstd-rust-web-dev-bpf`, `rustc` and `libstd-rust-dev-bpf`).
+/// The newest pair of packages with the same version: a rustc and its `core` for the BPF target
+/// (`rustc-web` and `libstd-rust-web-dev-bpf`, or `rustc` and `libstd-rust-dev-bpf`).
 fn packages() -> Option<Vec<String>> {
     let pairs = debian::named("^libstd-rust(-.+)?-dev-bpf$");
     let newest = pairs
@@ -154,13 +155,13 @@ fn packages() -> Option<Vec<String>> {
     ])
 }
 
-/// The package of the rustc that the package `core` belongs to.
+/// The package with the rustc that the package `core` belongs to.
 fn compiler_of(core: &str) -> Option<String> {
     let flavour = core.strip_prefix("libstd-rust")?.strip_suffix("-dev-bpf")?;
     Some(format!("rustc{flavour}"))
 }
 
-/// Whether rustup manages toolchains here.
+/// Whether rustup is installed.
 fn rustup() -> bool {
     run::find("rustup").is_some()
 }
@@ -176,7 +177,7 @@ fn command(toolchain: Option<&str>, program: &str) -> Command {
     }
 }
 
-/// What the sysroot has of `core` for the BPF target. A prebuilt one needs no unstable cargo.
+/// The `core` for the BPF target in `sysroot`. A prebuilt one needs no unstable cargo feature.
 fn core(sysroot: &Path) -> Option<Core> {
     let libraries = sysroot.join("lib/rustlib");
     if libraries.join("bpfel-unknown-none/lib").is_dir() {
@@ -188,7 +189,7 @@ fn core(sysroot: &Path) -> Option<Core> {
     }
 }
 
-/// The value of `key` in rustc's verbose version.
+/// The value of `key` in the output of `rustc --version --verbose`.
 fn field<'a>(version: &'a str, key: &str) -> Option<&'a str> {
     version
         .lines()
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verbose_version_is_read_by_field() {
+    fn fields_of_a_verbose_version_are_found_by_name() {
         let version = "rustc 1.96.0 (abc 2026-05-01)\nrelease: 1.96.0\nLLVM version: 22.1.8\n";
         assert_eq!(field(version, "release"), Some("1.96.0"));
         assert_eq!(field(version, "LLVM version"), Some("22.1.8"));
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_package_names_its_compiler() {
+    fn the_name_of_a_core_package_gives_its_compilers_package() {
         let compiler = |core| compiler_of(core);
         assert_eq!(
             compiler("libstd-rust-web-dev-bpf").as_deref(),

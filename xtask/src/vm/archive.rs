@@ -1,6 +1,5 @@
-//! Debian's archive, for what guests need and this system need not have installed: through apt with
-//! lists, cache and keyring of its own, so that apt checks the signatures and the system's own
-//! sources and packages stay as they are.
+//! Debian packages for guests, fetched with apt. This apt has lists, a cache and a keyring of its
+//! own: it checks the signatures, and this system's sources and packages stay as they are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,25 +7,20 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::mirrors::{self, Mirrors};
+use super::software::KEYRING;
 use crate::run;
 
-/// Where packages are; releases move to the second when support for them ends.
-const MIRRORS: [&str; 2] = [
-    "http://deb.debian.org/debian",
-    "http://archive.debian.org/debian",
-];
-/// Debian's keys, from the package debian-archive-keyring.
-pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
-/// apt with everything of its own in one folder.
+/// apt with all its files in one folder.
 pub(super) struct Apt {
     folder: PathBuf,
     options: Vec<String>,
+    mirror: String,
 }
 
 impl Apt {
     /// With the lists of `suite`, from the first mirror that has it.
-    pub(super) fn new(folder: &Path, suite: &str) -> Result<Self> {
+    pub(super) fn new(folder: &Path, mirrors: &Mirrors, suite: &str) -> Result<Self> {
         if !Path::new(KEYRING).is_file() {
             bail!("{KEYRING} is missing; run `cargo xtask setup --vm`");
         }
@@ -35,49 +29,39 @@ impl Apt {
             fs::create_dir_all(&part).with_context(|| format!("making {}", part.display()))?;
         }
         fs::write(folder.join("status"), "")?;
-        let at = folder.display();
         let mut apt = Self {
             folder: folder.to_owned(),
-            options: [
-                format!("Dir::Etc::sourcelist={at}/sources.list"),
-                "Dir::Etc::sourceparts=/dev/null".to_owned(),
-                "Dir::Etc::preferences=/dev/null".to_owned(),
-                "Dir::Etc::preferencesparts=/dev/null".to_owned(),
-                format!("Dir::State={at}"),
-                format!("Dir::State::lists={at}/lists"),
-                format!("Dir::State::status={at}/status"),
-                format!("Dir::Cache={at}/cache"),
-                "APT::Architecture=amd64".to_owned(),
-                "APT::Architectures::=amd64".to_owned(),
-                // The folder is the user's; apt's own user may not enter it.
-                "APT::Sandbox::User=root".to_owned(),
-                "Acquire::Languages=none".to_owned(),
-            ]
-            .to_vec(),
+            options: options(folder),
+            mirror: String::new(),
         };
-        let mut last = String::new();
-        for (index, mirror) in MIRRORS.into_iter().enumerate() {
-            let line = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+        let mut failures = Vec::new();
+        for mirror in mirrors.all() {
+            let line = format!("{}\n", source(mirror, suite));
             fs::write(folder.join("sources.list"), line)?;
-            if index > 0 {
-                // An archived release is not signed anew.
-                apt.options.push("Acquire::Check-Valid-Until=false".into());
-            }
             let output = apt
                 .command("apt-get")
                 .args(["update", "-q", "--error-on=any"])
                 .output()
                 .context("starting apt-get")?;
             if output.status.success() {
+                apt.mirror.clone_from(mirror);
                 return Ok(apt);
             }
-            last = String::from_utf8_lossy(&output.stderr).into_owned();
+            let why = String::from_utf8_lossy(&output.stderr);
+            failures.push((mirror.as_str(), why.into_owned()));
         }
-        bail!("`apt-get update` for {suite} failed: {}", last.trim())
+        bail!("{}", no_mirror(suite, &failures))
     }
 
+    /// The mirror that has the suite.
+    pub(super) fn mirror(&self) -> &str {
+        &self.mirror
+    }
+
+    /// A command that is killed when this program exits.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", program]);
         for option in &self.options {
             command.args(["-o", option]);
         }
@@ -116,5 +100,77 @@ impl Apt {
         let _ = fs::remove_dir_all(&debs);
         fs::create_dir_all(&debs)?;
         Ok(())
+    }
+}
+
+/// The line for apt's list of sources.
+pub(super) fn source(mirror: &str, suite: &str) -> String {
+    format!("deb [signed-by={KEYRING}] {mirror} {suite} main")
+}
+
+fn options(folder: &Path) -> Vec<String> {
+    let at = folder.display();
+    [
+        format!("Dir::Etc::sourcelist={at}/sources.list"),
+        "Dir::Etc::sourceparts=/dev/null".to_owned(),
+        "Dir::Etc::preferences=/dev/null".to_owned(),
+        "Dir::Etc::preferencesparts=/dev/null".to_owned(),
+        format!("Dir::State={at}"),
+        format!("Dir::State::lists={at}/lists"),
+        format!("Dir::State::status={at}/status"),
+        format!("Dir::Cache={at}/cache"),
+        "APT::Architecture=amd64".to_owned(),
+        "APT::Architectures::=amd64".to_owned(),
+        // The folder is the user's; apt's own user may not enter it.
+        "APT::Sandbox::User=root".to_owned(),
+        "Acquire::Languages=none".to_owned(),
+    ]
+    .to_vec()
+}
+
+/// What to do when no mirror has `suite`: each mirror and apt's messages about it.
+fn no_mirror(suite: &str, failures: &[(&str, String)]) -> String {
+    let variable = mirrors::VARIABLE;
+    let advice = format!(
+        "Set {variable} to the address of a Debian mirror that has {suite}. Debian moves releases \
+         that are no longer supported to an archive: use a mirror of that archive if {suite} is \
+         old. Addresses in {variable} are separated by spaces and tried first."
+    );
+    if failures.is_empty() {
+        return format!(
+            "no Debian mirror is known: apt has none in its configuration, and mmdebstrap has no \
+             default. {advice}"
+        );
+    }
+    let failures: Vec<_> = failures
+        .iter()
+        .map(|(mirror, why)| {
+            let error = why.lines().find(|line| line.starts_with("E: "));
+            let error = error.unwrap_or(why).trim_start_matches("E: ").trim();
+            format!("\n  {mirror}: {error}")
+        })
+        .collect();
+    format!(
+        "no known mirror has Debian {suite}:{}\n{advice}",
+        failures.join("")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_suite_is_an_error_that_says_what_to_set() {
+        let why = "W: noise\nE: The repository has no Release file.\nE: more\n".to_owned();
+        let text = no_mirror("bullseye", &[("http://a.example/debian", why)]);
+        assert!(
+            text.contains("\n  http://a.example/debian: The repository has no Release file.\n"),
+            "{text}"
+        );
+        assert!(text.contains("Set TRACER_DEBIAN_MIRROR"), "{text}");
+        let text = no_mirror("sid", &[]);
+        assert!(text.contains("no Debian mirror is known"), "{text}");
+        assert!(text.contains("Set TRACER_DEBIAN_MIRROR"), "{text}");
     }
 }

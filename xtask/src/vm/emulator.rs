@@ -1,8 +1,8 @@
-//! Which QEMU runs the guests: the system's, or a newer one where that is known to break kernels.
+//! The QEMU that runs the guests: the installed one, or a newer one if that can crash kernels.
 //!
-//! QEMU 7 (Debian bookworm) sometimes trips over a kernel that patches its own text: the guest dies
-//! of `Oops: int3`. Bookworm's backports have one that does not. It is unpacked into the cache, and
-//! needs the libraries of the installed one.
+//! QEMU 7 (Debian bookworm) sometimes crashes a kernel that patches its own text, with `Oops: int3`.
+//! The version in bookworm-backports does not. It is unpacked into the cache and needs the libraries
+//! of the installed one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::archive::Apt;
+use super::mirrors::Mirrors;
+use super::software::EMULATOR;
 use crate::run;
 
-/// The emulator's program.
-pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
-/// From this version on it runs every kernel.
+/// From this version on, QEMU runs every kernel.
 const SOUND: u32 = 8;
-/// Where a newer one is for the release whose own is older.
+/// The suite with a newer version, for the release with an older one.
 const SUITE: &str = "bookworm-backports";
-/// What it consists of.
+/// Its packages.
 const PACKAGES: [&str; 4] = [
     "qemu-system-x86",
     "qemu-system-common",
     "qemu-system-data",
     "seabios",
 ];
-/// Folders of firmware below the root that it was unpacked to.
+/// Its folders of firmware, below the folder that it is unpacked to.
 const FIRMWARE: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
-/// Firmware of network cards, which it looks for although guests have none.
+/// Firmware of network cards: QEMU looks for it although guests have no network card.
 const CARDS: &str = "/usr/lib/ipxe/qemu";
 
 /// An emulator that can be started.
@@ -36,23 +36,23 @@ const CARDS: &str = "/usr/lib/ipxe/qemu";
 pub(super) struct Qemu {
     /// The program.
     pub(super) program: PathBuf,
-    /// Where it finds its firmware; nothing for an installed one, which knows.
+    /// Its folders of firmware; empty for an installed QEMU, which finds its own.
     pub(super) firmware: Vec<PathBuf>,
-    /// Its major version; 0 when it does not tell.
+    /// Its major version; 0 if unknown.
     major: u32,
 }
 
 impl Qemu {
-    /// Whether guests may die of it.
+    /// Whether it can crash guests.
     pub(super) fn is_unsound(&self) -> bool {
         self.major < SOUND
     }
 }
 
-/// The emulator to use, fetched into `cache` where the installed one is too old.
-pub(super) fn ready(cache: &Path) -> Result<Qemu> {
-    let program = run::find(PROGRAM)
-        .with_context(|| format!("{PROGRAM} is not installed; run `cargo xtask setup --vm`"))?;
+/// The emulator to use, which is fetched into `cache` if the installed one is too old.
+pub(super) fn ready(cache: &Path, mirrors: &Mirrors) -> Result<Qemu> {
+    let program = run::find(EMULATOR)
+        .with_context(|| format!("{EMULATOR} is not installed; run `cargo xtask setup --vm`"))?;
     let installed = Qemu {
         major: major(&program),
         program,
@@ -67,31 +67,31 @@ pub(super) fn ready(cache: &Path) -> Result<Qemu> {
         return Ok(newer);
     }
     println!(
-        "  fetch    QEMU (Debian {SUITE}, through apt): the installed one is {}, which breaks kernels now and then",
+        "  fetch    QEMU (Debian {SUITE}, through apt): version {} is installed, which sometimes crashes kernels",
         installed.major
     );
-    match fetch(&folder).map(|()| unpacked()) {
+    match fetch(&folder, mirrors).map(|()| unpacked()) {
         Ok(Some(newer)) => Ok(newer),
         Ok(None) => Ok(kept(
             installed,
-            "what was fetched does not run on this system",
+            "the fetched one does not run on this system",
         )),
         Err(error) => Ok(kept(installed, &format!("{error:#}"))),
     }
 }
 
-/// Says loudly that guests may die of the emulator.
+/// Warns that the installed emulator may crash guests.
 fn kept(installed: Qemu, why: &str) -> Qemu {
     println!(
-        "  WARNING  guests run in QEMU {} and may die of it (`Oops: int3`), for want of a newer one: {why}",
+        "  WARNING  guests run in QEMU {}, which may crash them (`Oops: int3`). No newer one: {why}",
         installed.major
     );
     installed
 }
 
-/// What was unpacked to `root`, if it is all there and runs.
+/// The emulator unpacked to `root`, if it is complete and runs.
 fn unpacked(root: &Path) -> Option<Qemu> {
-    let program = root.join("usr/bin").join(PROGRAM);
+    let program = root.join("usr/bin").join(EMULATOR);
     let firmware: Vec<_> = FIRMWARE.iter().map(|folder| root.join(folder)).collect();
     let major = major(&program);
     (major >= SOUND && firmware.iter().all(|folder| folder.is_dir())).then(|| Qemu {
@@ -101,28 +101,28 @@ fn unpacked(root: &Path) -> Option<Qemu> {
     })
 }
 
-fn fetch(folder: &Path) -> Result<()> {
-    let apt = Apt::new(&folder.join("apt"), SUITE)?;
+fn fetch(folder: &Path, mirrors: &Mirrors) -> Result<()> {
+    let apt = Apt::new(&folder.join("apt"), mirrors, SUITE)?;
     let (new, root) = (folder.join("root.new"), folder.join("root"));
     for old in [&new, &root] {
-        // Mostly there is none.
+        // Usually it does not exist.
         let _ = fs::remove_dir_all(old);
     }
     fs::create_dir_all(&new).with_context(|| format!("making {}", new.display()))?;
     for package in PACKAGES {
         apt.unpack(package, &new)?;
     }
-    // Last: what has the name is complete.
+    // Renamed last: a folder with this name is complete.
     fs::rename(&new, &root).with_context(|| format!("making {}", root.display()))
 }
 
-/// The major version that `program` tells; 0 when it can't be run.
+/// The major version of `program`; 0 if it can't be run.
 fn major(program: &Path) -> u32 {
     let text = run::answer(Command::new(program).arg("--version")).unwrap_or_default();
     parse_major(&text).unwrap_or(0)
 }
 
-/// `text` is what `--version` prints.
+/// `text` is the output of `--version`.
 fn parse_major(text: &str) -> Option<u32> {
     let version = text.split("version ").nth(1)?;
     version.split('.').next()?.parse().ok()
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_major_version_is_read_from_what_the_emulator_prints() {
+    fn the_major_version_is_read_from_the_output_of_version() {
         let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)\n";
         assert_eq!(parse_major(debian), Some(10));
         assert_eq!(parse_major("QEMU emulator version 7.2.22\n"), Some(7));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_complete_is_not_used() {
+    fn an_incomplete_emulator_is_not_used() {
         assert_eq!(unpacked(Path::new("/nonexistent")), None);
     }
 }

@@ -1,6 +1,5 @@
-//! Kernels for guests: Debian's cloud kernels, which have all that a guest needs built in.
-//!
-//! They come through apt, see [`super::archive`].
+//! Kernels for guests: Debian's cloud kernels, which have every driver that a guest needs built in.
+//! They are fetched with apt, see [`super::archive`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +7,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::archive::Apt;
+use super::mirrors::Mirrors;
 
-/// A line of kernels that Debian keeps.
+/// A series of kernels that Debian maintains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Series {
-    /// What `--kernel` calls it.
+    /// Its name for `--kernel`.
     pub(crate) name: &'static str,
-    /// The release of Debian that has it.
+    /// The Debian suite that has it.
     suite: &'static str,
 }
 
-/// Oldest first; the last one is whatever Debian has newest.
+/// Oldest first; the last is the newest kernel that Debian has.
 pub(crate) const SERIES: [Series; 4] = [
     Series {
         name: "5.10",
@@ -44,25 +44,30 @@ const META_PACKAGE: &str = "linux-image-cloud-amd64";
 /// A kernel that can be booted.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    /// Where it is from.
+    /// Its series.
     pub(crate) series: Series,
-    /// Its version, from the package's name.
+    /// Its version, from the name of its package.
     pub(crate) version: String,
-    /// The image.
+    /// Its image.
     pub(crate) image: PathBuf,
 }
 
-/// The series that `name` asks for: its own name, or the beginning of a version.
+/// The series called `name`.
 pub(crate) fn series(name: &str) -> Result<Series> {
     let known = SERIES.into_iter().find(|series| series.name == name);
     known.with_context(|| {
         let names = SERIES.map(|series| series.name).join(", ");
-        format!("no kernel series `{name}`; there are {names}")
+        format!("no kernel series `{name}`; choose one of {names}")
     })
 }
 
-/// The kernel of `series` in `cache`, fetched when it isn't there or `refresh` asks for it.
-pub(super) fn ready(cache: &Path, series: Series, refresh: bool) -> Result<Kernel> {
+/// The kernel of `series` in `cache`, which is fetched if it is missing or to be refreshed.
+pub(super) fn ready(
+    cache: &Path,
+    mirrors: &Mirrors,
+    series: Series,
+    refresh: bool,
+) -> Result<Kernel> {
     let folder = cache.join("kernels").join(series.suite);
     if !refresh && let Some(kernel) = cached(&folder, series) {
         return Ok(kernel);
@@ -71,7 +76,12 @@ pub(super) fn ready(cache: &Path, series: Series, refresh: bool) -> Result<Kerne
         "  fetch    kernel {} (Debian {}, through apt)",
         series.name, series.suite
     );
-    fetch(&folder, series).with_context(|| format!("fetching a kernel of {}", series.suite))?;
+    fetch(&folder, mirrors, series).with_context(|| {
+        format!(
+            "fetching kernel {} from Debian {}",
+            series.name, series.suite
+        )
+    })?;
     cached(&folder, series).with_context(|| format!("no kernel in {}", folder.display()))
 }
 
@@ -85,8 +95,8 @@ fn cached(folder: &Path, series: Series) -> Option<Kernel> {
     })
 }
 
-fn fetch(folder: &Path, series: Series) -> Result<()> {
-    let apt = Apt::new(&folder.join("apt"), series.suite)?;
+fn fetch(folder: &Path, mirrors: &Mirrors, series: Series) -> Result<()> {
+    let apt = Apt::new(&folder.join("apt"), mirrors, series.suite)?;
     let package = apt
         .answer("apt-cache", &["depends", META_PACKAGE])?
         .lines()
@@ -101,19 +111,22 @@ fn fetch(folder: &Path, series: Series) -> Result<()> {
     apt.unpack(&package, &work)?;
     let mut image = find_image(&work);
     if image.is_none() {
-        // From 7.x on the image is in a package of its own.
+        // Since 7.x the image is in a package of its own.
         apt.unpack(&format!("linux-binary-{version}"), &work)?;
         image = find_image(&work);
     }
     let image = image.with_context(|| format!("no vmlinuz in {package}"))?;
-    fs::copy(&image, folder.join("vmlinuz"))?;
-    // Last: it says that the rest is complete.
+    // Renamed, because a guest of another run may be starting from it.
+    let new = folder.join("vmlinuz.new");
+    fs::copy(&image, &new)?;
+    fs::rename(&new, folder.join("vmlinuz"))?;
+    // Written last: a kernel with a version is complete.
     fs::write(folder.join("version"), &version)?;
     fs::remove_dir_all(&work)?;
     Ok(())
 }
 
-/// A regular file called `vmlinuz…`; links could lead anywhere.
+/// A regular file called `vmlinuz…`; a link could point anywhere.
 fn find_image(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.flatten();
     entries.into_iter().find_map(|entry| {
@@ -131,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_series_is_known_by_its_name_only() {
+    fn a_series_is_found_by_its_exact_name() {
         assert!(series("5.10").is_ok_and(|it| it.suite == "bullseye"));
         assert!(series("newest").is_ok_and(|it| it.suite == "sid"));
         let error = series("4.19").map_err(|error| error.to_string());

@@ -1,5 +1,6 @@
-//! What runs in guests: the tracer, the tests, the scenarios; linked statically, so that the
-//! guests' libraries don't matter. Built with a debug build's checks, into a target folder of its own.
+//! The programs that run in guests: the tracer, the tests, the scenarios. They are linked statically,
+//! so that the guests' libraries don't matter, and built with debug checks in a target folder of
+//! their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use super::disk;
 use super::scenario::{NATIVE, Plan};
 use crate::run;
 
-/// Built along, but of no use there: nothing is measured in an emulated machine.
+/// Built by the same command but useless in guests: measurements in an emulated machine mean nothing.
 const NOT_FOR_GUESTS: [&str; 1] = ["bench"];
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -31,7 +32,7 @@ pub(super) fn build() -> Result<Programs> {
     };
     collect(cargo()?.args(["build", "--package", "tracer", "--bin", "tracer"]))?;
     let mut tests = cargo()?;
-    // Their programs (the guests' agent among them) are built along.
+    // This also builds the package's programs, with the guests' agent.
     tests.args(["test", "--no-run", "--package", "tracer-tests"]);
     for name in NATIVE {
         tests.args(["--test", name]);
@@ -45,12 +46,12 @@ fn cargo() -> Result<Command> {
     command
         .env("CARGO_TARGET_DIR", run::target_folder()?.join("vm"))
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        // Emulated, what is not optimised at all takes three times as long.
+        // Unoptimised code takes three times as long when emulated.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     Ok(command)
 }
 
-/// What cargo says it made.
+/// Runs `command`, a cargo build, and returns its artifacts.
 fn artifacts(command: &mut Command) -> Result<Vec<Value>> {
     command.args(["--target", TARGET]);
     println!("$ cargo {}", words(command));
@@ -61,7 +62,7 @@ fn artifacts(command: &mut Command) -> Result<Vec<Value>> {
         .output()
         .context("starting cargo")?;
     if !output.status.success() {
-        bail!("the programs for the guests could not be built, see above");
+        bail!("building the programs for the guests failed, see above");
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text
@@ -77,8 +78,8 @@ fn words(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Where an artifact goes, if it is one of ours: tests into `deps/`, which is where their
-/// programs are found from.
+/// Where an artifact goes on the disk, if it is one of the programs: tests into `deps/`, because
+/// they look for the other programs in the folder above.
 fn program(artifact: &Value) -> Option<(String, PathBuf)> {
     let file = artifact["executable"].as_str()?;
     let name = artifact["target"]["name"].as_str()?;
@@ -111,7 +112,7 @@ impl Programs {
     }
 }
 
-/// Makes an empty disk of data.
+/// Makes an empty data disk.
 pub(super) fn data_disk(work: &Path, image: &Path) -> Result<()> {
     let folder = work.join("data");
     fs::create_dir_all(&folder)?;

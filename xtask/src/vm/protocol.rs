@@ -1,16 +1,16 @@
-//! What a guest says on its console, and what follows from it. Pure: lines and times in, decisions
-//! out.
+//! Reads a guest's console and decides when the guest is finished or has failed. Pure: lines and
+//! times in, decisions out.
 //!
-//! A line that begins with [`MARK`] is the guest's agent speaking (`tests/src/bin/guest/agent.rs`
-//! is its other side); everything else is the kernel, systemd, or a step's own output.
+//! Lines with [`PREFIX`] come from the guest's agent (`tests/src/bin/guest/agent.rs`); all others come
+//! from the kernel, systemd, or a step.
 
 use std::time::Duration;
 
 /// How the agent's lines begin.
-pub(super) const MARK: &str = "@@vm ";
+pub(super) const PREFIX: &str = "@@vm ";
 
-/// What no kernel says that will go on working. Stalls and lockups are made panics by the
-/// kernel's command line.
+/// Messages after which a guest can't go on. The kernel's command line turns stalls and lockups into
+/// panics.
 const FATAL: [&str; 4] = [
     "Kernel panic - not syncing",
     "BUG: unable to handle",
@@ -18,15 +18,15 @@ const FATAL: [&str; 4] = [
     "You are in emergency mode",
 ];
 
-/// A guest that says nothing for this long hangs: the agent says something every 10 s.
+/// A guest without output for this long hangs: the agent prints a line every 10 s.
 pub(super) const SILENCE: Duration = Duration::from_secs(90);
 
-/// How one step ended.
+/// The result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     /// Its name in the plan.
     pub(crate) name: String,
-    /// How long it took in the guest.
+    /// How long it took, by the clock of the guest.
     pub(crate) took: Duration,
     /// Why it failed, if it did.
     pub(crate) failed: Option<String>,
@@ -34,52 +34,52 @@ pub(crate) struct Step {
     pub(crate) output: Vec<String>,
 }
 
-/// Why a guest ended, or has to be ended.
+/// Why a guest ended or has to be ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The agent said that it is through with its plan.
+    /// The agent has finished its plan.
     Done,
-    /// The agent asks for the power to be cut.
+    /// The agent wants its power cut.
     Cut,
-    /// The kernel or systemd gave up.
+    /// The kernel or systemd failed.
     Fatal(String),
-    /// Nothing was said for too long.
+    /// There was no output for too long.
     Silent,
-    /// It ran for longer than it may.
+    /// It exceeded its time limit.
     Late,
-    /// The emulator ended by itself.
+    /// The emulator exited.
     Gone,
 }
 
-/// A fact that a step reported for the host: `@@vm tell <topic> <text>`.
+/// A fact that a step reports to the host: `@@vm tell <topic> <text>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// What it is about.
+pub(crate) struct Fact {
+    /// Its kind.
     pub(crate) topic: String,
     /// The rest of the line.
     pub(crate) text: String,
 }
 
-/// What one guest has said so far.
+/// The console of one guest so far.
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
     /// `uname -r`, once the agent runs.
     pub(crate) release: Option<String>,
     /// From power-on until the agent ran.
     pub(crate) booted: Option<Duration>,
-    /// Steps that ended.
+    /// Finished steps.
     pub(crate) steps: Vec<Step>,
-    /// What steps told.
-    pub(crate) told: Vec<Told>,
-    /// The step that runs, since when, and what it printed.
+    /// Facts that steps reported.
+    pub(crate) facts: Vec<Fact>,
+    /// The running step: its name, start and output.
     running: Option<(String, Duration, Vec<String>)>,
 }
 
 impl Transcript {
-    /// Takes one line of the console, said `at` after power-on.
+    /// Takes one line of the console, printed at time `at` after power-on.
     pub(super) fn line(&mut self, at: Duration, line: &str) -> Option<End> {
-        if let Some((_, said)) = line.split_once(MARK) {
-            return self.agent(at, said.trim_end());
+        if let Some((_, message)) = line.split_once(PREFIX) {
+            return self.agent(at, message.trim_end());
         }
         if FATAL.iter().any(|fatal| line.contains(fatal)) {
             return Some(End::Fatal(line.trim().to_owned()));
@@ -90,8 +90,8 @@ impl Transcript {
         None
     }
 
-    fn agent(&mut self, at: Duration, said: &str) -> Option<End> {
-        let (verb, rest) = said.split_once(' ').unwrap_or((said, ""));
+    fn agent(&mut self, at: Duration, message: &str) -> Option<End> {
+        let (verb, rest) = message.split_once(' ').unwrap_or((message, ""));
         match verb {
             "up" => {
                 self.release = Some(rest.to_owned());
@@ -101,13 +101,13 @@ impl Transcript {
             "pass" | "fail" => self.ended(verb == "pass", rest),
             "tell" => {
                 let (topic, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                self.told.push(Told {
+                self.facts.push(Fact {
                     topic: topic.to_owned(),
                     text: text.to_owned(),
                 });
             }
             "cut" => {
-                // Nothing can be said after that: the step that asks for it is through.
+                // The step gets what it asked for, but can report nothing after that.
                 if let Some((name, since, output)) = self.running.take() {
                     self.steps.push(Step {
                         name,
@@ -129,7 +129,7 @@ impl Transcript {
         let mut words = rest.splitn(3, ' ');
         let ms = words.next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
         let name = words.next().unwrap_or_default();
-        let why = words.next().unwrap_or("it did not say why");
+        let why = words.next().unwrap_or("no reason given");
         let output = self.running.take().map(|(_, _, output)| output);
         self.steps.push(Step {
             name: name.to_owned(),
@@ -139,10 +139,10 @@ impl Transcript {
         });
     }
 
-    /// Goes on with what the next boot of the same guest said.
+    /// Appends the console of the next boot of the same guest.
     pub(super) fn extend(&mut self, next: Self) {
         self.steps.extend(next.steps);
-        self.told.extend(next.told);
+        self.facts.extend(next.facts);
         self.running = next.running;
     }
 
@@ -159,7 +159,7 @@ mod tests {
     const AT: Duration = Duration::from_secs(7);
 
     #[test]
-    fn a_plan_is_followed_from_boot_to_its_end() {
+    fn a_guest_is_followed_from_boot_to_the_end_of_its_plan() {
         let mut transcript = Transcript::default();
         for line in [
             "[    0.0] Linux version 6.1.0",
@@ -177,8 +177,8 @@ mod tests {
         }
         assert_eq!(transcript.release.as_deref(), Some("6.1.0-50-cloud-amd64"));
         assert_eq!(transcript.booted, Some(AT));
-        assert_eq!(transcript.told[0].topic, "doctor");
-        assert_eq!(transcript.told[0].text, "{\"a\": 1}");
+        assert_eq!(transcript.facts[0].topic, "doctor");
+        assert_eq!(transcript.facts[0].text, "{\"a\": 1}");
         let [systemd, stops] = &transcript.steps[..] else {
             unreachable!("{transcript:?}")
         };
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_the_guest_and_names_the_step() {
+    fn a_panic_ends_the_guest_and_interrupts_the_running_step() {
         let mut transcript = Transcript::default();
         transcript.line(AT, "@@vm begin global_oom");
         let end = transcript.line(AT, "[ 9.1] Kernel panic - not syncing: hung_task");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agents_line_is_found_behind_what_the_kernel_began_to_say() {
+    fn a_line_of_the_agent_is_found_after_the_beginning_of_a_kernel_message() {
         let mut transcript = Transcript::default();
         transcript.line(AT, "@@vm begin capture-write");
         let end = transcript.line(2 * AT, "[ 3.2] nvme: @@vm cut");
@@ -210,12 +210,12 @@ mod tests {
         assert_eq!(
             (cut.took, &cut.failed),
             (AT, &None),
-            "it got what it asked for"
+            "a step that asks for a power cut passes"
         );
     }
 
     #[test]
-    fn two_boots_are_one_story() {
+    fn two_boots_make_one_transcript() {
         let boot = |name: &str| {
             let mut transcript = Transcript::default();
             transcript.line(AT, &format!("@@vm begin {name}"));

@@ -1,5 +1,5 @@
-//! One guest: QEMU with a kernel, a root disk that is never written, a disk of programs and a disk
-//! of data; its console is read until it has to end.
+//! One guest: QEMU with a kernel, a root disk that is never written, a disk with programs and a disk
+//! for data. Its console is read until it ends or has to be ended.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,37 +14,38 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::disk;
-use super::emulator::{PROGRAM, Qemu};
+use super::emulator::Qemu;
 use super::protocol::{End, SILENCE, Transcript};
+use super::software::EMULATOR;
 
-/// Processors of a guest. With one, a guest that thrashes can stall.
+/// Processors of a guest. With only one, a thrashing guest can stall.
 const PROCESSORS: &str = "2";
 /// Memory of a guest, MiB.
 const MEMORY: &str = "640";
-/// What a guest takes of this machine's memory at most: its own, and the emulator's.
+/// The most memory of this machine that a guest takes, with its emulator.
 const FOOTPRINT_KIB: usize = 1 << 20;
-/// No guest's plan takes this long, emulated on two busy cores.
+/// The time limit of a guest: more than any plan takes, emulated on two busy cores.
 const LONGEST: Duration = Duration::from_mins(25);
-/// How long an emulator may take to end after its guest is through.
+/// How long an emulator may take to exit after its guest has ended.
 const GRACE: Duration = Duration::from_secs(20);
-/// A kernel that says nothing by now will not start.
+/// A kernel without output by then will not start.
 const PROBE: Duration = Duration::from_secs(15);
 
 /// How guests are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acceleration {
-    /// By the processor.
+    /// Run by the processor.
     Kvm,
-    /// By emulation: 10 to 30 times slower.
+    /// Emulated: 10 to 30 times slower.
     Tcg,
 }
 
 impl Acceleration {
-    /// As QEMU calls it.
+    /// QEMU's options for it.
     fn options(self, qemu: &Qemu) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            // Before version 8 the emulator's 16-byte exchange breaks 5.10.
+            // Before version 8 its emulation of the 16-byte exchange breaks kernel 5.10.
             Self::Tcg if qemu.is_unsound() => {
                 ["-accel", "tcg,thread=multi", "-cpu", "max,cx16=off"]
             }
@@ -53,19 +54,19 @@ impl Acceleration {
     }
 }
 
-/// What a guest is made of.
+/// A guest that can be run.
 pub(super) struct Guest {
-    /// What runs it.
+    /// The emulator.
     pub(super) qemu: Qemu,
-    /// The kernel's image.
+    /// The image of its kernel.
     pub(super) kernel: PathBuf,
-    /// Root disk; shared by all guests.
+    /// The root disk, shared by all guests.
     pub(super) root: PathBuf,
-    /// Programs and the plan, read-only.
+    /// The disk with programs and the plan, read-only.
     pub(super) programs: PathBuf,
-    /// What survives the guest.
+    /// The disk for data, kept from boot to boot.
     pub(super) data: PathBuf,
-    /// Where the console is kept.
+    /// Where its console is written to.
     pub(super) console: PathBuf,
     /// How it is run.
     pub(super) acceleration: Acceleration,
@@ -73,23 +74,23 @@ pub(super) struct Guest {
 
 /// A guest that has ended.
 pub(crate) struct Ended {
-    /// What it said.
+    /// What its console showed.
     pub(crate) transcript: Transcript,
     /// Why it ended.
     pub(crate) end: End,
-    /// How long all of it took.
+    /// How long it ran.
     pub(crate) took: Duration,
 }
 
 impl Ended {
-    /// Whether the kernel gave up or fell silent before the agent ran.
+    /// Whether the kernel failed or hung before the agent ran.
     pub(super) fn never_began(&self) -> bool {
         self.transcript.release.is_none() && matches!(self.end, End::Fatal(_) | End::Silent)
     }
 }
 
 impl Guest {
-    /// With systemd going for this target.
+    /// The command that boots it into this systemd target.
     fn command(&self, target: &str) -> Command {
         let mut command = base(&self.qemu, self.acceleration, MEMORY);
         let root = format!(
@@ -149,7 +150,7 @@ impl Guest {
                 Err(RecvTimeoutError::Disconnected) => break End::Gone,
             }
         };
-        // What else it says belongs to the log: a panic's trace, mostly.
+        // The log also gets what follows, such as the trace of a panic.
         let wait = match end {
             End::Cut | End::Silent | End::Late => Duration::ZERO,
             End::Done | End::Fatal(_) | End::Gone => GRACE,
@@ -171,18 +172,18 @@ impl Guest {
         })
     }
 
-    /// Hands the terminal to the guest, with a shell as its only task; the guest ends with it.
+    /// Runs a shell in the guest on this terminal; the guest ends when the shell exits.
     pub(super) fn shell(&self) -> Result<()> {
         let status = self
             .command("vm-shell.target")
             .status()
-            .with_context(|| format!("starting {PROGRAM}"))?;
+            .with_context(|| format!("starting {EMULATOR}"))?;
         println!("the guest ended ({status})");
         Ok(())
     }
 }
 
-/// How many guests this machine can run at a time: each is busy with one processor mostly.
+/// How many guests this machine can run at a time: each mostly uses one processor.
 pub(super) fn at_a_time() -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -199,8 +200,8 @@ fn available_kib(text: &str) -> usize {
         .unwrap_or(0)
 }
 
-/// QEMU's command line as far as all guests share it. However this program ends, and it may be
-/// killed, the emulator ends with it.
+/// The part of QEMU's command line that all guests share. The emulator is killed when this program
+/// exits, for whatever reason.
 fn base(qemu: &Qemu, acceleration: Acceleration, memory: &str) -> Command {
     let mut command = Command::new("setpriv");
     command
@@ -231,7 +232,7 @@ impl Emulator {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("starting {PROGRAM}"))?;
+            .with_context(|| format!("starting {EMULATOR}"))?;
         let (send, lines) = mpsc::channel();
         let stdout = child.stdout.take().context("the console")?;
         let stderr = child.stderr.take().context("the emulator's messages")?;
@@ -243,13 +244,13 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails if it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Sends the lines of `from` until there are no more, or nobody listens.
+/// Sends the lines of `from` until it ends or the receiver is gone.
 fn forward(from: impl std::io::Read + Send + 'static, send: mpsc::Sender<String>, prefix: &str) {
     let prefix = prefix.to_owned();
     thread::spawn(move || {
@@ -265,8 +266,8 @@ fn forward(from: impl std::io::Read + Send + 'static, send: mpsc::Sender<String>
     });
 }
 
-/// How guests run best here. A device node proves nothing: where it is there, `kernel` is booted
-/// until it speaks. What came out is kept until this machine boots again.
+/// The best way to run guests on this machine. A device node proves nothing, so `kernel` is booted
+/// until it prints something. The result is kept until this machine reboots.
 pub(super) fn acceleration(cache: &Path, qemu: &Qemu, kernel: &Path) -> Result<Acceleration> {
     if File::options()
         .read(true)
@@ -287,9 +288,9 @@ pub(super) fn acceleration(cache: &Path, qemu: &Qemu, kernel: &Path) -> Result<A
             Acceleration::Tcg
         });
     }
-    let works = speaks(qemu, kernel)?;
+    let works = boots(qemu, kernel)?;
     let answer = if works { "works" } else { "does not work" };
-    println!("  probe    KVM {answer} here");
+    println!("  probe    KVM {answer} on this machine");
     fs::write(&kept, format!("{} {answer}\n", boot.trim()))
         .with_context(|| format!("writing {}", kept.display()))?;
     Ok(if works {
@@ -299,8 +300,8 @@ pub(super) fn acceleration(cache: &Path, qemu: &Qemu, kernel: &Path) -> Result<A
     })
 }
 
-/// Whether `kernel` gets as far as looking for its root under KVM.
-fn speaks(qemu: &Qemu, kernel: &Path) -> Result<bool> {
+/// Whether `kernel`, under KVM, gets as far as looking for its root.
+fn boots(qemu: &Qemu, kernel: &Path) -> Result<bool> {
     let mut command = base(qemu, Acceleration::Kvm, MEMORY);
     command
         .arg("-kernel")
@@ -324,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_began_when_its_agent_spoke() {
+    fn a_guest_has_begun_once_its_agent_prints_a_line() {
         let ended = |lines: &[&str], end| {
             let mut transcript = Transcript::default();
             for line in lines {

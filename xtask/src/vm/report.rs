@@ -1,4 +1,4 @@
-//! What came of the guests: told as they end, and as one table at the end.
+//! Results: of each guest when it ends, and one table of all guests at the end.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use super::kernels::Kernel;
 use super::protocol::{End, Step};
 use super::qemu::Ended;
 
-/// How much of a failed step's output is shown.
+/// How many lines of a failed step's output are shown.
 const LINES: usize = 60;
 
-/// One kernel's guest, ended.
+/// The result of one kernel's guest.
 pub(crate) struct Outcome {
-    /// Which kernel.
+    /// The kernel.
     pub(crate) kernel: Kernel,
-    /// What came of it.
+    /// The guest.
     pub(crate) ended: Ended,
-    /// Steps that were planned.
+    /// The planned steps.
     pub(crate) planned: Vec<&'static str>,
 }
 
@@ -33,7 +33,7 @@ impl Outcome {
         steps.find(|step| step.name == name)
     }
 
-    /// What came of one step, for the table.
+    /// The result of one step, for the table.
     fn cell(&self, name: &str) -> String {
         match self.step(name) {
             Some(step) if step.failed.is_none() => seconds(step.took),
@@ -43,9 +43,9 @@ impl Outcome {
         }
     }
 
-    /// What failed, with what it printed; when the guest ended too early, with the end of its
+    /// The failed steps with their output; if the guest ended too early, also the end of its
     /// console.
-    pub(crate) fn told(&self, console: &[String]) -> String {
+    pub(crate) fn describe(&self, console: &[String]) -> String {
         let transcript = &self.ended.transcript;
         let booted = transcript.booted.map_or(0.0, |it| it.as_secs_f64());
         let release = transcript.release.as_deref();
@@ -77,16 +77,16 @@ impl Outcome {
 
 fn why(end: &End) -> String {
     match end {
-        End::Done => "it was through".to_owned(),
-        End::Cut => "it asked for its power to be cut".to_owned(),
+        End::Done => "its plan is finished".to_owned(),
+        End::Cut => "it asked for a power cut".to_owned(),
         End::Fatal(line) => line.clone(),
-        End::Silent => "it said nothing any more".to_owned(),
-        End::Late => "it took too long".to_owned(),
-        End::Gone => "the emulator ended".to_owned(),
+        End::Silent => "no output for 90 s".to_owned(),
+        End::Late => "time limit exceeded".to_owned(),
+        End::Gone => "the emulator exited".to_owned(),
     }
 }
 
-/// The verdict over all kernels: one row per step, one column per kernel.
+/// The table of all kernels: one row per step, one column per kernel.
 pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for outcome in outcomes {

@@ -1,21 +1,25 @@
-//! The root file system of guests: a small Debian with systemd, made once per definition.
+//! The root file system of guests: a small Debian with systemd. It is made again whenever its
+//! definition here changes.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{archive, disk};
+use super::archive::{self, Apt};
+use super::disk;
+use super::guard::Workplace;
+use super::mirrors::Mirrors;
 use crate::run;
 
 const SUITE: &str = "bookworm";
-const MIRROR: &str = "http://deb.debian.org/debian";
 
-/// Software of the scenarios, beside the system itself.
+/// Packages: the system and what the scenarios need.
 const PACKAGES: [&str; 11] = [
     "systemd",
     "systemd-sysv",
@@ -30,7 +34,7 @@ const PACKAGES: [&str; 11] = [
     "util-linux",
 ];
 
-/// Services that scenarios start when they need them.
+/// Services that scenarios start themselves.
 const NOT_AT_BOOT: [&str; 4] = [
     "nginx.service",
     "php8.2-fpm.service",
@@ -38,8 +42,8 @@ const NOT_AT_BOOT: [&str; 4] = [
     "systemd-oomd.service",
 ];
 
-/// Parts of a real boot that a guest has no use for. The terminals matter most: without udev,
-/// systemd waits 90 s for theirs.
+/// Units that a guest does not need. The terminals matter most: without udev, systemd waits 90 s for
+/// their devices.
 const MASKED: [&str; 37] = [
     "serial-getty@ttyS0.service",
     "getty@tty1.service",
@@ -80,7 +84,7 @@ const MASKED: [&str; 37] = [
     "systemd-networkd.socket",
 ];
 
-/// The configuration that is laid over the packages' own: path and text.
+/// Configuration files that are copied over the packages' own: path and text.
 const FILES: [(&str, &str); 8] = [
     (
         "etc/systemd/system/vm.target",
@@ -143,22 +147,24 @@ ExecStopPost=/bin/systemctl poweroff -ff
     ("etc/fstab", ""),
 ];
 
-/// The root disk in `cache`, made when there is none of this definition.
-pub(super) fn ready(cache: &Path) -> Result<PathBuf> {
+/// The root disk in `cache`, which is made if there is none with this definition.
+pub(super) fn ready(cache: &Path, mirrors: &Mirrors) -> Result<PathBuf> {
     let image = cache.join(format!("root-{:016x}.img", definition()));
     if image.is_file() {
         return Ok(image);
     }
     println!("  build    the guests' root file system (mmdebstrap, {SUITE}; about a minute)");
-    let work = cache.join("root.new");
-    remove(&work)?;
-    fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
+    let workplace = Workplace::new(cache.join("root.new"))?;
+    let work = workplace.path();
+    let apt = Apt::new(&work.join("apt"), mirrors, SUITE)?;
     let overlay = work.join("overlay");
-    lay(&overlay).with_context(|| format!("writing {}", overlay.display()))?;
+    write_files(&overlay).with_context(|| format!("writing {}", overlay.display()))?;
     let tree = work.join("tree");
-    bootstrap(&overlay, &tree)?;
+    workplace
+        .run(&bootstrap(&overlay, &tree, apt.mirror())?)
+        .context("building the guests' root file system")?;
     let unfinished = work.join("root.img");
-    disk::bootable(&tree, &unfinished, 96)?;
+    disk::bootable(&workplace, &tree, &unfinished, 96)?;
     for old in fs::read_dir(cache)?.flatten() {
         let name = old.file_name();
         if name.to_string_lossy().starts_with("root-") && !is_recent(&old) {
@@ -166,38 +172,26 @@ pub(super) fn ready(cache: &Path) -> Result<PathBuf> {
         }
     }
     fs::rename(&unfinished, &image).with_context(|| format!("writing {}", image.display()))?;
-    remove(&work)?;
+    workplace.remove()?;
     Ok(image)
 }
 
-/// Whether another checkout may be using it.
+/// Whether another checkout may be using this disk.
 fn is_recent(file: &fs::DirEntry) -> bool {
     const DAY: Duration = Duration::from_hours(24);
     let made = file.metadata().and_then(|metadata| metadata.modified());
     made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < DAY))
 }
 
-/// Changes when anything that is in the root file system does.
+/// A number that changes with the definition of the root file system.
 fn definition() -> u64 {
     let mut hasher = DefaultHasher::new();
     (SUITE, PACKAGES, NOT_AT_BOOT, MASKED, FILES).hash(&mut hasher);
     hasher.finish()
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    // What mmdebstrap made as root is root's.
-    run::run(
-        run::as_root("rm", &[])?
-            .args(["-rf", "--one-file-system"])
-            .arg(folder),
-    )
-}
-
-/// Writes what mmdebstrap is to copy over the packages' files.
-fn lay(overlay: &Path) -> Result<()> {
+/// Writes the files that mmdebstrap copies over the packages' own.
+fn write_files(overlay: &Path) -> Result<()> {
     for (name, text) in FILES {
         let path = overlay.join(name);
         if let Some(folder) = path.parent() {
@@ -211,11 +205,12 @@ fn lay(overlay: &Path) -> Result<()> {
     Ok(())
 }
 
-fn bootstrap(overlay: &Path, tree: &Path) -> Result<()> {
+/// The command that makes the file system in `tree`, to be run as root.
+fn bootstrap(overlay: &Path, tree: &Path, mirror: &str) -> Result<Command> {
     let program = run::find("mmdebstrap")
         .context("mmdebstrap is not installed; run `cargo xtask setup --vm`")?;
     let overlay = overlay.display();
-    let mut command = run::as_root(program, &[])?;
+    let mut command = Command::new(program);
     command
         .args(["--quiet", "--mode=root", "--variant=minbase"])
         .args(["--skip=check/qemu", "--architectures=amd64"])
@@ -232,11 +227,8 @@ fn bootstrap(overlay: &Path, tree: &Path) -> Result<()> {
         ))
         .arg(SUITE)
         .arg(tree)
-        .arg(format!(
-            "deb [signed-by={}] {MIRROR} {SUITE} main",
-            archive::KEYRING
-        ));
-    run::run(&mut command).context("building the guests' root file system")
+        .arg(archive::source(mirror, SUITE));
+    Ok(command)
 }
 
 #[cfg(test)]
@@ -244,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_laid_over_stays_inside_the_root() {
+    fn files_are_only_copied_into_the_root() {
         for (name, _) in FILES {
             assert!(!name.starts_with('/') && !name.contains(".."), "{name}");
         }

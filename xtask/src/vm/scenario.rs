@@ -1,19 +1,19 @@
-//! What happens in guests: which steps there are, and which guest boots for which of them.
+//! The plan of guests: which steps they run, and in which boot.
 //!
-//! The scenarios themselves, and their assertions, are in `tests/src/bin/guest/`.
+//! The scenarios and their assertions are in `tests/src/bin/guest/`.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use serde_json::json;
 
-/// The tests of the native suite that need nothing but a kernel: names of files in `tests/tests/`.
+/// The integration tests that need nothing but a kernel: names of files in `tests/tests/`.
 pub(super) const NATIVE: [&str; 6] = ["process", "oom", "tcp", "unix", "listeners", "storms"];
 
-/// Tests of those files that are left out. Some need network interfaces which Debian's cloud
-/// kernels have as modules: guests have none. A unix listener is found by looking, and a slow machine
-/// may find it before it has heard of its process. The last one is about the tracer's own memory, on
-/// which the kernel has no influence, and takes a minute.
+/// Tests in those files that are left out. Some need network interfaces that Debian's cloud kernels
+/// have only as modules, and guests have no modules. Unix listeners are found by scanning, and on a
+/// slow machine a scan may find one before the event about its process arrives. The last test is
+/// about the tracer's own memory, which the kernel does not affect, and takes a minute.
 const LEFT_OUT: [&str; 5] = [
     "a_connect_that_its_caller_gives_up_is_a_timeout",
     "a_connect_that_nobody_answers_times_out",
@@ -22,31 +22,31 @@ const LEFT_OUT: [&str; 5] = [
     "a_storm_of_processes_does_not_make_it_grow",
 ];
 
-/// How much longer native tests wait in a guest.
+/// By how much integration tests multiply their deadlines in a guest.
 const PATIENCE: &str = "8";
 
-/// What a step runs.
+/// The program of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runs {
-    /// A file of the native suite.
+    /// A file of integration tests.
     Native(&'static str),
-    /// A scenario of the guests' own.
+    /// A scenario in `tests/src/bin/guest/`.
     Scenario(&'static str),
 }
 
-/// One thing to do in a guest.
+/// One step in a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// What `--scenario` calls it.
+    /// Its name for `--scenario`.
     pub(crate) name: &'static str,
     runs: Runs,
-    /// Kernel features that the tracer is told to do without.
+    /// Kernel features that the tracer must not use.
     without: &'static str,
-    /// It may take this long, emulated.
+    /// Its time limit, emulated.
     limit_s: u64,
-    /// In which boot it runs: 1, or 2, after the power was cut.
+    /// The boot in which it runs: 1, or 2 after the power was cut.
     boot: u32,
-    /// Whether it runs only when it is named: what it waits for is not sure to happen in time.
+    /// Whether it runs only if it is named, because what it waits for may not happen in time.
     only_named: bool,
 }
 
@@ -72,7 +72,7 @@ const fn scenario(name: &'static str, limit_s: u64) -> Step {
     }
 }
 
-/// A scenario of the boot after the power was cut.
+/// A scenario in the boot after the power was cut.
 const fn after(name: &'static str, limit_s: u64) -> Step {
     Step {
         boot: 2,
@@ -87,7 +87,7 @@ const fn only_named(step: Step) -> Step {
     }
 }
 
-/// The steps, in the order in which a guest takes them: what endangers others comes last.
+/// All steps in their order: those that can break later ones come last.
 pub(crate) const STEPS: [Step; 24] = [
     scenario("support", 120),
     scenario("systemd", 240),
@@ -115,15 +115,15 @@ pub(crate) const STEPS: [Step; 24] = [
     after("capture-read", 60),
 ];
 
-/// What one guest does.
+/// The steps of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan(Vec<Step>);
 
 impl Plan {
-    /// The steps that `names` ask for: a name, or its beginning up to a dash (`native`). Without
-    /// names, all that need not be named.
+    /// The steps called `names`: full names, or their part before the dash (`native`). Without names,
+    /// all that need not be named.
     pub(crate) fn new(names: &[String]) -> Result<Self> {
-        let asks = |name: &String, step: &Step| {
+        let matches = |name: &String, step: &Step| {
             step.name == name
                 || step
                     .name
@@ -131,19 +131,19 @@ impl Plan {
                     .is_some_and(|(kind, _)| kind == name)
         };
         for name in names {
-            if !STEPS.iter().any(|step| asks(name, step)) {
+            if !STEPS.iter().any(|step| matches(name, step)) {
                 let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
-                bail!("no scenario `{name}`; there are {}", known.join(", "));
+                bail!("no scenario `{name}`; choose from {}", known.join(", "));
             }
         }
         let wanted = |step: &Step| match names {
             [] => !step.only_named,
-            names => names.iter().any(|name| asks(name, step)),
+            names => names.iter().any(|name| matches(name, step)),
         };
         Ok(Self(STEPS.into_iter().filter(wanted).collect()))
     }
 
-    /// Whether the power is cut, and another boot follows.
+    /// Whether a second boot follows, after the power is cut.
     pub(crate) fn boots_again(&self) -> bool {
         self.0.iter().any(|step| step.boot == 2)
     }
@@ -153,7 +153,7 @@ impl Plan {
         &self.0
     }
 
-    /// As the agent reads it.
+    /// The plan in the form that the agent reads.
     pub(super) fn json(&self) -> String {
         let steps: Vec<_> = self.0.iter().map(Step::json).collect();
         format!("{}\n", json!(steps))
@@ -163,7 +163,7 @@ impl Plan {
 impl Step {
     fn json(&self) -> serde_json::Value {
         let (program, args) = match self.runs {
-            // One at a time: two processors are emulated by two.
+            // One at a time: the guest has only two processors.
             Runs::Native(file) => {
                 let skip = LEFT_OUT.iter().flat_map(|&test| ["--skip", test]);
                 let args = ["--test-threads=1"].into_iter().chain(skip);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn scenarios_are_asked_for_by_name_or_kind_and_keep_their_order() {
+    fn scenarios_are_chosen_by_name_or_kind_and_keep_their_order() {
         assert_eq!(names(&["stops", "systemd"]), Some(vec!["systemd", "stops"]));
         assert_eq!(names(&["native"]).map(|it| it.len()), Some(NATIVE.len()));
         let by_default = STEPS.iter().filter(|step| !step.only_named).count();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_tells_the_agent_what_to_run() {
+    fn a_plan_has_the_program_and_the_variables_of_each_step() {
         let plan = Plan::new(&["kprobe-oom".to_owned()]).map(|plan| plan.json());
         let plan: serde_json::Value = plan
             .ok()

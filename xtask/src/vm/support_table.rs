@@ -1,6 +1,6 @@
-//! `docs/kernel-support.md`: which hook works by which rung on which kernel, as the guests told it.
-//! Written by `cargo xtask vm --write-table`, and compared with what the guests tell in every
-//! other run.
+//! The table in `docs/kernel-support.md`: which rung of which hook works on which kernel, as reported
+//! by the guests. `cargo xtask vm --write-table` writes it; every other run compares it with what
+//! the guests report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,25 +19,25 @@ const END: &str = "<!-- end of table -->";
 const WORKS: &str = "yes";
 const FAILS: &str = "no";
 
-/// What is lost on a rung that is not the best: the beginning of its name, and words.
+/// What is lost on rungs below the best: the beginning of their name, and the text.
 const LOST: [(&str, &str); 7] = [
-    ("kretprobe ", "nothing; a little dearer per connect"),
+    ("kretprobe ", "nothing; each connect costs a little more"),
     (
         "tracepoint syscalls/",
-        "nothing; every system call of the machine costs about 10 ns more",
+        "nothing; every system call on the machine costs about 10 ns more",
     ),
     (
         "tracepoints syscalls/",
-        "nothing; the same twice, and connects cost more",
+        "nothing; two tracepoints instead of one, so each connect costs more",
     ),
     ("kprobe oom_kill", "nothing"),
     (
         "kmsg",
-        "the scope of an OOM kill whose report the kernel's rate limit swallows",
+        "the scope of an OOM kill whose report is suppressed by the kernel's rate limit",
     ),
     (
         "page counters",
-        "the scope of an OOM kill is concluded from which limit was reached",
+        "the scope of an OOM kill is concluded from the limit that was reached",
     ),
     ("not available", "see `blind` in the `start` finding"),
 ];
@@ -45,13 +45,13 @@ const LOST: [(&str, &str); 7] = [
 /// Hook and rung.
 type Key = (String, String);
 
-/// What one kernel's guest told: rungs that worked, in the order in which they were told.
+/// The rungs that worked in the guest with one kernel.
 struct Column {
     series: &'static str,
     works: BTreeSet<Key>,
 }
 
-/// The rows there are, in the order of their first mention, and a column per kernel.
+/// The rows, in the order in which they were first reported, and one column per kernel.
 struct Table {
     rows: Vec<Key>,
     columns: Vec<Column>,
@@ -64,13 +64,13 @@ impl Table {
             columns: Vec::new(),
         };
         for outcome in outcomes {
-            let told = &outcome.ended.transcript.told;
-            let support = told.iter().filter(|one| one.topic == "support");
+            let facts = outcome.ended.transcript.facts.iter();
+            let support = facts.filter(|fact| fact.topic == "support");
             let mut works = BTreeSet::new();
-            for told in support {
-                let told: Value = serde_json::from_str(&told.text)
-                    .with_context(|| format!("what a guest told: {}", told.text))?;
-                for hook in told["hooks"].as_array().into_iter().flatten() {
+            for fact in support {
+                let report: Value = serde_json::from_str(&fact.text)
+                    .with_context(|| format!("reading a guest's report: {}", fact.text))?;
+                for hook in report["hooks"].as_array().into_iter().flatten() {
                     let name = hook["name"].as_str().unwrap_or_default();
                     let via = hook["via"].as_str().unwrap_or("not available");
                     let key = (name.to_owned(), via.to_owned());
@@ -87,7 +87,7 @@ impl Table {
                 });
             }
         }
-        // All rungs of a hook together, in the order of the hooks.
+        // Keeps the rungs of a hook together.
         let hooks: Vec<String> = table.rows.iter().map(|(hook, _)| hook.clone()).collect();
         let place = |hook: &String| hooks.iter().position(|one| one == hook);
         table.rows.sort_by_key(|(hook, _)| place(hook));
@@ -135,11 +135,11 @@ fn lost(via: &str) -> &'static str {
         .map_or("nothing", |&(_, lost)| lost)
 }
 
-/// Writes the table. Every kernel must have been run.
+/// Writes the table. All kernels must have run.
 pub(super) fn write(outcomes: &[Outcome]) -> Result<()> {
     let table = Table::new(outcomes)?;
     if table.columns.len() != SERIES.len() {
-        bail!("the table needs the scenario `support` of every kernel");
+        bail!("the table needs a report of the scenario `support` from every kernel");
     }
     let path = file()?;
     let document = read(&path)?;
@@ -150,7 +150,7 @@ pub(super) fn write(outcomes: &[Outcome]) -> Result<()> {
     Ok(())
 }
 
-/// What the document says otherwise than the guests; empty when they never spoke of it.
+/// Where the document differs from what the guests reported.
 pub(super) fn differences(outcomes: &[Outcome]) -> Result<Vec<String>> {
     let table = Table::new(outcomes)?;
     let document = read(&file()?)?;
@@ -167,8 +167,8 @@ fn compare(table: &Table, written: &BTreeMap<(Key, String), bool>) -> Vec<String
             let is = column.works.contains(key);
             if says.unwrap_or(false) != is {
                 let (hook, via) = key;
-                let told = if is { "works" } else { "does not work" };
-                differences.push(format!("{series}: {hook} by {via} {told}"));
+                let result = if is { "works" } else { "does not work" };
+                differences.push(format!("{series}: {hook} by {via} {result}"));
             }
         }
         for ((key, at), &says) in written {
@@ -216,13 +216,13 @@ fn read(path: &PathBuf) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// What is before, in and after the table.
+/// The text before, in and after the table.
 fn split(document: &str) -> Result<(&str, &str, &str)> {
     let parts = document.split_once(BEGIN).and_then(|(before, rest)| {
         let (table, after) = rest.split_once(END)?;
         Some((before, table, after))
     });
-    parts.with_context(|| format!("{FILE} has no table between its two marks"))
+    parts.with_context(|| format!("{FILE} has no table between its two comments"))
 }
 
 #[cfg(test)]
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_written_table_is_the_same_when_it_is_read() {
+    fn a_written_table_is_read_back_unchanged() {
         let text = table().text();
         assert!(
             text.contains("| `oom_scope` | kmsg | yes | yes | the scope"),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kernel_does_otherwise_is_told() {
+    fn differences_between_table_and_kernels_are_listed() {
         let mut written = parse(&table().text());
         let cell = (
             key("oom_scope", "fentry oom_kill_process"),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_found_between_its_marks() {
+    fn a_table_is_found_between_its_comments() {
         let document = format!("a{BEGIN}b{END}c");
         assert_eq!(split(&document).ok(), Some(("a", "b", "c")));
         assert!(split("no table").is_err());
