@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::privilege::need_root;
+
 /// A cgroup of the test's own; removed when dropped, with whatever of the test's is left in it.
 pub struct MemoryCgroup {
     directory: PathBuf,
@@ -19,7 +21,7 @@ impl MemoryCgroup {
     /// Makes `/<name>` limited to `limit_bytes`, without swap.
     #[track_caller]
     pub fn new(name: &str, limit_bytes: u64) -> Self {
-        super::need_root();
+        need_root();
         let v2_root = Path::new("/sys/fs/cgroup");
         let v1_root = Path::new("/sys/fs/cgroup/memory");
         let v2 = fs::read_to_string(v2_root.join("cgroup.controllers"))

@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::privilege::need_root;
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A named namespace with its loopback up; removed when dropped.
@@ -14,7 +16,7 @@ impl NetNamespace {
     /// Makes one.
     #[track_caller]
     pub fn new() -> Self {
-        super::need_root();
+        need_root();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tracer-test-{}-{number}", std::process::id());
         ip(&["netns", "add", &name]);

@@ -1,19 +1,12 @@
 //! Processes that a test starts, and their end.
 
 use std::io::{BufRead as _, BufReader, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::ops::Range;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::net::{self, AddressFamily, SocketType};
-
-/// Below what `net.ipv4.ip_local_port_range` begins with by default, above what servers have, and
-/// beside the ports of `tracer demo`.
-const TEST_PORTS: Range<u16> = 28_000..32_768;
+use crate::patience::patient;
 
 /// One of the programs in `bin/` (`fixture <mode> …`).
 pub fn fixture() -> Command {
@@ -24,29 +17,6 @@ pub fn fixture() -> Command {
     path.push("fixture");
     assert!(path.exists(), "{} is not built", path.display());
     Command::new(path)
-}
-
-/// A TCP port of 127.0.0.1 that nobody uses and that no outgoing connection will take: below the
-/// range from which the kernel serves `bind` to port 0 and `connect`. A process never gets the same
-/// one twice, and nothing has listened there for it.
-#[track_caller]
-pub fn free_port() -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    // Where it begins depends on the process: tests of several packages may run at the same time.
-    let first = usize::try_from(std::process::id()).unwrap() * 64;
-    loop {
-        let taken = usize::from(TAKEN.fetch_add(1, Ordering::Relaxed));
-        assert!(
-            taken < TEST_PORTS.len(),
-            "no port of {TEST_PORTS:?} is free"
-        );
-        let offset = u16::try_from((first + taken) % TEST_PORTS.len()).unwrap();
-        let port = TEST_PORTS.start + offset;
-        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        if net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// A child that is killed when the test ends, by its own pid.
@@ -114,10 +84,7 @@ impl Guard {
     /// when neither happens.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        match self
-            .lines
-            .recv_timeout(super::patient(Duration::from_secs(20)))
-        {
+        match self.lines.recv_timeout(patient(Duration::from_secs(20))) {
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => String::new(),
             Err(RecvTimeoutError::Timeout) => panic!("{:?} says nothing", self.child),

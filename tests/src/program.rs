@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::stack::wait_until;
+use crate::binary::binary;
+use crate::patience::wait_until;
 
 /// See the module. Dropping it kills it.
 pub struct Program {
@@ -27,7 +28,7 @@ impl Program {
         name: &str,
         args: impl IntoIterator<Item = S>,
     ) -> Self {
-        Self::start_other(folder, name, crate::binary(), args)
+        Self::start_other(folder, name, binary(), args)
     }
 
     /// The same with a program that becomes the tracer.

@@ -5,12 +5,14 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::binary::ended;
+
 /// What `tracer schema` prints; asked once.
 #[track_caller]
 pub fn schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     SCHEMA.get_or_init(|| {
-        let (status, stdout, stderr) = super::ended(["schema"]);
+        let (status, stdout, stderr) = ended(["schema"]);
         assert!(status.success(), "{status}: {stderr}");
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("no JSON: {error}\n{stdout}"))
     })

@@ -11,8 +11,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Nginx, Pm2, Supervisor, asset, http, node_command};
-use crate::{MemoryCgroup, free_port};
+use super::asset::asset;
+use super::http;
+use super::nginx::Nginx;
+use super::node::node_command;
+use super::pm2::Pm2;
+use super::supervisor::Supervisor;
+use crate::binary::binary;
+use crate::cgroup::MemoryCgroup;
+use crate::port::free_port;
+use crate::privilege::need_root;
 
 /// Enough for node, and soon full.
 const LIMIT_BYTES: u64 = 128 << 20;
@@ -58,7 +66,7 @@ impl Site {
     /// Starts it with a good release, and waits until that answers. The name is the service's.
     #[track_caller]
     pub fn start(name: &str, under: Under, limited: bool) -> Self {
-        crate::need_root();
+        need_root();
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         let port = free_port();
@@ -148,6 +156,7 @@ impl Load {
             while !stopped.load(Ordering::Relaxed) && Instant::now() < until {
                 // What fails is for the tracer to tell.
                 let _ = http::get(port, "/");
+                // The load: fifty requests a second at most.
                 thread::sleep(Duration::from_millis(20));
             }
         });
@@ -172,7 +181,7 @@ impl Deployed {
     #[track_caller]
     pub fn by(service: &str, grace: &str, folder: &Path, args: &[&str], command: &[&str]) -> Self {
         let report = folder.join("report.json");
-        let output = Command::new(crate::binary())
+        let output = Command::new(binary())
             .args(["deploy", "--service", service, "--grace", grace])
             .arg("--report")
             .arg(&report)

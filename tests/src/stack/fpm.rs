@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Daemon, program, wait_until};
-use crate::MemoryCgroup;
+use super::daemon::Daemon;
+use super::installed::program;
+use crate::cgroup::MemoryCgroup;
+use crate::patience::wait_until;
 
 /// A PHP-FPM whose pool `shop` listens on a unix socket.
 pub struct PhpFpm {

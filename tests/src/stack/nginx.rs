@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::daemon::Daemon;
 use super::http::{self, Answer};
-use super::{Daemon, program, wait_until};
-use crate::free_port;
+use super::installed::program;
+use crate::patience::wait_until;
+use crate::port::free_port;
 
 /// An nginx with one worker and one upstream.
 pub struct Nginx {

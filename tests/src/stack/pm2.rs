@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use super::{WARM_UP, asset};
-use crate::MemoryCgroup;
+use super::asset::asset;
+use super::node::{WARM_UP, node_command};
+use crate::cgroup::MemoryCgroup;
 
 /// A pm2 daemon with a home of its own; it ends with the test, and its app with it.
 pub struct Pm2 {
@@ -40,7 +41,7 @@ impl Pm2 {
         });
         if let Some(cgroup) = cgroup {
             let script = folder.join("worker.sh");
-            let text = super::node_command(Some(cgroup), node);
+            let text = node_command(Some(cgroup), node);
             fs::write(&script, format!("exec {text}\n")).unwrap();
             app["script"] = json!(script);
             app["interpreter"] = json!("sh");

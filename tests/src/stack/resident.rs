@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use rustix::mm::{MapFlags, ProtFlags, mlock, mmap};
 
-use crate::Guard;
+use crate::process::Guard;
 
 /// Reads all files that a node maps, in this process's cgroup, and locks them until it ends.
 #[track_caller]

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Daemon, WARM_UP, program};
+use super::daemon::Daemon;
+use super::installed::program;
+use super::node::WARM_UP;
 
 /// A supervisord that restarts its program whenever it ends. Asked to end, it kills a program that
 /// lingers before [`Daemon`] loses its patience with supervisord itself.

@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use super::asset;
+use super::asset::asset;
 use super::resident::keep_node_resident;
-use crate::{Guard, MemoryCgroup};
+use crate::cgroup::MemoryCgroup;
+use crate::process::Guard;
 
 /// Where an application listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::tell;
+use crate::host;
 
 const PROGRAMS: &str = "/run/vm/programs";
 const DATA: &str = "/run/vm/data";
@@ -22,24 +22,24 @@ const PULSE: Duration = Duration::from_millis(50);
 /// Runs the plan and ends the machine.
 pub fn run() {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    tell(&format!("up {}", release.trim()));
+    host::send(&format!("up {}", release.trim()));
     let plan = fs::read_to_string(Path::new(PROGRAMS).join("plan.json")).unwrap();
     let plan: Value = serde_json::from_str(&plan).unwrap();
     let boot = boot();
     let steps = plan.as_array().unwrap().iter();
     for step in steps.filter(|step| step["boot"] == boot) {
         let name = step["name"].as_str().unwrap();
-        tell(&format!("begin {name}"));
+        host::send(&format!("begin {name}"));
         let began = Instant::now();
         let failed = follow(step);
         let ms = began.elapsed().as_millis();
         match failed {
-            None => tell(&format!("pass {ms} {name}")),
-            Some(why) => tell(&format!("fail {ms} {name} {why}")),
+            None => host::send(&format!("pass {ms} {name}")),
+            Some(why) => host::send(&format!("fail {ms} {name} {why}")),
         }
     }
     rustix::fs::sync();
-    tell("done");
+    host::send("done");
     let _ = Command::new("systemctl").args(["poweroff", "-ff"]).status();
 }
 
@@ -101,7 +101,7 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
             return Some(status);
         }
         if told.elapsed() > ALIVE {
-            tell("alive");
+            host::send("alive");
             told = Instant::now();
         }
         thread::sleep(PULSE);

@@ -5,6 +5,7 @@
 
 mod agent;
 mod findings;
+mod host;
 mod scenario;
 mod systemd;
 
@@ -19,11 +20,4 @@ fn main() {
             std::process::exit(64);
         }
     }
-}
-
-/// Tells the host something, in one line of the console: the other side of
-/// `xtask/src/vm/protocol.rs`.
-fn tell(said: &str) {
-    // In a line of its own, whatever was printed before.
-    println!("\n@@vm {said}");
 }

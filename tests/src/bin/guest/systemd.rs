@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use tracer_tests::stack::wait_until;
+use tracer_tests::wait_until;
 
 /// What a scenario waits for takes seconds. An emulated guest beside another that thrashes stood
 /// still for more than a minute, though.

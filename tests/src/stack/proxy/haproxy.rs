@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Address, Listen, Setup, TIMEOUT_S, program};
+use super::setup::{Listen, Setup, TIMEOUT_S};
+use crate::stack::installed::program;
+use crate::stack::worker::Address;
 
 pub(super) fn prepare(
     folder: &Path,

@@ -10,13 +10,14 @@ use tracer_tests::binary;
 
 use super::systemd::stack;
 use crate::findings::TracerService;
+use crate::host;
 use crate::systemd::{main_pid, systemctl, unit};
-use crate::tell;
 
 /// On the disk that survives.
 const FILE: &str = "/run/vm/data/capture";
 const PID: &str = "/run/vm/data/pid";
-/// A recorder writes what it has once a second; the machine is slow.
+/// Time itself is tested: a recorder writes what it has, and the disk has it, after a second. The
+/// machine is slow.
 const WRITTEN: Duration = Duration::from_secs(10);
 
 pub fn write() {
@@ -40,8 +41,8 @@ pub fn write() {
         finding["kind"] == "incident" && finding["state"] == "closed"
     });
     std::thread::sleep(WRITTEN);
-    tell("cut");
-    // The host ends it here.
+    host::send("cut");
+    // The host cuts the power here; this long it may take to.
     std::thread::sleep(Duration::from_mins(2));
     panic!("the power was not cut");
 }

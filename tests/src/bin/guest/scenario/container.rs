@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::geteuid;
 
-use super::hog;
+use super::hog::hog;
 use crate::findings::TracerService;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -40,7 +40,7 @@ pub fn run() {
     tracer.stop();
 }
 
-/// Listens inside, then leaks.
+/// The load: listens inside, for long enough to be seen listening, then leaks.
 fn start(scope: &str) -> Child {
     let script = format!(
         "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 8080)); s.listen(); \

@@ -43,7 +43,7 @@ fn good() {
     assert_eq!(service["memory"]["limit_bytes"], 64 << 20, "{deployed:#?}");
 }
 
-/// Two seconds after its start, and again after each restart.
+/// The load: a release that leaks two seconds after its start, and again after each restart.
 fn leaks() {
     let leak = "server.listen(64)
 import threading, time

@@ -1,7 +1,7 @@
 //! earlyoom ends a process because memory is short: neither the kernel's OOM killer nor somebody's
 //! `kill`.
 
-use super::hog;
+use super::hog::hog;
 use crate::findings::{TracerService, about, only};
 use crate::systemd::{main_pid, systemctl, unit};
 

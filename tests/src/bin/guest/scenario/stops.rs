@@ -5,10 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
-use tracer_tests::MemoryCgroup;
-use tracer_tests::stack::wait_until;
+use tracer_tests::{MemoryCgroup, wait_until};
 
-use super::hog;
+use super::hog::hog;
 use super::systemd::{stack, wait_for_answer};
 use crate::findings::{TracerService, about, only};
 use crate::systemd::{PATIENCE, main_pid, property, systemctl, unit, wait_for_state};

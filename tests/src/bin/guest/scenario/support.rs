@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tracer_tests::binary;
 
+use crate::host;
 use crate::systemd::systemctl;
-use crate::tell;
 
 /// What is forbidden to the tracer, best rungs first.
 const WITHOUT: [&str; 6] = [
@@ -47,7 +47,7 @@ pub fn run() {
             "hooks": start["hooks"],
             "blind": start["blind"],
         });
-        tell(&format!("tell support {support}"));
+        host::send(&format!("tell support {support}"));
     }
     systemctl(&["stop", "nginx.service"]);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tracer_tests::stack::http::get;
-use tracer_tests::stack::wait_until;
+use tracer_tests::wait_until;
 
 use crate::findings::{TracerService, about};
 use crate::systemd::{PATIENCE, main_pid, property, systemctl, unit};
@@ -45,6 +45,7 @@ pub fn site(text: &str) {
 #[track_caller]
 pub fn wait_for_answer(status: u16) {
     wait_until(&format!("an answer of {status}"), PATIENCE, || {
+        // Each of these requests may fail and is reported then: a few of them are enough.
         std::thread::sleep(Duration::from_millis(200));
         get(80, "/").ok().filter(|answer| answer.status == status)
     });

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::hog;
+use super::hog::hog;
 use crate::findings::{TracerService, about};
 use crate::systemd::{main_pid, systemctl, unit, wait_for_state};
 
