@@ -4,9 +4,12 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::stack::wait_until;
+use crate::patience::{patient, wait_until};
+
+/// Between two looks at the window.
+const PULSE: Duration = Duration::from_millis(30);
 
 /// A window. Dropping it ends its server and what runs in it.
 pub struct Tmux {
@@ -84,16 +87,37 @@ impl Tmux {
     #[track_caller]
     pub fn wait_for(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
-        let limit = Duration::from_secs(10);
-        let until = std::time::Instant::now() + limit;
-        while std::time::Instant::now() < until {
+        let limit = patient(Duration::from_secs(10));
+        let until = Instant::now() + limit;
+        while Instant::now() < until {
             last = self.shown();
             if fits(&last) {
                 return last;
             }
-            std::thread::sleep(Duration::from_millis(30));
+            std::thread::sleep(PULSE);
         }
         panic!("not shown within {limit:?}: {what}. Shown:\n{last}");
+    }
+
+    /// Presses a key, again and again, until the window shows what fits. Fails the test after
+    /// twenty times.
+    #[track_caller]
+    pub fn press_until(&self, key: &str, what: &str, fits: impl Fn(&str) -> bool) {
+        for _ in 0..20 {
+            self.press([key]);
+            // The screen follows at once; where it is later, another press does no harm.
+            let until = Instant::now() + patient(Duration::from_millis(500));
+            while Instant::now() < until {
+                if fits(&self.shown()) {
+                    return;
+                }
+                std::thread::sleep(PULSE);
+            }
+        }
+        panic!(
+            "not shown after pressing {key}: {what}. Shown:\n{}",
+            self.shown()
+        );
     }
 
     /// The pid of a process that the window's shell started, once there is one of that name.

@@ -3,30 +3,20 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::MemoryCgroup;
-
-/// The tracer to test: `$TRACER_BIN`, else the newest build in the workspace.
-#[track_caller]
-pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("TRACER_BIN") {
-        return path.into();
-    }
-    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let built = ["release", "debug"].map(|profile| target.join(profile).join("tracer"));
-    let newest = built
-        .into_iter()
-        .filter(|path| path.exists())
-        .max_by_key(|path| path.metadata().and_then(|file| file.modified()).ok());
-    newest.expect("no tracer is built: run `cargo build -p tracer`, or set TRACER_BIN")
-}
+use crate::binary::binary;
+use crate::cgroup::MemoryCgroup;
+use crate::patience::patient;
+use crate::privilege::need_root;
+use crate::process::{Guard, fixture};
+use crate::schema;
 
 /// A tracer that watches. Dropping it kills it.
 pub struct Tracer {
@@ -78,7 +68,7 @@ impl Tracer {
 
     #[track_caller]
     fn start_as(command: &mut Command) -> Self {
-        super::need_root();
+        need_root();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -155,7 +145,7 @@ impl Tracer {
         if let Some(found) = self.seen.iter().find(|finding| fits(finding)) {
             return found.clone();
         }
-        let limit = super::patient(limit);
+        let limit = patient(limit);
         let until = Instant::now() + limit;
         loop {
             match self.next(until) {
@@ -181,16 +171,25 @@ impl Tracer {
         })
     }
 
+    /// Waits until what happened before this call has been observed, and its findings have come:
+    /// a process is killed now, and that death is later in the stream of events.
+    #[track_caller]
+    pub fn catch_up(&mut self) {
+        let last = Guard::ready(fixture().arg("hold"));
+        last.signal(Signal::KILL);
+        self.death_of(last.pid());
+    }
+
     /// Ends it with SIGTERM and gives everything it found.
     #[track_caller]
     pub fn stop(mut self) -> Ended {
-        self.signal(rustix::process::Signal::TERM);
+        self.signal(Signal::TERM);
         self.finish()
     }
 
     /// Sends it a signal.
     #[track_caller]
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid).ok();
         let pid = pid.and_then(rustix::process::Pid::from_raw).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
@@ -199,7 +198,7 @@ impl Tracer {
     /// Waits for it to end by itself.
     #[track_caller]
     pub fn finish(&mut self) -> Ended {
-        let limit = super::patient(Duration::from_secs(20));
+        let limit = patient(Duration::from_secs(20));
         let until = Instant::now() + limit;
         loop {
             match self.next(until) {
@@ -224,7 +223,7 @@ impl Tracer {
         let finding: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not a line of JSON ({error}): {line}"));
         assert_eq!(finding["v"], 1, "{line}");
-        super::schema::check(&finding);
+        schema::check(&finding);
         self.seen.push(finding.clone());
         Ok(finding)
     }
@@ -249,19 +248,4 @@ impl Drop for Tracer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Runs the tracer to its end: status, standard output, standard error.
-#[track_caller]
-pub fn ended<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (ExitStatus, String, String) {
-    let output = Command::new(binary())
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the tracer could not be started");
-    (
-        output.status,
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
 }

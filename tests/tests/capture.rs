@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tracer_tests::stack::{Nginx, Supervisor, wait_until, worker_command};
-use tracer_tests::{MemoryCgroup, Program, binary, ended, free_port, need_root};
+use tracer_tests::stack::{Nginx, Supervisor, worker_command};
+use tracer_tests::{MemoryCgroup, Program, binary, ended, free_port, need_root, wait_until};
 
 /// A process that crashes; its pid.
 fn crashes() -> u32 {

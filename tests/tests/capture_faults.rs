@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::{Program, ended, need_root};
+use tracer_tests::{Program, ended, need_root, wait_until};
 
 /// How often a recorder is killed, and how many there are at a time.
 const KILLS: u32 = 100;
@@ -22,6 +22,8 @@ const AT_A_TIME: u32 = 5;
 const LATENCY: Duration = Duration::from_millis(400);
 /// What waits this long has been written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// For what takes moments.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Processes that come and go, well and not, one after the other, until it is dropped.
 struct Load {
@@ -38,6 +40,7 @@ impl Load {
                 for program in ["/bin/true", "/bin/false"] {
                     Command::new(program).status().unwrap();
                 }
+                // The load: about a hundred exits a second.
                 thread::sleep(Duration::from_millis(10));
             }
         });
@@ -94,6 +97,7 @@ fn kill_after(folder: &Path, number: u32, time: Duration) -> usize {
     let mut recorder = Program::start(folder, &number.to_string(), args);
     recorder.prints("\"kind\":\"start\"");
     let armed = Instant::now();
+    // Time itself is tested: what was printed so long before the kill has to be in the file.
     let printed_until = |before_the_kill: Duration, failed: bool| {
         let at = armed + time.saturating_sub(before_the_kill);
         thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -209,26 +213,27 @@ fn a_full_disk_stops_the_recording_until_there_is_room() {
 
     // Everything but a page or two of the disk.
     let ballast = disk.path("ballast");
-    thread::sleep(Duration::from_millis(300));
+    wait_until("the first death in the capture", LIMIT, || {
+        deaths(&capture).0.contains(&before).then_some(())
+    });
     let mut size: usize = 1 << 20;
     while size > 0 && fs::write(&ballast, vec![0; size]).is_err() {
         size -= 4096;
     }
-    let began = Instant::now();
-    while !watch.stderr().contains("recording has stopped") {
+    wait_until("the recording to stop", LIMIT, || {
         fails();
-        assert!(
-            began.elapsed() < Duration::from_secs(30),
-            "{}",
-            watch.stderr()
-        );
-    }
+        watch
+            .stderr()
+            .contains("recording has stopped")
+            .then_some(())
+    });
     let said = watch.stderr();
     assert!(said.contains("No space left on device"), "{said}");
-    // Watching goes on, and it was said once.
+    // Watching goes on. Time itself is tested: writing is tried again every second, and must not
+    // be complained of each time.
     let meanwhile = fails();
     prints_death_of(meanwhile);
-    thread::sleep(Duration::from_millis(2500));
+    thread::sleep(FLUSH_INTERVAL * 5 / 2);
     assert_eq!(watch.stderr(), said);
 
     fs::remove_file(ballast).unwrap();

@@ -20,7 +20,7 @@ sleep 60 >hold 2>/dev/null &
 echo $! >holder
 ./shop-server listen 127.0.0.1:PORT <hold >said 2>&1 &
 echo $! >server
-until grep -q ready said; do sleep 0.05; done
+for i in $(seq 400); do grep -q ready said && break; sleep 0.05; done
 ";
 
 /// The code blocks of one language, in the order of the page.
@@ -86,6 +86,12 @@ fn run(smoke_test: &str) -> (Option<i32>, String) {
     )
 }
 
+/// A shell command that waits, not for ever, until the tracer has written a finding of this kind.
+fn until(kind: &str) -> String {
+    let written = format!("grep -q '\"kind\":\"{kind}\"' findings.jsonl");
+    format!("for i in $(seq 400); do {written} && break; sleep 0.05; done")
+}
+
 #[test]
 fn a_run_in_which_nothing_happens_succeeds() {
     let (code, seen) = run("true");
@@ -100,7 +106,7 @@ fn the_smoke_tests_own_failure_is_the_exit_code() {
 
 #[test]
 fn a_death_fails_a_smoke_test_that_noticed_nothing() {
-    let (code, seen) = run("kill -KILL $(cat server); sleep 0.5");
+    let (code, seen) = run(&format!("kill -KILL $(cat server); {}", until("death")));
     assert_eq!(code, Some(3), "{seen}");
     assert!(seen.contains("\"kind\":\"death\""), "{seen}");
     assert!(seen.contains("\"name\":\"shop\""), "{seen}");
@@ -110,7 +116,8 @@ fn a_death_fails_a_smoke_test_that_noticed_nothing() {
 fn a_failed_request_fails_it_after_a_clean_stop_too() {
     let stop = "kill $(cat holder); while kill -0 $(cat server) 2>/dev/null; do sleep 0.05; done";
     let (code, seen) = run(&format!(
-        "{stop}; sleep 0.5; curl -s -o /dev/null PROXY; sleep 1"
+        "{stop}; curl -s -o /dev/null PROXY; {}",
+        until("request_failed")
     ));
     assert_eq!(code, Some(3), "{seen}");
     assert!(seen.contains("\"kind\":\"request_failed\""), "{seen}");

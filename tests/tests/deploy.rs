@@ -1,13 +1,14 @@
 //! `tracer deploy` around scripts that restart a real stack.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tracer_tests::stack::deployment::{Site, Under};
-use tracer_tests::stack::wait_until;
+use tracer_tests::stack::kill_by_script;
 use tracer_tests::tmux::Tmux;
-use tracer_tests::{binary, ended, need_root};
+use tracer_tests::{binary, ended, need_root, wait_until};
 
 /// Services have names of their own per test: tests that run at the same time see each other's.
 fn name(under: Under, story: &str) -> String {
@@ -176,15 +177,32 @@ fn a_kill_by_the_script_is_asked_for_and_one_by_somebody_else_is_not() {
     assert_eq!(by_script.service()["listeners"][0]["state"], "back");
 
     let worker = site.worker();
-    let killer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(3500));
-        tracer_tests::stack::kill_by_script(std::env::temp_dir().as_path(), worker);
+    let folder = tempfile::tempdir().unwrap();
+    let pid_file = folder.path().join("pid");
+    let command = format!("echo $$ > {}", pid_file.display());
+    let by_other = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for_the_end_of(&pid_file);
+            kill_by_script(folder.path(), worker);
+        });
+        site.run("12s", &[], &["sh", "-c", &command])
     });
-    let by_other = site.run("12s", &[], &["sleep", "3"]);
-    killer.join().unwrap();
     assert_eq!(by_other.status.code(), Some(3), "{by_other:#?}");
     assert_eq!(by_other.service()["unexpected"], 1, "{by_other:#?}");
     assert_eq!(by_other.failures(), ["death"], "{by_other:#?}");
+}
+
+/// Waits until the command that leaves its pid in this file has run, and is reaped.
+#[track_caller]
+fn wait_for_the_end_of(pid_file: &Path) {
+    let limit = Duration::from_secs(20);
+    let pid = wait_until("the command to run", limit, || {
+        let text = fs::read_to_string(pid_file).ok()?;
+        text.strip_suffix('\n')?.parse::<u32>().ok()
+    });
+    wait_until("the command to exit", limit, || {
+        (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+    });
 }
 
 #[test]

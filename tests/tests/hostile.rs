@@ -8,11 +8,13 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tracer_tests::{Guard, MemoryCgroup, Tracer, binary, free_port, need_root};
+use tracer_tests::{Guard, MemoryCgroup, Tracer, binary, free_port, need_root, wait_until};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Clears the screen, begins a line like the tracer's own, returns, deletes, rings, turns the
 /// direction of writing, hides, and is no valid UTF-8 at its end.
@@ -93,15 +95,9 @@ impl Text {
 
     #[track_caller]
     fn wait_for(&self, part: &str) {
-        let until = Instant::now() + Duration::from_secs(20);
-        while !self.read().contains(part) {
-            assert!(
-                Instant::now() < until,
-                "no {part:?} in 20 s:\n{}",
-                self.read()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until(&format!("{part:?} in the output"), LIMIT, || {
+            self.read().contains(part).then_some(())
+        });
     }
 
     #[track_caller]
@@ -123,7 +119,10 @@ impl Drop for Text {
 /// Runs everything nasty: deaths, a listener that comes and goes, connects that fail.
 fn be_nasty(nasty: &Nasty) -> Vec<u32> {
     let mut killed = Guard::spawn(&mut nasty.command("60"));
-    std::thread::sleep(Duration::from_millis(50));
+    let program = format!("/proc/{}/exe", killed.pid());
+    wait_until("the nasty program to run", LIMIT, || {
+        (fs::read_link(&program).ok()? == nasty.program()).then_some(())
+    });
     killed.signal(Signal::KILL);
     killed.wait();
     let mut ended = Guard::spawn(&mut nasty.command("0"));

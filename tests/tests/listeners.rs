@@ -16,13 +16,6 @@ fn count(findings: &[Value], kind: &str, address: &str) -> usize {
     findings.iter().filter(|one| is(kind, address)(one)).count()
 }
 
-/// Lets the tracer see a later death, so that what came before it is known to be told.
-fn mark_time(tracer: &mut Tracer) {
-    let last = Guard::ready(fixture().arg("hold"));
-    last.signal(Signal::KILL);
-    tracer.death_of(last.pid());
-}
-
 #[test]
 fn a_tcp_listener_comes_and_goes() {
     let mut tracer = Tracer::start(["--all"]);
@@ -71,7 +64,7 @@ fn an_inherited_listener_is_down_only_when_its_last_holder_is_gone() {
     };
     kill(workers[0]);
     tracer.death_of(workers[0]);
-    mark_time(&mut tracer);
+    tracer.catch_up();
     let so_far = tracer.watch_for(Duration::ZERO);
     assert_eq!(count(so_far, "listener_down", &address), 0);
     kill(workers[1]);
@@ -88,7 +81,7 @@ fn an_address_with_two_listeners_is_down_when_both_are_gone() {
     let (mut one, mut other) = (listen(), listen());
     one.wait();
     tracer.death_of(one.pid());
-    mark_time(&mut tracer);
+    tracer.catch_up();
     let so_far = tracer.watch_for(Duration::ZERO);
     assert_eq!(count(so_far, "listener_up", &address), 1);
     assert_eq!(count(so_far, "listener_down", &address), 0);
@@ -132,7 +125,7 @@ fn two_listeners_from_before_the_start_are_down_when_both_are_gone() {
     let mut tracer = Tracer::start(["--all"]);
     one.signal(Signal::KILL);
     tracer.death_of(one.pid());
-    mark_time(&mut tracer);
+    tracer.catch_up();
     let so_far = tracer.watch_for(Duration::ZERO);
     assert_eq!(count(so_far, "listener_down", &address), 0);
     other.signal(Signal::KILL);

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,7 +11,8 @@ use tracer_tests::stack::client::{self, Outcome, statuses};
 use tracer_tests::stack::ledger::{Blame, Death, SECRET};
 use tracer_tests::stack::proxy::{Kind, Listen, Setup};
 use tracer_tests::stack::scene::{Scene, Upstream};
-use tracer_tests::stack::{Address, Worker, wait_until};
+use tracer_tests::stack::{Address, Worker};
+use tracer_tests::wait_until;
 
 /// nginx before an application on a port.
 #[track_caller]
@@ -50,13 +51,13 @@ fn one_connection(scene: &mut Scene, what: &str, in_one_segment: bool, kinds: &[
         .collect();
     let last = head("GET", targets.last().unwrap(), "1.1") + "Connection: close\r\n\r\n";
     *requests.last_mut().unwrap() = last;
-    let requests = if in_one_segment {
-        vec![requests.concat()]
+    let proxy = scene.proxy.address();
+    let answer = if in_one_segment {
+        client::pieces(proxy, &[&requests.concat()])
     } else {
-        requests
+        let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+        client::in_turn(proxy, &requests)
     };
-    let pieces: Vec<&str> = requests.iter().map(String::as_str).collect();
-    let answer = client::pieces(scene.proxy.address(), &pieces);
     let expected: Vec<u16> = kinds
         .iter()
         .map(|&kind| if kind == FAILS { 500 } else { 200 })
@@ -240,7 +241,12 @@ fn a_full_backlog_is_told() {
         let target = scene.target(&format!("waiting/ok/{number}"));
         scene.curl.get_meanwhile(&target)
     });
-    thread::sleep(Duration::from_millis(300));
+    let Address::Unix(path) = scene.upstream().clone() else {
+        unreachable!()
+    };
+    wait_until("a full backlog", Duration::from_secs(5), || {
+        (waiting_at(&path) == 2).then_some(())
+    });
     let outcome = scene.curl.get(&scene.target("full/ok"));
     assert_eq!(outcome.status, Some(502), "{}", scene.proxy.log());
     scene.lost(outcome, &["backlog_full"], None);
@@ -251,6 +257,18 @@ fn a_full_backlog_is_told() {
     scene.worker().signal(Signal::CONT);
     scene.fine("last");
     scene.check();
+}
+
+/// How many connections to this socket nobody has accepted yet.
+fn waiting_at(path: &Path) -> usize {
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+    let path = path.to_str().unwrap();
+    sockets
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        // Num, RefCount, Protocol, Flags, Type, St, Inode, Path; SS_CONNECTING has the number 2.
+        .filter(|fields| fields.get(5) == Some(&"02") && fields.get(7) == Some(&path))
+        .count()
 }
 
 #[test]

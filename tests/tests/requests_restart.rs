@@ -10,21 +10,26 @@ use tracer_tests::stack::client::{self, Outcome};
 use tracer_tests::stack::ledger::{Death, SECRET};
 use tracer_tests::stack::proxy::Kind;
 use tracer_tests::stack::scene::Scene;
-use tracer_tests::stack::{Address, WARM_UP, http, wait_until};
+use tracer_tests::stack::{Address, http};
+use tracer_tests::wait_until;
 
 const CLIENTS: u32 = 8;
 
-/// Between two requests of a client.
+/// Between two requests of a client: the load is 160 requests a second at most.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Requests run for so long before the application is killed, and after it is back.
-const HEALTHY: Duration = Duration::from_millis(800);
+/// So many requests succeed before the application is killed, and again once it is back.
+const HEALTHY: u32 = 60;
 
-/// Clients that ask, each for paths of its own, until they are stopped.
-fn storm(scene: &Scene, during: impl FnOnce()) -> Vec<Outcome> {
+/// For either of them; a restart takes a second or two.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Clients that ask, each for paths of its own, until `during` is over. It is given the number of
+/// requests that have succeeded so far.
+fn storm(scene: &Scene, during: impl FnOnce(&AtomicU32)) -> Vec<Outcome> {
     let (proxy, orders) = (scene.proxy.address(), scene.path("api/orders"));
     let stop = AtomicBool::new(false);
-    let next = AtomicU32::new(0);
+    let (next, fine) = (AtomicU32::new(0), AtomicU32::new(0));
     let client = || {
         let mut outcomes = Vec::new();
         while !stop.load(Ordering::Relaxed) {
@@ -36,14 +41,18 @@ fn storm(scene: &Scene, during: impl FnOnce()) -> Vec<Outcome> {
                 "ok"
             };
             let target = format!("{orders}/{number}/{kind}?secret={SECRET}");
-            outcomes.push(client::get(proxy, &target));
+            let outcome = client::get(proxy, &target);
+            if !outcome.failed() {
+                fine.fetch_add(1, Ordering::Relaxed);
+            }
+            outcomes.push(outcome);
             thread::sleep(PAUSE);
         }
         outcomes
     };
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        during();
+        during(&fine);
         stop.store(true, Ordering::Relaxed);
         clients
             .into_iter()
@@ -57,19 +66,21 @@ fn story(name: &'static str, kind: Kind) {
     let &Address::Tcp(port) = scene.upstream() else {
         unreachable!()
     };
-    let pid = || http::get(port, "/ok").ok().map(|it| it.number("pid"));
-    let dead = u32::try_from(pid().unwrap()).unwrap();
+    let pid = http::get(port, "/ok").unwrap().number("pid");
+    let dead = u32::try_from(pid).unwrap();
     let mut killed = None;
-    let outcomes = storm(&scene, || {
-        thread::sleep(HEALTHY);
+    let outcomes = storm(&scene, |fine| {
+        let healthy = |count: u32| {
+            wait_until(&format!("{count} successful requests"), LIMIT, || {
+                (fine.load(Ordering::Relaxed) >= count).then_some(())
+            });
+        };
+        healthy(HEALTHY);
         let pid_of_dead = Pid::from_raw(dead.cast_signed()).unwrap();
         kill_process(pid_of_dead, Signal::KILL).unwrap();
         killed = Some(Instant::now());
-        thread::sleep(WARM_UP / 2);
-        wait_until("the application's return", Duration::from_secs(15), || {
-            pid().filter(|&pid| pid != u64::from(dead))
-        });
-        thread::sleep(HEALTHY);
+        // More than the clients can have under way: the application is back.
+        healthy(fine.load(Ordering::Relaxed) + HEALTHY);
     });
     let death = Death {
         pid: dead,

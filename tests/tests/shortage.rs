@@ -1,9 +1,9 @@
 //! The tracer among those who are short of memory: it stays, and tells.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tracer_tests::{Guard, MemoryCgroup, Tracer, fixture};
+use tracer_tests::{Guard, MemoryCgroup, Tracer, fixture, wait_until};
 
 const MIB: u64 = 1 << 20;
 /// The kernel may take its time to give up reclaiming.
@@ -39,11 +39,9 @@ fn it_outlives_every_leak_of_the_cgroup_it_shares_and_tells_of_each() {
 #[test]
 fn what_it_needs_is_locked_in_memory() {
     let tracer = Tracer::start::<&str>([]);
-    let until = Instant::now() + PATIENCE;
-    while status(tracer.pid(), "VmLck:") == 0 {
-        assert!(Instant::now() < until, "nothing is locked");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("memory is locked", PATIENCE, || {
+        (status(tracer.pid(), "VmLck:") > 0).then_some(())
+    });
     // Locking must not bring in what it never uses.
     let resident = status(tracer.pid(), "VmRSS:") * 1024;
     assert!(resident < 24 * MIB, "{resident} bytes");

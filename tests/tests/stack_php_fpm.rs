@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tracer_tests::stack::http::get_meanwhile;
-use tracer_tests::stack::{KILLER, Nginx, PhpFpm, asset, kill_by_script, wait_until};
-use tracer_tests::{MemoryCgroup, Tracer};
+use tracer_tests::stack::{KILLER, Nginx, PhpFpm, asset, kill_by_script};
+use tracer_tests::{MemoryCgroup, Tracer, wait_until};
 
 const POOL: &str = "php-fpm/shop";
 const MASTER: &str = "php-fpm";
@@ -154,7 +154,7 @@ fn pool_workers_that_replaced_dead_ones_are_named_too() {
     for _ in 0..3 {
         let slow = get_meanwhile(shop.nginx.port(), "/?do=sleep");
         let pid = shop.busy_worker();
-        // Titles are read of processes that have lived for 300 ms.
+        // Time itself: the tracer reads the title of a process once that is 300 ms old.
         tracer.watch_for(Duration::from_millis(600));
         kill_by_script(shop.folder.path(), pid);
         assert_eq!(slow.join().unwrap().unwrap().status, 502);

@@ -1,5 +1,6 @@
 //! Many events at once: what matters is not lost among what doesn't, and what is lost is counted.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 use std::process::Command;
@@ -11,17 +12,30 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tracer_tests::{Guard, Tracer, fixture, free_port};
 
+/// For what takes moments.
+const LIMIT: Duration = Duration::from_secs(10);
+
 /// Failed connects to `port`, by whoever they are told of and how they failed.
 fn refused(findings: &[Value], port: u16) -> BTreeMap<String, u64> {
-    let address = format!("127.0.0.1:{port}");
     let mut refused = BTreeMap::new();
     for finding in findings {
-        if finding["kind"] == "connect_failed" && finding["upstream"]["address"] == *address {
+        let count = refusals_in(finding, port);
+        if count > 0 {
             let by = format!("{} {}", finding["process"]["pid"], finding["error"]);
-            *refused.entry(by).or_default() += finding["count"].as_u64().unwrap();
+            *refused.entry(by).or_default() += count;
         }
     }
     refused
+}
+
+/// How many failed connects to `port` a finding counts.
+fn refusals_in(finding: &Value, port: u16) -> u64 {
+    let address = format!("127.0.0.1:{port}");
+    if finding["kind"] == "connect_failed" && finding["upstream"]["address"] == *address {
+        finding["count"].as_u64().unwrap()
+    } else {
+        0
+    }
 }
 
 fn lost(findings: &[Value], ring: &str) -> u64 {
@@ -87,8 +101,12 @@ fn a_tracer_that_was_stopped_for_a_while_still_counts_exactly() {
     child.wait();
     tracer.signal(Signal::CONT);
     tracer.death_of(child.pid());
-    // Records carry running totals: one that gets through tells of those that did not.
-    thread::sleep(Duration::from_millis(200));
+    // Most of them are only in the kernel's counters, which are read once the tracer runs again.
+    let counted = Cell::new(0);
+    tracer.wait_for("all connects counted", LIMIT, |finding| {
+        counted.set(counted.get() + refusals_in(finding, port));
+        counted.get() == CONNECTS
+    });
     connect(port);
     let findings = tracer.stop().findings;
     let by = format!("{} \"refused\"", std::process::id());
@@ -146,11 +164,12 @@ fn make_it_lose_exits(tracer: &Tracer, then: impl FnOnce()) {
 #[test]
 fn a_death_that_was_lost_is_told_as_soon_as_it_is_missed() {
     let mut tracer = Tracer::start_naming(&[("lost", "fixture named lost-in-a-storm")], &[]);
-    let victim = Guard::ready(fixture().args(["named", "lost-in-a-storm"]));
-    tracer.watch_for(Duration::from_millis(500));
+    let mut victim = Guard::ready(fixture().args(["named", "lost-in-a-storm"]));
+    // It can only miss a process that it knows.
+    tracer.catch_up();
     make_it_lose_exits(&tracer, || {
         victim.signal(Signal::KILL);
-        thread::sleep(Duration::from_millis(100));
+        victim.wait();
     });
     let death = tracer.death_of(victim.pid());
     assert_eq!(death["cause"], "unknown", "{death}");
@@ -166,8 +185,9 @@ fn in_a_container_nobody_is_missed() {
     let blind = &tracer.start_finding()["blind"];
     assert!(blind.to_string().contains("--pid=host"), "{blind}");
     let bystander = Guard::ready(fixture().args(["named", "bystander"]));
-    tracer.watch_for(Duration::from_millis(500));
+    tracer.catch_up();
     make_it_lose_exits(&tracer, || {});
+    // Time itself is tested: elsewhere a missing process is reported after a second.
     tracer.watch_for(Duration::from_secs(3));
     bystander.signal(Signal::KILL);
     let death = tracer.death_of(bystander.pid());

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::stack::wait_until;
-use tracer_tests::{Guard, NetNamespace, Tracer, fixture, free_port};
+use tracer_tests::{Guard, NetNamespace, Tracer, fixture, free_port, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(10);
 

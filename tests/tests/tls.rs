@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tracer_tests::stack::{Daemon, asset, wait_until};
-use tracer_tests::{Tracer, free_port};
+use tracer_tests::stack::{Daemon, asset};
+use tracer_tests::{Tracer, free_port, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(10);
 

@@ -1,13 +1,11 @@
 //! The live screen in a real terminal, with real keys, while real services break.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tracer_tests::stack::wait_until;
 use tracer_tests::tmux::Tmux;
-use tracer_tests::{Guard, binary, ended, fixture, free_port, need_root};
+use tracer_tests::{Guard, Program, binary, ended, fixture, free_port, need_root, wait_until};
 
 /// A service of that name, which listens on that port.
 struct Service {
@@ -225,51 +223,56 @@ fn a_plain_terminal_is_given_no_more_than_it_can_show() {
     }
 }
 
-#[test]
-fn a_capture_is_played_and_gone_through_in_both_directions() {
-    let mut service = Service::start("top-replay");
-    let folder = tempfile::tempdir().unwrap();
-    let capture = folder.path().join("outage.capture");
-    let mut recorder = std::process::Command::new(binary());
-    recorder.arg("record").arg("-o").arg(&capture);
-    recorder.arg("--config").arg(service.config.path());
-    recorder.stderr(std::process::Stdio::piped());
-    let mut recorder = recorder.spawn().unwrap();
-    // It is recorded from here on: what it says is said once its hooks are armed.
-    let mut said = String::new();
-    let mut stderr = BufReader::new(recorder.stderr.take().unwrap());
-    stderr.read_line(&mut said).unwrap();
-    assert!(said.contains("recording to"), "{said}");
+/// Records an outage of the service, from before its beginning until after its end. Gives the path
+/// of the capture.
+#[track_caller]
+fn record_outage(service: &mut Service, folder: &Path) -> String {
+    let capture = folder.join("outage.capture").to_str().unwrap().to_owned();
+    let config = service.config.path().to_str().unwrap();
+    let args = ["record", "-o", &capture, "--config", config];
+    let mut recorder = Program::start(folder, "record", args);
+    // Said once its hooks are armed.
+    recorder.says("recording to");
+    let args = ["replay", "--json", "--follow", "--service", "top-replay"];
+    let follower = Program::start(folder, "follow", args.iter().chain([&&*capture]));
+    // These two are what is recorded: time to be played, in which a key can be pressed before the
+    // outage begins, and an outage longer than the second by which keys move.
     std::thread::sleep(Duration::from_secs(2));
     service.kill();
     std::thread::sleep(Duration::from_secs(2));
     service.restart();
-    std::thread::sleep(Duration::from_secs(2));
-    signal(recorder.id(), Signal::TERM);
-    assert!(recorder.wait().unwrap().success());
+    follower.prints("\"state\":\"closed\"");
+    assert!(recorder.stop().success());
+    capture
+}
+
+#[test]
+fn a_capture_is_played_and_gone_through_in_both_directions() {
+    let mut service = Service::start("top-replay");
+    let folder = tempfile::tempdir().unwrap();
+    let capture = record_outage(&mut service, folder.path());
 
     let tmux = Tmux::start(100, 30, &[]);
     let top = format!(
-        "{} top --service top-replay --replay {}",
+        "{} top --service top-replay --replay {capture}",
         binary().display(),
-        capture.display()
     );
     tmux.type_text(&top);
     tmux.press(["Enter"]);
     tmux.wait_for("that it plays", |shown| shown.contains("playing 1×"));
     tmux.press(["Space"]);
     tmux.wait_for("that it pauses", |shown| shown.contains("paused  1×"));
+    // Back to the beginning, however late the key came.
+    tmux.press(["<"]);
 
     tmux.press(["]"]);
     tmux.wait_for("the incident", |shown| {
         row(shown, ":").is_some() && shown.contains("1, 1 open") && shown.contains("SIGKILL")
     });
-    tmux.press(["Right", "Right", "Right"]);
-    tmux.wait_for("its end", |shown| {
+    tmux.press_until("Right", "its end", |shown| {
         shown.contains("1, all over") && shown.contains("listening again")
     });
-    tmux.press(["Left", "Left", "Left", "Left", "Left"]);
-    tmux.wait_for("what was before it", |shown| {
+    tmux.press_until("Left", "what was before it", |shown| {
         shown.contains("No service was lost") && !shown.contains("SIGKILL")
     });
     tmux.press(["]"]);

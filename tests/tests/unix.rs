@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use serde_json::Value;
 use tracer_tests::{Guard, Tracer, fixture};
 
@@ -100,10 +99,7 @@ fn a_client_of_no_known_service_is_told_only_when_all_is_asked_for() {
     let mut tracer = Tracer::start::<&str>([]);
     let mut client = Guard::ready(fixture().arg("unix-connect").arg(&path).arg("1"));
     client.wait();
-    // A kill that is certainly told comes later in the stream.
-    let last = Guard::ready(fixture().arg("hold"));
-    last.signal(Signal::KILL);
-    tracer.death_of(last.pid());
+    tracer.catch_up();
     let ended = tracer.stop();
     let about_it = |one: &&Value| one["process"]["pid"] == client.pid();
     assert_eq!(ended.findings.iter().find(about_it), None);

@@ -3,9 +3,12 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use crate::patience::wait_until;
 
 /// Longer than any proxy of the tests waits.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -153,16 +156,51 @@ pub fn connect(proxy: SocketAddr) -> io::Result<TcpStream> {
 #[track_caller]
 pub fn pieces(proxy: SocketAddr, pieces: &[&str]) -> Vec<u8> {
     let mut stream = connect(proxy).unwrap();
-    for (number, piece) in pieces.iter().enumerate() {
-        if number > 0 {
-            thread::sleep(Duration::from_millis(50));
-        }
+    for piece in pieces {
         stream.write_all(piece.as_bytes()).unwrap();
+        wait_until("the proxy to acknowledge a segment", LIMIT, || {
+            (unacknowledged(&stream).unwrap() == 0).then_some(())
+        });
     }
     let mut answer = Vec::new();
     // A reset ends it too.
     let _ = stream.read_to_end(&mut answer);
     answer
+}
+
+/// How many bytes are on their way to the peer.
+fn unacknowledged(stream: &TcpStream) -> io::Result<libc::c_int> {
+    let mut bytes = 0;
+    // SAFETY: the descriptor is open, and SIOCOUTQ (which is TIOCOUTQ) writes one int.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(bytes)
+}
+
+/// Sends these requests over one connection, each once the answer to the one before has begun, and
+/// reads until the proxy closes it.
+#[track_caller]
+pub fn in_turn(proxy: SocketAddr, requests: &[&str]) -> Vec<u8> {
+    let mut stream = connect(proxy).unwrap();
+    let mut answers = Vec::new();
+    for (number, request) in requests.iter().enumerate() {
+        while statuses(&answers).len() < number {
+            let mut some = [0; 4096];
+            let count = stream.read(&mut some).unwrap();
+            assert!(
+                count > 0,
+                "closed after {}",
+                String::from_utf8_lossy(&answers)
+            );
+            answers.extend_from_slice(&some[..count]);
+        }
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    // A reset ends it too.
+    let _ = stream.read_to_end(&mut answers);
+    answers
 }
 
 /// The statuses of the answers in these bytes, interim ones included.

@@ -1,17 +1,22 @@
 //! A proxy in front of an application that fails in all ways, a client that keeps a ledger of what
 //! it saw fail, and a tracer that is compared with it.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::{Curl, Outcome};
+use super::http;
 use super::ledger::{Blame, Death, Ledger, Lost, SECRET};
-use super::proxy::{Kind, Proxy, Setup};
+use super::proxy::{Kind, Listen, Proxy, Setup};
+use super::supervisor::Supervisor;
 use super::worker::{Address, Worker};
-use super::{Supervisor, http, wait_until};
-use crate::{MemoryCgroup, Tracer, free_port};
+use crate::cgroup::MemoryCgroup;
+use crate::patience::wait_until;
+use crate::port::free_port;
+use crate::tracer::Tracer;
 
 /// Enough for node, and soon full.
 const LIMIT_BYTES: u64 = 128 << 20;
@@ -167,14 +172,16 @@ impl Scene {
         let address = self.upstream().clone();
         let text = address.to_string();
         let is_up = |it: &Value| it["kind"] == "listener_up" && it["address"] == text;
-        let count = |all: &[Value]| all.iter().filter(|it| is_up(it)).count();
-        let before = count(self.tracer.watch_for(Duration::ZERO));
+        let seen = self.tracer.watch_for(Duration::ZERO);
+        let before = seen.iter().filter(|it| is_up(it)).count();
         self.worker = Some(Worker::start(self.name, &address, self.cgroup.as_ref()));
         if matches!(address, Address::Unix(_)) {
-            let until = Instant::now() + LIMIT;
-            while count(self.tracer.watch_for(Duration::from_millis(20))) == before {
-                assert!(Instant::now() < until, "{text} did not come back");
-            }
+            let count = Cell::new(0);
+            self.tracer
+                .wait_for("the unix listener's return", LIMIT, |it| {
+                    count.set(count.get() + usize::from(is_up(it)));
+                    count.get() > before
+                });
         }
     }
 
@@ -212,7 +219,6 @@ impl Scene {
 
     /// The witness that sees the proxy's answers, if one does.
     pub fn answers_seen_by(&self) -> Vec<&'static str> {
-        use super::proxy::Listen;
         match (self.setup.listen, self.proxy.kind()) {
             (Listen::Plain | Listen::PlainV6, _) => vec!["http"],
             (Listen::Tls, Kind::Nginx | Kind::Apache | Kind::Haproxy) => vec!["tls"],

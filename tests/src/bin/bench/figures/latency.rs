@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -15,7 +15,7 @@ use crate::watcher::Tracer;
 
 const DEATHS: usize = 500;
 const BETWEEN: Duration = Duration::from_millis(10);
-/// Lines that are late are waited for.
+/// Lines that are late are waited for, no longer than this.
 const LATE: Duration = Duration::from_secs(1);
 /// The processes that die, as they are told.
 pub const VICTIM: &str = "exit 23";
@@ -43,7 +43,10 @@ fn deaths(binary: &Path) -> Result<Vec<f64>> {
         die()?;
         sleep(BETWEEN);
     }
-    sleep(LATE);
+    let until = Instant::now() + LATE;
+    while delays.lock().is_ok_and(|seen| seen.len() < DEATHS) && Instant::now() < until {
+        sleep(BETWEEN);
+    }
     tracer.stop()?;
     let delays = delays.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
     ensure!(
