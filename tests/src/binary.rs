@@ -1,4 +1,4 @@
-//! The tracer to test: where it is, and how it ends by itself.
+//! The tracer to test: its binary, and complete runs of it.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -19,9 +19,11 @@ pub fn binary() -> PathBuf {
     newest.expect("no tracer is built: run `cargo build -p tracer`, or set TRACER_BIN")
 }
 
-/// Runs the tracer to its end: status, standard output, standard error.
+/// Runs the tracer until it exits: status, standard output, standard error.
 #[track_caller]
-pub fn ended<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (ExitStatus, String, String) {
+pub fn run_tracer<S: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = S>,
+) -> (ExitStatus, String, String) {
     let output = Command::new(binary())
         .args(args)
         .stdin(Stdio::null())

@@ -1,6 +1,6 @@
-//! What the tests share: a running tracer whose findings can be waited for, processes that are
-//! cleaned up, memory cgroups, network namespaces, stacks of real software. The programs that
-//! misbehave are in `bin/` and `../fixtures/`.
+//! What the tests share: a running tracer and its findings, processes that are cleaned up, memory
+//! cgroups, network namespaces, ports, stacks of real software. The programs that misbehave are
+//! in `bin/` and `../fixtures/`.
 
 mod binary;
 pub mod browser;
@@ -16,7 +16,7 @@ pub mod stack;
 pub mod tmux;
 pub mod tracer;
 
-pub use binary::{binary, ended};
+pub use binary::{binary, run_tracer};
 pub use browser::Browser;
 pub use cgroup::MemoryCgroup;
 pub use netns::NetNamespace;

@@ -1,4 +1,4 @@
-//! A network namespace of the test's own.
+//! A network namespace for a test.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +33,7 @@ impl NetNamespace {
         ip(&all);
     }
 
-    /// Sets one of the namespace's own settings, a path below /proc/sys.
+    /// Sets a setting of the namespace, a path below /proc/sys.
     #[track_caller]
     pub fn sysctl(&self, name: &str, value: &str) {
         let set = format!("echo {value} > /proc/sys/{name}");

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-/// Between two looks at what is waited for.
+/// Time between two looks.
 const PULSE: Duration = Duration::from_millis(10);
 
-/// How long to wait for what should take `limit` at most: `TRACER_TEST_PATIENCE` times as long,
-/// where it is set. Emulated machines are slow.
+/// The time to wait for something that should take `limit` at most: `TRACER_TEST_PATIENCE` times as
+/// long where that is set. Emulated machines are slow.
 pub fn patient(limit: Duration) -> Duration {
     limit * slowness()
 }
 
-/// How many times slower than usual this machine is said to be, at least 1.
+/// How many times slower than usual this machine is, by `TRACER_TEST_PATIENCE`; at least 1.
 pub fn slowness() -> u32 {
     let times = std::env::var("TRACER_TEST_PATIENCE").ok();
     times

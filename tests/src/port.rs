@@ -7,14 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-/// A TCP port that refuses connects until a server of the test listens there, on any address of
-/// the machine.
+/// A TCP port of this machine that refuses connects until a server of the test listens on it.
 ///
-/// The kernel chooses it among those that nobody uses, and it stays reserved until the process
-/// ends: a socket that is bound and does not listen holds it. Nobody else is given it by the
-/// kernel, neither for a server nor for an outgoing connection, while the test's server is down.
-/// A server may bind it all the same, as often as it likes, because both have `SO_REUSEADDR`:
-/// nginx, Apache, HAProxy, Caddy, node, PHP-FPM and the standard libraries set it.
+/// The kernel chooses a port that nobody uses. A socket that is bound and never listens holds it
+/// until this process exits: meanwhile the kernel gives the port to no other server and to no
+/// outgoing connection, also while the test's server is down. The test's server can bind it, as
+/// often as it likes, because both sockets have `SO_REUSEADDR`: nginx, Apache, HAProxy, Caddy, node,
+/// PHP-FPM and the standard libraries of Rust, Go and Python's servers set it.
 #[track_caller]
 pub fn free_port() -> u16 {
     static RESERVED: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
@@ -27,13 +26,13 @@ pub fn free_port() -> u16 {
 /// A reserved port, and the socket that holds it.
 fn reserve() -> Result<(OwnedFd, u16), Errno> {
     let socket = bound()?;
-    // Only now: with it, bind() could have chosen a port that another test has reserved.
+    // After bind(), so that what bind() chose is nobody else's.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     let address = SocketAddr::try_from(net::getsockname(&socket)?)?;
     Ok((socket, address.port()))
 }
 
-/// A socket on a port of the kernel's choice, of IPv4 and, where there is IPv6, of that too.
+/// A socket on a port that the kernel chose, for IPv4 and, if the kernel has it, IPv6.
 fn bound() -> Result<OwnedFd, Errno> {
     let open = |family| net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     match open(AddressFamily::INET6) {

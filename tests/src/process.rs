@@ -1,4 +1,4 @@
-//! Processes that a test starts, and their end.
+//! Processes that a test starts and cleans up.
 
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -19,7 +19,7 @@ pub fn fixture() -> Command {
     Command::new(path)
 }
 
-/// A child that is killed when the test ends, by its own pid.
+/// A child process. Dropping it kills it.
 pub struct Guard {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -27,7 +27,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts it with its output piped, for [`Self::line`], and its input, for [`Self::release`].
+    /// Starts it with its output piped for [`Self::line`] and its input for [`Self::release`].
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -35,8 +35,8 @@ impl Guard {
         let mut child = loop {
             match command.spawn() {
                 Ok(child) => break child,
-                // A program that was just written: what another test forks meanwhile holds it open
-                // for writing until its own exec.
+                // A program that was just written: a process that another test forks meanwhile
+                // has it open for writing until its exec.
                 Err(error)
                     if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < until =>
                 {
@@ -62,7 +62,7 @@ impl Guard {
         }
     }
 
-    /// Starts it and waits until it says that it is ready.
+    /// Starts it and waits until it prints `ready`.
     #[track_caller]
     pub fn ready(command: &mut Command) -> Self {
         let mut guard = Self::spawn(command);
@@ -70,7 +70,7 @@ impl Guard {
         guard
     }
 
-    /// Closes its standard input: a fixture that waits goes on.
+    /// Closes its standard input, so that a waiting fixture continues.
     pub fn release(&mut self) {
         self.stdin = None;
     }
@@ -80,14 +80,14 @@ impl Guard {
         self.child.id()
     }
 
-    /// The next line it prints, without the newline; empty when it has ended. Fails the test
-    /// when neither happens.
+    /// The next line it prints, without the newline, or nothing if it exits. Fails the test when
+    /// neither happens.
     #[track_caller]
     pub fn line(&mut self) -> String {
         match self.lines.recv_timeout(patient(Duration::from_secs(20))) {
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => String::new(),
-            Err(RecvTimeoutError::Timeout) => panic!("{:?} says nothing", self.child),
+            Err(RecvTimeoutError::Timeout) => panic!("{:?} prints nothing", self.child),
         }
     }
 
@@ -98,7 +98,7 @@ impl Guard {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Lets it go on and waits for its end.
+    /// Lets it continue and waits until it exits.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         self.release();
@@ -108,9 +108,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Its children may wait for that.
+        // Its children may wait for this.
         self.release();
-        // Fails when it has ended already.
+        // Fails when it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

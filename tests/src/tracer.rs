@@ -1,4 +1,4 @@
-//! A running tracer: `tracer watch --json`, its findings as they come.
+//! A running `tracer watch --json` and its findings.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -18,25 +18,25 @@ use crate::privilege::need_root;
 use crate::process::{Guard, fixture};
 use crate::schema;
 
-/// A tracer that watches. Dropping it kills it.
+/// A running tracer. Dropping it kills it.
 pub struct Tracer {
     child: Child,
     pid: u32,
     lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
     seen: Vec<Value>,
-    /// Removed when the tracer ends.
+    /// Kept until this is dropped.
     config: Option<tempfile::NamedTempFile>,
 }
 
-/// What is left of a tracer.
+/// A finished run of a tracer.
 #[derive(Debug)]
-pub struct Ended {
+pub struct Run {
     /// All findings, `start` to `end`.
     pub findings: Vec<Value>,
-    /// How it exited.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it said on standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -53,7 +53,7 @@ impl Tracer {
         Self::start_as(cgroup.enter(Command::new(binary()).args(["watch", "--json"])))
     }
 
-    /// The same in a pid namespace of its own, as in a container.
+    /// The same in its own pid namespace, as in a container.
     #[track_caller]
     pub fn start_contained() -> Self {
         let namespace = ["--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -133,8 +133,8 @@ impl Tracer {
         &self.seen[0]
     }
 
-    /// The first finding, seen already or to come, that fits. Fails the test after `limit`,
-    /// printing what was seen instead.
+    /// Waits for the first finding that fits; it may have come already. After `limit` the test
+    /// fails and prints all findings.
     #[track_caller]
     pub fn wait_for(
         &mut self,
@@ -156,14 +156,14 @@ impl Tracer {
         }
     }
 
-    /// All findings of the next `time`, and those before.
+    /// All findings until `time` has passed.
     pub fn watch_for(&mut self, time: Duration) -> &[Value] {
         let until = Instant::now() + time;
         while self.next(until).is_ok() {}
         &self.seen
     }
 
-    /// The death of `pid`. Five seconds are plenty.
+    /// Waits for the death of `pid`.
     #[track_caller]
     pub fn death_of(&mut self, pid: u32) -> Value {
         self.wait_for(&format!("death of {pid}"), Duration::from_secs(5), |f| {
@@ -171,8 +171,8 @@ impl Tracer {
         })
     }
 
-    /// Waits until what happened before this call has been observed, and its findings have come:
-    /// a process is killed now, and that death is later in the stream of events.
+    /// Waits until everything that happened before this call has been observed: kills a process,
+    /// whose death comes later in the stream of events, and waits for that.
     #[track_caller]
     pub fn catch_up(&mut self) {
         let last = Guard::ready(fixture().arg("hold"));
@@ -180,9 +180,9 @@ impl Tracer {
         self.death_of(last.pid());
     }
 
-    /// Ends it with SIGTERM and gives everything it found.
+    /// Stops it with SIGTERM.
     #[track_caller]
-    pub fn stop(mut self) -> Ended {
+    pub fn stop(mut self) -> Run {
         self.signal(Signal::TERM);
         self.finish()
     }
@@ -195,19 +195,19 @@ impl Tracer {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for it to end by itself.
+    /// Waits until it exits by itself.
     #[track_caller]
-    pub fn finish(&mut self) -> Ended {
+    pub fn finish(&mut self) -> Run {
         let limit = patient(Duration::from_secs(20));
         let until = Instant::now() + limit;
         loop {
             match self.next(until) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(why) => self.give_up("the tracer's end", limit, why),
+                Err(why) => self.give_up("the tracer's exit", limit, why),
             }
         }
-        Ended {
+        Run {
             findings: std::mem::take(&mut self.seen),
             status: self.child.wait().unwrap(),
             stderr: self
@@ -236,15 +236,15 @@ impl Tracer {
         }
         if why == RecvTimeoutError::Disconnected {
             let stderr = self.stderr.take().map(|it| it.join().unwrap());
-            writeln!(text, "  it has ended: {}", stderr.unwrap_or_default()).unwrap();
+            writeln!(text, "  it has exited: {}", stderr.unwrap_or_default()).unwrap();
         }
-        panic!("not seen within {limit:?}: {what}. Seen:\n{text}");
+        panic!("not found within {limit:?}: {what}. Found:\n{text}");
     }
 }
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails when it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! Hundreds of concurrent requests through a restart: the client's own list of those that failed,
-//! and the findings, compared both ways.
+//! Hundreds of concurrent requests during a restart: the failed requests that the clients saw are
+//! those that are reported.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -15,17 +15,17 @@ use tracer_tests::wait_until;
 
 const CLIENTS: u32 = 8;
 
-/// Between two requests of a client: the load is 160 requests a second at most.
+/// The pause between two requests of a client: the load is 160 requests a second at most.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// So many requests succeed before the application is killed, and again once it is back.
+/// The requests that succeed before the application is killed, and again after its restart.
 const HEALTHY: u32 = 60;
 
-/// For either of them; a restart takes a second or two.
+/// The time that they may take; a restart takes a second or two.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Clients that ask, each for paths of its own, until `during` is over. It is given the number of
-/// requests that have succeeded so far.
+/// Runs clients, each with unique paths, until `during` returns. That gets the number of successful
+/// requests so far.
 fn storm(scene: &Scene, during: impl FnOnce(&AtomicU32)) -> Vec<Outcome> {
     let (proxy, orders) = (scene.proxy.address(), scene.path("api/orders"));
     let stop = AtomicBool::new(false);
@@ -34,7 +34,7 @@ fn storm(scene: &Scene, during: impl FnOnce(&AtomicU32)) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            // Every other takes a while, so that some are cut in flight.
+            // Every other request takes a while, so that some are under way when the application dies.
             let kind = if number.is_multiple_of(2) {
                 "wait"
             } else {
@@ -79,7 +79,7 @@ fn story(name: &'static str, kind: Kind) {
         let pid_of_dead = Pid::from_raw(dead.cast_signed()).unwrap();
         kill_process(pid_of_dead, Signal::KILL).unwrap();
         killed = Some(Instant::now());
-        // More than the clients can have under way: the application is back.
+        // More than the clients can have under way, so the application is back.
         healthy(fine.load(Ordering::Relaxed) + HEALTHY);
     });
     let death = Death {
@@ -92,11 +92,11 @@ fn story(name: &'static str, kind: Kind) {
     assert!(fine.len() > 50, "{} did not fail", fine.len());
     for outcome in failed {
         assert!(outcome.ended > killed.unwrap(), "{outcome:?}");
-        scene.lost_in_storm(outcome, &["refused", "cut", "reset"], Some(death));
+        scene.note_storm_failure(outcome, &["refused", "cut", "reset"], Some(death));
     }
     let count = scene.ledger.len();
     let findings = scene.check();
-    // Other tests run meanwhile and lose requests too.
+    // Requests of other tests fail at the same time.
     let end = findings.last().unwrap();
     let losses = end["losses"].as_array().unwrap();
     let loss = losses.iter().find(|it| it["service"]["name"] == name);
@@ -106,21 +106,21 @@ fn story(name: &'static str, kind: Kind) {
 }
 
 #[test]
-fn what_nginx_lost_in_a_restart_is_what_its_clients_lost() {
+fn requests_that_nginx_failed_in_a_restart_are_those_that_its_clients_saw_fail() {
     story("restart-nginx", Kind::Nginx);
 }
 
 #[test]
-fn what_apache_lost_in_a_restart_is_what_its_clients_lost() {
+fn requests_that_apache_failed_in_a_restart_are_those_that_its_clients_saw_fail() {
     story("restart-apache", Kind::Apache);
 }
 
 #[test]
-fn what_haproxy_lost_in_a_restart_is_what_its_clients_lost() {
+fn requests_that_haproxy_failed_in_a_restart_are_those_that_its_clients_saw_fail() {
     story("restart-haproxy", Kind::Haproxy);
 }
 
 #[test]
-fn what_caddy_lost_in_a_restart_is_what_its_clients_lost() {
+fn requests_that_caddy_failed_in_a_restart_are_those_that_its_clients_saw_fail() {
     story("restart-caddy", Kind::Caddy);
 }

@@ -1,10 +1,10 @@
-//! Finds the programs that set-up installs.
+//! Finds the programs that `cargo xtask setup --tests` installs.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-/// A program of `PATH`, or of the folders of administrators, whose name begins with `name` and
-/// goes on with a version at most.
+/// A program in `PATH` or a folder for administrators. Its file name is `name`, with or without a
+/// version at the end.
 #[track_caller]
 pub fn program(name: &str) -> PathBuf {
     let is_it = |file: &OsStr| {

@@ -1,4 +1,4 @@
-//! The node worker as its managers start it.
+//! Command lines that start the node worker under a manager.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use super::asset::asset;
 use super::resident::keep_node_resident;
 use crate::cgroup::MemoryCgroup;
 
-/// From the start of an application until it listens: long enough for requests to fail.
+/// Time from the start of an application until it listens: long enough for requests to fail.
 pub const WARM_UP: Duration = Duration::from_millis(800);
 
-/// The command line of a node worker, as an administrator writes it: in a cgroup by way of a shell.
+/// The command line of a node worker as an administrator would write it. A shell puts it in a cgroup.
 pub fn worker_command(cgroup: Option<&MemoryCgroup>) -> String {
     node_command(cgroup, &asset("worker.js"))
 }

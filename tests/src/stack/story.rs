@@ -1,4 +1,4 @@
-//! One outage of a node worker behind nginx, as client and tracer see it.
+//! One outage of a node worker behind nginx, as the client and the tracer see it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,32 +14,32 @@ use super::node::WARM_UP;
 use crate::patience::wait_until;
 use crate::tracer::Tracer;
 
-/// Name of the script that kills.
+/// Name of the script that kills the worker.
 pub const KILLER: &str = "deploy.sh";
 
-/// How the worker comes to its end.
+/// How the worker dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
-    /// Its cgroup's limit.
+    /// It reaches the limit of its cgroup.
     Oom,
-    /// SIGKILL by the script of an administrator.
+    /// The script of an administrator sends SIGKILL.
     Deploy,
-    /// Itself, with status 1.
+    /// It exits with status 1.
     Exit,
 }
 
-/// An outage, start to end.
+/// A finished outage.
 pub struct Outage {
     /// Pid of the worker that died.
     pub pid: u64,
     /// The findings, `start` to `end`.
     pub findings: Vec<Value>,
-    /// How many connects failed while nothing listened, by nginx's own log.
+    /// How many connects failed while nothing listened, according to nginx's log.
     pub refused: u64,
 }
 
-/// Waits for the worker, watches, ends it with a request in flight, sees 502, waits until it is
-/// back, and for the tracer to say so.
+/// Starts the tracer, makes the worker die with a request in flight, sees 502, and waits until the
+/// worker is back and the tracer has reported that.
 #[track_caller]
 pub fn outage(folder: &Path, nginx: &Nginx, service: &str, kill: Kill) -> Outage {
     let pid = nginx.wait_for(200).number("pid");
@@ -58,8 +58,8 @@ pub fn outage(folder: &Path, nginx: &Nginx, service: &str, kill: Kill) -> Outage
     nginx.wait_for(502);
     assert_ne!(nginx.wait_for(200).number("pid"), pid);
     let refused = nginx.failed_connects() - refused_before;
-    assert!(refused > 0, "no request came while nothing listened");
-    tracer.wait_for("the end of the incident", Duration::from_secs(5), |f| {
+    assert!(refused > 0, "no connect failed while nothing listened");
+    tracer.wait_for("the closed incident", Duration::from_secs(5), |f| {
         f["kind"] == "incident" && f["state"] == "closed" && f["service"]["name"] == service
     });
     for _ in 0..5 {
@@ -73,7 +73,7 @@ pub fn outage(folder: &Path, nginx: &Nginx, service: &str, kill: Kill) -> Outage
     }
 }
 
-/// SIGKILL by a script, [`KILLER`], whose name tells who it was.
+/// Kills a process with SIGKILL from a script named [`KILLER`].
 #[track_caller]
 pub fn kill_by_script(folder: &Path, pid: u64) {
     let script = folder.join(KILLER);
@@ -84,7 +84,7 @@ pub fn kill_by_script(folder: &Path, pid: u64) {
 }
 
 impl Outage {
-    /// The findings of a kind that fit.
+    /// The findings of this kind that fit.
     pub fn of(&self, kind: &str, fits: impl Fn(&Value) -> bool) -> Vec<&Value> {
         self.findings
             .iter()
@@ -92,16 +92,20 @@ impl Outage {
             .collect()
     }
 
-    /// The finding of a kind that fits, of which there is just one.
+    /// The only finding of this kind that fits.
     #[track_caller]
     pub fn only(&self, kind: &str, fits: impl Fn(&Value) -> bool) -> &Value {
         match self.of(kind, fits)[..] {
             [one] => one,
-            ref many => panic!("{} of {kind}: {:#?}", many.len(), self.findings),
+            ref many => panic!(
+                "{} findings of kind {kind}: {:#?}",
+                many.len(),
+                self.findings
+            ),
         }
     }
 
-    /// Checks all that was found about the outage of `service`, which listens on `port`.
+    /// Checks all findings about the outage of `service`, which listens on `port`.
     #[track_caller]
     pub fn check(&self, kill: Kill, service: &str, manager: &str, port: u16) {
         let outage = Expected {
@@ -123,7 +127,7 @@ impl Outage {
     }
 }
 
-/// An outage, and what must have been found about it.
+/// An outage, and the findings that it must have.
 struct Expected<'a> {
     outage: &'a Outage,
     kill: Kill,
@@ -144,7 +148,7 @@ impl<'a> Expected<'a> {
         }
     }
 
-    /// The one death; gives it.
+    /// Returns the only death.
     #[track_caller]
     fn check_death(&self, manager: &str) -> &'a Value {
         let pid = self.outage.pid;
@@ -184,7 +188,7 @@ impl<'a> Expected<'a> {
         assert!((warm_up_ms..15_000.0).contains(&down_ms), "{up}");
     }
 
-    /// The incident, opened and closed; gives it as it was at its end.
+    /// Returns the closed incident.
     #[track_caller]
     fn check_incident(&self, death: &Value) -> &'a Value {
         let [opened, closed] = ["open", "closed"].map(|state| {
@@ -201,7 +205,7 @@ impl<'a> Expected<'a> {
         closed
     }
 
-    /// As many as nginx itself complains of: none is missed, none invented.
+    /// The findings count as many failed connects as nginx logged.
     #[track_caller]
     fn check_failed_connects(&self, death: &Value) {
         let at_worker = |f: &Value| f["upstream"]["address"] == *self.address;
@@ -219,11 +223,11 @@ impl<'a> Expected<'a> {
         assert_eq!(count, self.outage.refused);
     }
 
-    /// The connections of the slow request, and of the one that made the worker exit.
+    /// The connections of the slow request and of the request that killed the worker were cut.
     #[track_caller]
     fn check_cuts(&self, death: &Value, closed: &Value) {
         let expected = if self.kill == Kill::Deploy { 1 } else { 2 };
-        // In one finding, unless closing them takes the dying process longer than that.
+        // In one finding, unless the dying process took long between closing them.
         let mut count = 0;
         for cut in self.outage.of("connection_cut", |f| self.is_ours(f)) {
             assert_eq!(cut["address"], self.address, "{cut}");

@@ -2,6 +2,6 @@
 
 /// Sends the host a message, in one line of the console.
 pub fn send(message: &str) {
-    // In a line of its own, whatever was printed before.
+    // On its own line, even if the last output did not end with a newline.
     println!("\n@@vm {message}");
 }

@@ -1,7 +1,7 @@
-//! What runs inside the virtual machines of `cargo xtask vm`: `guest agent` follows the plan that
-//! the host left on the disk of programs, `guest run <scenario>` plays one scenario.
+//! The program inside the virtual machines of `cargo xtask vm`: `guest agent` follows the plan that
+//! the host put on the disk of programs, `guest run <scenario>` runs one scenario.
 //!
-//! A scenario fails by panicking, as a test does.
+//! A scenario fails by panicking, like a test.
 
 mod agent;
 mod findings;

@@ -1,4 +1,4 @@
-//! Caddy. Its TLS is Go's own, into which nobody but its log looks.
+//! Caddy. It uses Go's own TLS, so that its log is the only witness inside TLS.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! HAProxy, without checks of its servers' health: every request is tried.
+//! HAProxy without health checks: it tries every request.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

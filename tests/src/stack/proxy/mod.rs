@@ -1,5 +1,5 @@
-//! The proxies that failed requests are shown with, each as its distribution's program with a
-//! configuration of its own, on loopback.
+//! The proxies that are tested with failed requests: each is the program of the distribution with
+//! its own configuration, on loopback.
 
 mod apache;
 mod caddy;
@@ -20,7 +20,7 @@ use super::daemon::Daemon;
 use crate::patience::wait_until;
 use crate::port::free_port;
 
-/// A running proxy; it ends with the test.
+/// A running proxy. Dropping it stops it.
 pub struct Proxy {
     kind: Kind,
     listen: Listen,
@@ -64,7 +64,7 @@ impl Proxy {
             },
             daemon,
         };
-        wait_until("the proxy's start", Duration::from_secs(10), || {
+        wait_until("the proxy to listen", Duration::from_secs(10), || {
             TcpStream::connect(address).ok()
         });
         proxy
@@ -75,7 +75,7 @@ impl Proxy {
         self.kind
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -85,7 +85,7 @@ impl Proxy {
         matches!(self.listen, Listen::Plain | Listen::PlainV6)
     }
 
-    /// A client that speaks what it speaks.
+    /// A client for its protocol.
     pub fn curl(&self) -> Curl {
         let (scheme, version) = match self.listen {
             Listen::Plain | Listen::PlainV6 => ("http", "--http1.1"),
@@ -95,12 +95,12 @@ impl Proxy {
         Curl::new(&format!("{scheme}://{}", self.address)).args(&[version])
     }
 
-    /// Its first process.
+    /// The pid of its main process.
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
 
-    /// The pids of its children: nginx's workers.
+    /// The pids of its children, such as the workers of nginx.
     #[track_caller]
     pub fn children(&self) -> Vec<u32> {
         let pid = self.pid();
@@ -111,13 +111,13 @@ impl Proxy {
             .collect()
     }
 
-    /// What its log says so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
-/// A key and a certificate of its own: `key.pem`, `cert.pem`, and both in `both.pem`.
+/// Makes a key and a certificate: `key.pem`, `cert.pem`, and both in `both.pem`.
 #[track_caller]
 fn certificate(folder: &Path) {
     let output = Command::new("openssl")

@@ -1,12 +1,12 @@
-//! What a proxy is and what is configured of it.
+//! The configuration of a proxy.
 
 use crate::stack::worker::Address;
 
-/// How long a proxy waits for its upstream's answer, in seconds: more than the application ever
-/// needs on a busy machine.
+/// Seconds that a proxy waits for the response of its upstream: more than the application needs on a
+/// busy machine.
 pub const TIMEOUT_S: u64 = 5;
 
-/// Which program.
+/// The program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One worker process. Its error log is a file.
@@ -19,7 +19,7 @@ pub enum Kind {
     Caddy,
 }
 
-/// How clients reach it.
+/// The protocol of its listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// Plain HTTP/1 on 127.0.0.1.
@@ -32,21 +32,21 @@ pub enum Listen {
     TlsHttp2,
 }
 
-/// What is configured.
+/// What a test chooses.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// How clients reach it.
+    /// The protocol of its listener.
     pub listen: Listen,
-    /// Where the application listens; the next is tried when one fails.
+    /// The addresses of the application; the proxy tries the next one when one fails.
     pub upstreams: Vec<Address>,
-    /// Whether it keeps connections to them.
+    /// Whether it keeps connections to them open.
     pub keep_alive: bool,
-    /// Whether it logs all requests, where that is the program's choice (Caddy).
+    /// Whether it logs all requests (only for Caddy).
     pub access_log: bool,
 }
 
 impl Setup {
-    /// Plain HTTP before one application.
+    /// Plain HTTP in front of one application.
     pub fn before(upstream: &Address) -> Self {
         Self {
             listen: Listen::Plain,

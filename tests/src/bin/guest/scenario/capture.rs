@@ -1,5 +1,5 @@
-//! A capture survives a machine that loses its power: `write` records an incident and has the
-//! power cut, `read` replays the file after the next boot.
+//! A capture survives a power failure: `write` records an incident and lets the host cut the power,
+//! `read` replays the file after the next boot.
 
 use std::fs;
 use std::process::Command;
@@ -13,11 +13,10 @@ use crate::findings::TracerService;
 use crate::host;
 use crate::systemd::{main_pid, systemctl, unit};
 
-/// On the disk that survives.
+/// On the disk that survives the power failure.
 const FILE: &str = "/run/vm/data/capture";
 const PID: &str = "/run/vm/data/pid";
-/// Time itself is tested: a recorder writes what it has, and the disk has it, after a second. The
-/// machine is slow.
+/// Time itself is tested: a recording is on the disk after a second. The machine is slow.
 const WRITTEN: Duration = Duration::from_secs(10);
 
 pub fn write() {
@@ -37,12 +36,12 @@ pub fn write() {
     let mut tracer = TracerService::start();
     let _ = tracer_tests::stack::http::get(80, "/leak");
     tracer.death_of(pid);
-    tracer.wait_for("the end of the outage", |finding| {
+    tracer.wait_for("the closed incident", |finding| {
         finding["kind"] == "incident" && finding["state"] == "closed"
     });
     std::thread::sleep(WRITTEN);
     host::send("cut");
-    // The host cuts the power here; this long it may take to.
+    // The host cuts the power meanwhile.
     std::thread::sleep(Duration::from_mins(2));
     panic!("the power was not cut");
 }
@@ -71,5 +70,5 @@ pub fn read() {
     let closed = findings
         .iter()
         .any(|one| one["kind"] == "incident" && one["state"] == "closed");
-    assert!(closed, "the outage's end is in the capture:\n{said}");
+    assert!(closed, "no closed incident in the capture:\n{said}");
 }

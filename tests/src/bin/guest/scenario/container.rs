@@ -1,5 +1,5 @@
-//! A container as engines make them, by hand: namespaces of its own, in a scope that systemd made
-//! and named like Docker's, with a memory limit.
+//! A container made by hand, as engines make them: its own namespaces, in a scope of systemd that is
+//! named like Docker's and has a memory limit.
 
 use std::process::{Child, Command, Stdio};
 
@@ -40,7 +40,7 @@ pub fn run() {
     tracer.stop();
 }
 
-/// The load: listens inside, for long enough to be seen listening, then leaks.
+/// The load: a process that listens for two seconds, so that the tracer sees it, and then leaks.
 fn start(scope: &str) -> Child {
     let script = format!(
         "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 8080)); s.listen(); \

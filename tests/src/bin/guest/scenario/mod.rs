@@ -13,7 +13,7 @@ mod systemd;
 mod systemd_oomd;
 mod tls;
 
-/// Plays one.
+/// Runs a scenario.
 pub fn run(name: &str) {
     match name {
         "support" => support::run(),
