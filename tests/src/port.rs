@@ -12,8 +12,8 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 /// The kernel chooses a port that nobody uses. A socket that is bound and never listens holds it
 /// until this process exits: meanwhile the kernel gives the port to no other server and to no
 /// outgoing connection, also while the test's server is down. The test's server can bind it, as
-/// often as it likes, because both sockets have `SO_REUSEADDR`: nginx, Apache, HAProxy, Caddy, node,
-/// PHP-FPM and the standard libraries of Rust, Go and Python's servers set it.
+/// often as it likes, because both sockets have `SO_REUSEADDR`: nginx, Apache, HAProxy, Caddy,
+/// node, PHP-FPM and the standard libraries of Rust, Go and Python's servers set it.
 #[track_caller]
 pub fn free_port() -> u16 {
     static RESERVED: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());

@@ -1,5 +1,5 @@
-//! A tracer whose output goes to files, byte for byte: to compare what two of them print, or to kill
-//! one.
+//! A tracer whose output goes to files, byte for byte: to compare what two of them print, or to
+//! kill one.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -20,8 +20,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `tracer` with these arguments. Its output goes to `<name>.out` and `<name>.err` in the
-    /// folder.
+    /// Starts `tracer` with these arguments. Its output goes to `<name>.out` and `<name>.err` in
+    /// the folder.
     #[track_caller]
     pub fn start<S: AsRef<OsStr>>(
         folder: &Path,

@@ -1,5 +1,5 @@
-//! Bad surroundings and inputs: no rights, no kernel types, no /proc, a broken configuration, a full
-//! disk. The tracer prints a clear message; it never panics or traces in part.
+//! Bad surroundings and inputs: no rights, no kernel types, no /proc, a broken configuration, a
+//! full disk. The tracer prints a clear message; it never panics or traces in part.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `tracer record`, `watch --record` and `replay` on the real kernel: a replay prints the same bytes as
-//! the live run, from one file, several files, a file that is being written, or a pipe.
+//! `tracer record`, `watch --record` and `replay` on the real kernel: a replay prints the same
+//! bytes as the live run, from one file, several files, a file that is being written, or a pipe.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

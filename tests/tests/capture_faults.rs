@@ -84,8 +84,8 @@ fn deaths(capture: &Path) -> (BTreeSet<u32>, String) {
     (deaths, err)
 }
 
-/// Kills a recorder after `time`. It records each observation before it prints the finding, so what it
-/// printed early enough must be in the file. Returns the number of deaths that had to be there.
+/// Kills a recorder after `time`. It records each observation before it prints the finding, so what
+/// it printed early enough must be in the file. Returns the number of deaths that had to be there.
 fn kill_after(folder: &Path, number: u32, time: Duration) -> usize {
     let capture = folder.join(format!("{number}.capture"));
     let args = [
@@ -98,7 +98,8 @@ fn kill_after(folder: &Path, number: u32, time: Duration) -> usize {
     let mut recorder = Program::start(folder, &number.to_string(), args);
     recorder.prints("\"kind\":\"start\"");
     let armed = Instant::now();
-    // Time itself is tested: findings that were printed so long before the kill must be in the file.
+    // Time itself is tested: findings that were printed so long before the kill must be in the
+    // file.
     let printed_until = |before_the_kill: Duration, failed: bool| {
         let at = armed + time.saturating_sub(before_the_kill);
         thread::sleep(at.saturating_duration_since(Instant::now()));

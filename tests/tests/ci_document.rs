@@ -37,8 +37,8 @@ fn program(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Runs the page's script around this smoke test, in a project of its own. Returns its exit code, and
-/// the findings that the page's command shows.
+/// Runs the page's script around this smoke test, in a project of its own. Returns its exit code,
+/// and the findings that the page's command shows.
 fn run(smoke_test: &str) -> (Option<i32>, String) {
     tracer_tests::need_root();
     let _alone = ONE_AT_A_TIME.lock().unwrap();

@@ -1,5 +1,5 @@
-//! What the options of the command line do: which findings are reported, the exit code, colours; and
-//! the schema of the findings.
+//! What the options of the command line do: which findings are reported, the exit code, colours;
+//! and the schema of the findings.
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -10,7 +10,8 @@ use tracer_tests::stack::kill_by_script;
 use tracer_tests::tmux::Tmux;
 use tracer_tests::{binary, need_root, run_tracer, wait_until};
 
-/// A unique name for the service of a test: tests that run at the same time see each other's services.
+/// A unique name for the service of a test: tests that run at the same time see each other's
+/// services.
 fn name(under: Under, story: &str) -> String {
     match under {
         Under::Supervisor => format!("deploy-s-{story}"),

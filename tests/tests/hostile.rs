@@ -1,4 +1,5 @@
-//! Names, command lines and paths that try to move the cursor, to forge a line or to break a decoder.
+//! Names, command lines and paths that try to move the cursor, to forge a line or to break a
+//! decoder.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -34,7 +34,8 @@ fn storm(scene: &Scene, during: impl FnOnce(&AtomicU32)) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            // Every other request takes a while, so that some are under way when the application dies.
+            // Every other request takes a while, so that some are under way when the application
+            // dies.
             let kind = if number.is_multiple_of(2) {
                 "wait"
             } else {

@@ -19,8 +19,8 @@ fn status(pid: u32, field: &str) -> u64 {
 
 #[test]
 fn the_tracer_survives_every_leak_in_its_cgroup_and_reports_each() {
-    // Where the tracer may not lower its OOM score, the kernel kills the largest process: the leak, as
-    // long as the tracer takes less than half of the memory.
+    // Where the tracer may not lower its OOM score, the kernel kills the largest process: the leak,
+    // as long as the tracer takes less than half of the memory.
     let cgroup = MemoryCgroup::new("tracer-test-starved", 96 * MIB);
     let mut tracer = Tracer::start_in(&cgroup);
     for _ in 0..5 {

@@ -91,7 +91,8 @@ fn incident<'a>(findings: &'a [Value], service: &str, cause: &str) -> &'a Value 
     }
 }
 
-/// Checks that the only failed request was at the socket of the master, and is blamed on the worker.
+/// Checks that the only failed request was at the socket of the master, and is blamed on the
+/// worker.
 #[track_caller]
 fn lost_to(findings: &[Value], worker: u64) {
     let failed: Vec<_> = findings

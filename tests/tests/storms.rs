@@ -104,7 +104,8 @@ fn a_tracer_that_was_paused_still_counts_exactly() {
     child.wait();
     tracer.signal(Signal::CONT);
     tracer.death_of(child.pid());
-    // Most are only in the counters of the kernel programs. The tracer reads these when it continues.
+    // Most are only in the counters of the kernel programs. The tracer reads these when it
+    // continues.
     let counted = Cell::new(0);
     tracer.wait_for("all connects counted", LIMIT, |finding| {
         counted.set(counted.get() + refusals_in(finding, port));
@@ -193,7 +194,8 @@ fn in_a_container_no_process_is_taken_for_dead() {
     let bystander = Guard::ready(fixture().args(["named", "bystander"]));
     tracer.catch_up();
     make_it_lose_exits(&tracer, || {});
-    // Time itself is tested: outside of a container it would report a missing process after a second.
+    // Time itself is tested: outside of a container it would report a missing process after a
+    // second.
     tracer.watch_for(Duration::from_secs(3));
     bystander.signal(Signal::KILL);
     let death = tracer.death_of(bystander.pid());

@@ -221,8 +221,8 @@ fn a_plain_terminal_gets_only_what_it_can_show() {
     }
 }
 
-/// Records an outage of the service, from before its beginning until after its end. Returns the path of
-/// the capture.
+/// Records an outage of the service, from before its beginning until after its end. Returns the
+/// path of the capture.
 #[track_caller]
 fn record_outage(service: &mut Service, folder: &Path) -> String {
     let capture = folder.join("outage.capture").to_str().unwrap().to_owned();

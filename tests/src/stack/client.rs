@@ -151,8 +151,8 @@ pub fn connect(proxy: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends these pieces over one connection, each in its own segment, and reads until the proxy closes
-/// it.
+/// Sends these pieces over one connection, each in its own segment, and reads until the proxy
+/// closes it.
 #[track_caller]
 pub fn pieces(proxy: SocketAddr, pieces: &[&str]) -> Vec<u8> {
     let mut stream = connect(proxy).unwrap();

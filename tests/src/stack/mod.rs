@@ -1,5 +1,5 @@
-//! Real software for the tests: nginx in front of applications under their managers, each on loopback
-//! with its own configuration in its own folder.
+//! Real software for the tests: nginx in front of applications under their managers, each on
+//! loopback with its own configuration in its own folder.
 
 mod asset;
 pub mod client;

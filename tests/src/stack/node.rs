@@ -10,7 +10,8 @@ use crate::cgroup::MemoryCgroup;
 /// Time from the start of an application until it listens: long enough for requests to fail.
 pub const WARM_UP: Duration = Duration::from_millis(800);
 
-/// The command line of a node worker as an administrator would write it. A shell puts it in a cgroup.
+/// The command line of a node worker as an administrator would write it. A shell puts it in a
+/// cgroup.
 pub fn worker_command(cgroup: Option<&MemoryCgroup>) -> String {
     node_command(cgroup, &asset("worker.js"))
 }

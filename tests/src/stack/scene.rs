@@ -1,5 +1,5 @@
-//! A proxy in front of an application whose requests fail in every way, a client that keeps a ledger
-//! of the failed requests, and a tracer whose findings are compared with the ledger.
+//! A proxy in front of an application whose requests fail in every way, a client that keeps a
+//! ledger of the failed requests, and a tracer whose findings are compared with the ledger.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -226,8 +226,8 @@ impl Scene {
         }
     }
 
-    /// Whether a witness sees the status of the response: none looks into HTTP/2, and the error logs
-    /// of nginx and Apache do not have it.
+    /// Whether a witness sees the status of the response: none looks into HTTP/2, and the error
+    /// logs of nginx and Apache do not have it.
     fn status_seen(&self) -> bool {
         !self.answers_seen_by().is_empty()
             || matches!(self.proxy.kind(), Kind::Haproxy | Kind::Caddy)

@@ -8,8 +8,8 @@ use super::daemon::Daemon;
 use super::installed::program;
 use super::node::WARM_UP;
 
-/// A supervisord that restarts its program whenever that exits. When it is stopped, it kills a program
-/// that does not exit before [`Daemon`] kills supervisord.
+/// A supervisord that restarts its program whenever that exits. When it is stopped, it kills a
+/// program that does not exit before [`Daemon`] kills supervisord.
 pub struct Supervisor {
     _daemon: Daemon,
     config: PathBuf,

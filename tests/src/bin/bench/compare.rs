@@ -1,7 +1,7 @@
 //! What it costs a load to be watched.
 //!
-//! Machines are noisy, rented ones more so. So in each round a load runs with nobody, with the tracer
-//! and with each other tool in turn, and the result is the median of the rounds' ratios.
+//! Machines are noisy, rented ones more so. So in each round a load runs with nobody, with the
+//! tracer and with each other tool in turn, and the result is the median of the rounds' ratios.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -2,10 +2,10 @@
 //! other tools, and what it costs by itself. `cargo xtask bench` runs them and writes
 //! `docs/benchmarks.md`.
 //!
-//! Here belongs what needs the kernel: the real binary of the tracer, its hooks, root, and a machine
-//! without other work. Traffic stays on loopback, and loads are bounded in time. What one function
-//! of a crate costs (decoding, analysis, log lines, replay) needs none of that and belongs into the
-//! `benches/` of that crate, for `cargo bench`.
+//! A benchmark belongs here if it needs the kernel: the tracer's binary and its hooks, root, and a
+//! machine without other work. Traffic stays on loopback, and loads are bounded in time. A
+//! benchmark of a function (decoding, analysis, log lines, replay) belongs in the `benches/` of its
+//! crate and runs with `cargo bench`.
 
 mod compare;
 mod figures;

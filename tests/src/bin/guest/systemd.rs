@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tracer_tests::wait_until;
 
-/// Scenarios usually wait for seconds. But an emulated guest beside another that thrashes once stood
-/// still for more than a minute.
+/// Scenarios usually wait for seconds. But an emulated guest beside another that thrashes once
+/// stood still for more than a minute.
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Writes a unit or a drop-in (`nginx.service.d/limit.conf`) that lasts until the next boot.

@@ -2,8 +2,8 @@
 
 use crate::stack::worker::Address;
 
-/// Seconds that a proxy waits for the response of its upstream: more than the application needs on a
-/// busy machine.
+/// Seconds that a proxy waits for the response of its upstream: more than the application needs on
+/// a busy machine.
 pub const TIMEOUT_S: u64 = 5;
 
 /// The program.

@@ -1,5 +1,5 @@
-//! Exits and refused connects as fast as two threads can cause them, with reported deaths among them;
-//! then the same with a tracer that is paused for a while.
+//! Exits and refused connects as fast as two threads can cause them, with reported deaths among
+//! them; then the same with a tracer that is paused for a while.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

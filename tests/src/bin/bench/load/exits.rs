@@ -17,8 +17,8 @@ pub fn drive(time: Duration) -> Result<Driven> {
     repeat(time, || one(&mut stack)).context("making processes")
 }
 
-/// The same with parent and children on one processor. On two, most of the time is spent on waking the
-/// other, and other load decides how often it sleeps.
+/// The same with parent and children on one processor. On two, most of the time is spent on waking
+/// the other, and other load decides how often it sleeps.
 pub fn drive_on_one_processor(time: Duration) -> Result<Driven> {
     let anywhere = sched_getaffinity(None).context("asking where this thread may run")?;
     let mut here = CpuSet::new();

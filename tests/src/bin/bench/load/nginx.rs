@@ -1,5 +1,5 @@
-//! The proxy under load: an nginx in its own folder and, like a service, in its own cgroup. Its clients
-//! are outside.
+//! The proxy under load: an nginx in its own folder and, like a service, in its own cgroup. Its
+//! clients are outside.
 
 use std::fs;
 use std::net::TcpStream;
@@ -60,8 +60,8 @@ http {{
             .stdin(Stdio::null())
             .stderr(Stdio::null());
         // nginx stops when this program exits, however it does: it must not disturb later runs.
-        // SAFETY: between fork and exec the child only makes system calls and writes a file; it waits
-        // for no lock of the parent's other threads that glibc does not reset.
+        // SAFETY: between fork and exec the child only makes system calls and writes a file; it
+        // waits for no lock of the parent's other threads that glibc does not reset.
         unsafe {
             command.pre_exec(move || {
                 set_parent_process_death_signal(Some(Signal::TERM))?;

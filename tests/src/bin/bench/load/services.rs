@@ -20,8 +20,8 @@ const AT_ONCE: usize = 32;
 /// The time that a piece of work may take: it is one short process.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One process for each service, under supervisord according to its environment. Dropping them stops
-/// them.
+/// One process for each service, under supervisord according to its environment. Dropping them
+/// stops them.
 pub struct Services {
     processes: Vec<Child>,
     /// A byte for each piece of work, for the service that has waited longest.
@@ -69,8 +69,8 @@ impl Services {
         })
     }
 
-    /// Waits until `pieces` of work are done. A service that fails prints why, and exits without doing
-    /// its piece.
+    /// Waits until `pieces` of work are done. A service that fails prints why, and exits without
+    /// doing its piece.
     fn finish(&mut self, mut pieces: usize) -> Result<()> {
         let patience = Timespec::try_from(PATIENCE).context("a time to wait")?;
         let mut done = [0; AT_ONCE];

@@ -1,5 +1,5 @@
-//! A container made by hand, as engines make them: its own namespaces, in a scope of systemd that is
-//! named like Docker's and has a memory limit.
+//! A container made by hand, as engines make them: its own namespaces, in a scope of systemd that
+//! is named like Docker's and has a memory limit.
 
 use std::process::{Child, Command, Stdio};
 

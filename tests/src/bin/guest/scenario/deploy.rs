@@ -1,5 +1,5 @@
-//! `tracer deploy` around `systemctl restart`: a good release, one that exits on its start, one that
-//! leaks under load, one that never listens.
+//! `tracer deploy` around `systemctl restart`: a good release, one that exits on its start, one
+//! that leaks under load, one that never listens.
 
 use std::fs;
 use std::path::Path;

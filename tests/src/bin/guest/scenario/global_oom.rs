@@ -1,5 +1,5 @@
-//! The whole machine runs out of memory. The tracer survives, and reports the victim and the trigger
-//! of the OOM kill.
+//! The whole machine runs out of memory. The tracer survives, and reports the victim and the
+//! trigger of the OOM kill.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! nginx in front of PHP-FPM on a unix socket, as Debian configures them: a script leaks, its worker
-//! is OOM-killed at the limit of the unit, and the master starts another worker.
+//! nginx in front of PHP-FPM on a unix socket, as Debian configures them: a script leaks, its
+//! worker is OOM-killed at the limit of the unit, and the master starts another worker.
 
 use std::fs;
 

@@ -1,6 +1,6 @@
-//! What works on this kernel, on every rung that can be forced: `tracer doctor`, which compares what
-//! the hooks read with /proc, must succeed on each, and the host gets the hooks for the table of
-//! supported kernels.
+//! What works on this kernel, on every rung that can be forced: `tracer doctor`, which compares
+//! what the hooks read with /proc, must succeed on each, and the host gets the hooks for the table
+//! of supported kernels.
 
 use std::process::{Command, Output};
 
