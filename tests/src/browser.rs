@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Where Chromium reads commands and writes answers.
+/// The descriptors on which Chromium reads commands and writes answers.
 const COMMANDS: i32 = 3;
 const ANSWERS: i32 = 4;
 
-/// How long any one answer may take: the machine may be busy.
+/// The time that one answer may take: the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A browser with one page. Dropping it ends it.
+/// A browser with one page. Dropping it kills it.
 pub struct Browser {
     child: Child,
     commands: File,
@@ -56,7 +56,7 @@ impl Browser {
         // descriptors are open until the child is started.
         unsafe {
             command.pre_exec(move || {
-                // Out of the way first: one may be where the other belongs.
+                // Move both away first: one may have the number that the other needs.
                 let (from, to) = (
                     libc::fcntl(from, libc::F_DUPFD, 10),
                     libc::fcntl(to, libc::F_DUPFD, 10),
@@ -111,7 +111,7 @@ impl Browser {
         browser
     }
 
-    /// Opens a file and waits until it is loaded; forgets what happened before.
+    /// Opens a file, waits until it is loaded, and forgets earlier events.
     #[track_caller]
     pub fn open(&mut self, file: &Path) {
         self.events.clear();
@@ -205,7 +205,7 @@ impl Browser {
         answer["data"].as_str().unwrap().to_owned()
     }
 
-    /// What the page complained about: errors, warnings and refusals on its console.
+    /// Errors, warnings and refusals on the console of the page.
     #[track_caller]
     pub fn complaints(&mut self) -> Vec<Value> {
         // An answer comes after all events before it.
@@ -218,7 +218,7 @@ impl Browser {
         self.events.iter().filter(complaint).cloned().collect()
     }
 
-    /// The addresses that the page asked for.
+    /// The addresses that the page requested.
     #[track_caller]
     pub fn requests(&mut self) -> Vec<String> {
         self.value("0");
@@ -244,7 +244,9 @@ impl Browser {
         }
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
-        self.commands.write_all(&bytes).expect("chromium has ended");
+        self.commands
+            .write_all(&bytes)
+            .expect("chromium has exited");
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(answer) = self.next(until).filter(|answer| answer["id"] == id) {
@@ -272,7 +274,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails when it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A cgroup of the test's own; removed when dropped, with whatever of the test's is left in it.
+use crate::privilege::need_root;
+
+/// A cgroup of the test. Dropping it kills the processes left in it and removes it.
 pub struct MemoryCgroup {
     directory: PathBuf,
     root: PathBuf,
@@ -16,10 +18,10 @@ pub struct MemoryCgroup {
 }
 
 impl MemoryCgroup {
-    /// Makes `/<name>` limited to `limit_bytes`, without swap.
+    /// Makes `/<name>` with a limit of `limit_bytes`, without swap.
     #[track_caller]
     pub fn new(name: &str, limit_bytes: u64) -> Self {
-        super::need_root();
+        need_root();
         let v2_root = Path::new("/sys/fs/cgroup");
         let v1_root = Path::new("/sys/fs/cgroup/memory");
         let v2 = fs::read_to_string(v2_root.join("cgroup.controllers"))
@@ -66,7 +68,7 @@ impl MemoryCgroup {
                 )
             };
             self.write(file, &limit);
-            // Not there on kernels without swap accounting.
+            // Kernels without swap accounting do not have this file.
             let _ = fs::write(self.directory.join(swap.0), swap.1);
         }
     }
@@ -96,7 +98,7 @@ impl MemoryCgroup {
         self.directory.join("cgroup.procs")
     }
 
-    /// Kills whatever is inside. Only the test puts processes there.
+    /// Kills every process inside. Only the test puts processes there.
     fn kill(&self) {
         let pids = fs::read_to_string(self.procs()).unwrap_or_default();
         for pid in pids.lines().filter_map(|line| line.parse().ok()) {
@@ -109,16 +111,16 @@ impl MemoryCgroup {
     /// Lets `command` start inside.
     pub fn enter<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let procs = self.procs();
-        // SAFETY: between fork and exec only a file is written; no lock or allocation of the
-        // parent's other threads is waited for that glibc does not reset.
+        // SAFETY: between fork and exec the child only writes a file; it waits for no lock of the
+        // parent's other threads that glibc does not reset.
         unsafe { command.pre_exec(move || fs::write(&procs, "0")) }
     }
 }
 
 impl Drop for MemoryCgroup {
     fn drop(&mut self) {
-        // Its processes may need a moment to be gone. One that stays, full of its own garbage and
-        // deaf to SIGTERM, outlives its manager otherwise.
+        // Its processes may take a moment to exit. One that is busy with garbage collection ignores
+        // SIGTERM and would outlive its manager.
         for attempt in 0..100 {
             if fs::remove_dir(&self.directory).is_ok() {
                 return;

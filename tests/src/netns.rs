@@ -1,7 +1,9 @@
-//! A network namespace of the test's own.
+//! A network namespace for a test.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::privilege::need_root;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -14,7 +16,7 @@ impl NetNamespace {
     /// Makes one.
     #[track_caller]
     pub fn new() -> Self {
-        super::need_root();
+        need_root();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tracer-test-{}-{number}", std::process::id());
         ip(&["netns", "add", &name]);
@@ -31,7 +33,7 @@ impl NetNamespace {
         ip(&all);
     }
 
-    /// Sets one of the namespace's own settings, a path below /proc/sys.
+    /// Sets a setting of the namespace, a path below /proc/sys.
     #[track_caller]
     pub fn sysctl(&self, name: &str, value: &str) {
         let set = format!("echo {value} > /proc/sys/{name}");

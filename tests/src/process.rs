@@ -1,19 +1,12 @@
-//! Processes that a test starts, and their end.
+//! Processes that a test starts and cleans up.
 
 use std::io::{BufRead as _, BufReader, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::ops::Range;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::net::{self, AddressFamily, SocketType};
-
-/// Below what `net.ipv4.ip_local_port_range` begins with by default, above what servers have, and
-/// beside the ports of `tracer demo`.
-const TEST_PORTS: Range<u16> = 28_000..32_768;
+use crate::patience::patient;
 
 /// One of the programs in `bin/` (`fixture <mode> …`).
 pub fn fixture() -> Command {
@@ -26,30 +19,7 @@ pub fn fixture() -> Command {
     Command::new(path)
 }
 
-/// A TCP port of 127.0.0.1 that nobody uses and that no outgoing connection will take: below the
-/// range from which the kernel serves `bind` to port 0 and `connect`. A process never gets the same
-/// one twice, and nothing has listened there for it.
-#[track_caller]
-pub fn free_port() -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    // Where it begins depends on the process: tests of several packages may run at the same time.
-    let first = usize::try_from(std::process::id()).unwrap() * 64;
-    loop {
-        let taken = usize::from(TAKEN.fetch_add(1, Ordering::Relaxed));
-        assert!(
-            taken < TEST_PORTS.len(),
-            "no port of {TEST_PORTS:?} is free"
-        );
-        let offset = u16::try_from((first + taken) % TEST_PORTS.len()).unwrap();
-        let port = TEST_PORTS.start + offset;
-        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        if net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-/// A child that is killed when the test ends, by its own pid.
+/// A child process. Dropping it kills it.
 pub struct Guard {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -57,7 +27,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts it with its output piped, for [`Self::line`], and its input, for [`Self::release`].
+    /// Starts it with its output piped for [`Self::line`] and its input for [`Self::release`].
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -65,8 +35,8 @@ impl Guard {
         let mut child = loop {
             match command.spawn() {
                 Ok(child) => break child,
-                // A program that was just written: what another test forks meanwhile holds it open
-                // for writing until its own exec.
+                // A program that was just written: a process that another test forks meanwhile
+                // has it open for writing until its exec.
                 Err(error)
                     if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < until =>
                 {
@@ -92,7 +62,7 @@ impl Guard {
         }
     }
 
-    /// Starts it and waits until it says that it is ready.
+    /// Starts it and waits until it prints `ready`.
     #[track_caller]
     pub fn ready(command: &mut Command) -> Self {
         let mut guard = Self::spawn(command);
@@ -100,7 +70,7 @@ impl Guard {
         guard
     }
 
-    /// Closes its standard input: a fixture that waits goes on.
+    /// Closes its standard input, so that a waiting fixture continues.
     pub fn release(&mut self) {
         self.stdin = None;
     }
@@ -110,17 +80,14 @@ impl Guard {
         self.child.id()
     }
 
-    /// The next line it prints, without the newline; empty when it has ended. Fails the test
-    /// when neither happens.
+    /// The next line it prints, without the newline, or nothing if it exits. Fails the test when
+    /// neither happens.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        match self
-            .lines
-            .recv_timeout(super::patient(Duration::from_secs(20)))
-        {
+        match self.lines.recv_timeout(patient(Duration::from_secs(20))) {
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => String::new(),
-            Err(RecvTimeoutError::Timeout) => panic!("{:?} says nothing", self.child),
+            Err(RecvTimeoutError::Timeout) => panic!("{:?} prints nothing", self.child),
         }
     }
 
@@ -131,7 +98,7 @@ impl Guard {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Lets it go on and waits for its end.
+    /// Lets it continue and waits until it exits.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         self.release();
@@ -141,9 +108,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Its children may wait for that.
+        // Its children may wait for this.
         self.release();
-        // Fails when it has ended already.
+        // Fails when it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! A tracer whose output goes to files, byte for byte: for comparing what two of them print, and for
-//! those that are killed.
+//! A tracer whose output goes to files, byte for byte: to compare what two of them print, or to
+//! kill one.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::stack::wait_until;
+use crate::binary::binary;
+use crate::patience::wait_until;
 
-/// See the module. Dropping it kills it.
+/// A tracer with its output in files. Dropping it kills it.
 pub struct Program {
     child: Child,
     stdout: PathBuf,
@@ -19,7 +20,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `tracer` with these arguments; what it prints goes to `<name>.out` and `<name>.err` in
+    /// Starts `tracer` with these arguments. Its output goes to `<name>.out` and `<name>.err` in
     /// the folder.
     #[track_caller]
     pub fn start<S: AsRef<OsStr>>(
@@ -27,10 +28,10 @@ impl Program {
         name: &str,
         args: impl IntoIterator<Item = S>,
     ) -> Self {
-        Self::start_other(folder, name, crate::binary(), args)
+        Self::start_other(folder, name, binary(), args)
     }
 
-    /// The same with a program that becomes the tracer.
+    /// The same with a program that executes the tracer.
     #[track_caller]
     pub fn start_other<S: AsRef<OsStr>>(
         folder: &Path,
@@ -59,30 +60,30 @@ impl Program {
         self.child.id()
     }
 
-    /// What it printed so far.
+    /// Its standard output so far.
     #[track_caller]
     pub fn stdout(&self) -> String {
         fs::read_to_string(&self.stdout).unwrap()
     }
 
-    /// What it said on standard error so far.
+    /// Its standard error so far.
     #[track_caller]
     pub fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap()
     }
 
-    /// Waits until it has printed this.
+    /// Waits until this is in its standard output.
     #[track_caller]
     pub fn prints(&self, text: &str) {
         let has = || self.stdout().contains(text).then_some(());
-        wait_until(&format!("printed: {text}"), LIMIT, has);
+        wait_until(&format!("on standard output: {text}"), LIMIT, has);
     }
 
-    /// Waits until it has said this on standard error.
+    /// Waits until this is in its standard error.
     #[track_caller]
     pub fn says(&self, text: &str) {
         let has = || self.stderr().contains(text).then_some(());
-        wait_until(&format!("said: {text}"), LIMIT, has);
+        wait_until(&format!("on standard error: {text}"), LIMIT, has);
     }
 
     /// Sends it a signal.
@@ -92,25 +93,25 @@ impl Program {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     #[track_caller]
-    pub fn ended(&mut self) -> ExitStatus {
-        wait_until("the end of the tracer", LIMIT, || {
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        wait_until("the exit of the tracer", LIMIT, || {
             self.child.try_wait().unwrap()
         })
     }
 
-    /// Ends it with SIGTERM.
+    /// Stops it with SIGTERM.
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.ended()
+        self.wait_for_exit()
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails when it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

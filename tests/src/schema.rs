@@ -1,27 +1,29 @@
-//! Compares findings with the tracer's own JSON Schema. Knows only the keywords that the schema
-//! uses, and fails on any other: a keyword that is passed over would make every finding fit.
+//! Validates findings against the tracer's own JSON Schema. Knows only the keywords that the schema
+//! uses, and fails on any other: if it ignored one, wrong findings could fit.
 
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
-/// What `tracer schema` prints; asked once.
+use crate::binary::run_tracer;
+
+/// The output of `tracer schema`, which is run once.
 #[track_caller]
 pub fn schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     SCHEMA.get_or_init(|| {
-        let (status, stdout, stderr) = super::ended(["schema"]);
+        let (status, stdout, stderr) = run_tracer(["schema"]);
         assert!(status.success(), "{status}: {stderr}");
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("no JSON: {error}\n{stdout}"))
     })
 }
 
-/// Fails the test when `finding` is not as the schema says, or has a `null`: what is unknown is
-/// left out.
+/// Fails the test when `finding` does not fit the schema or has a `null`: unknown fields are left
+/// out.
 #[track_caller]
 pub fn check(finding: &Value) {
     if let Err(why) = fits(finding, schema(), "finding") {
-        panic!("not as `tracer schema` says: {why}\n{finding}");
+        panic!("does not fit `tracer schema`: {why}\n{finding}");
     }
     assert!(!has_null(finding), "{finding}");
 }
@@ -36,7 +38,7 @@ fn has_null(value: &Value) -> bool {
 }
 
 fn fits(value: &Value, schema: &Value, at: &str) -> Result<(), String> {
-    for (keyword, wanted) in schema.as_object().ok_or("a schema that is no object")? {
+    for (keyword, wanted) in schema.as_object().ok_or("a schema that is not an object")? {
         keyword_fits(value, keyword, wanted, at)?;
     }
     Ok(())
@@ -68,17 +70,20 @@ fn keyword_fits(value: &Value, keyword: &str, wanted: &Value, at: &str) -> Resul
             true
         }
         "properties" => {
-            for (name, schema) in wanted.as_object().ok_or("properties that are no object")? {
+            for (name, schema) in wanted
+                .as_object()
+                .ok_or("properties that are not an object")?
+            {
                 if let Some(field) = value.get(name) {
                     fits(field, schema, &format!("{at}.{name}"))?;
                 }
             }
             true
         }
-        other => return Err(format!("the keyword `{other}` is not known to the tests")),
+        other => return Err(format!("the tests do not know the keyword `{other}`")),
     };
     held.then_some(())
-        .ok_or_else(|| format!("{at} is {value}, and {keyword} wants {wanted}"))
+        .ok_or_else(|| format!("{at} is {value}, but {keyword} requires {wanted}"))
 }
 
 fn alternatives(value: &Value, schemas: &[Value], at: &str) -> usize {
@@ -128,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_passes() {
+    fn a_value_that_fits_passes() {
         for (value, wanted) in [
             (json!(null), json!({"type": ["integer", "null"]})),
             (json!(255), json!({"minimum": 0, "maximum": 255})),

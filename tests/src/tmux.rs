@@ -1,14 +1,16 @@
-//! A terminal that a test looks at: a tmux server of its own, on a socket of its own, with one
-//! window.
+//! A terminal whose screen a test can read: a tmux server of its own with one window.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::stack::wait_until;
+use crate::patience::{patient, wait_until};
 
-/// A window. Dropping it ends its server and what runs in it.
+/// Between two looks at the window.
+const PULSE: Duration = Duration::from_millis(30);
+
+/// A window. Dropping it stops its server and the programs in it.
 pub struct Tmux {
     folder: tempfile::TempDir,
 }
@@ -60,19 +62,19 @@ impl Tmux {
             .args(["resize-window", "-x", &size[0], "-y", &size[1]]));
     }
 
-    /// What the window shows.
+    /// The text in the window.
     #[track_caller]
     pub fn shown(&self) -> String {
         run(self.command().args(["capture-pane", "-p"]))
     }
 
-    /// What the window shows, with its colours as escape sequences.
+    /// The text in the window, with its colours as escape sequences.
     #[track_caller]
     pub fn shown_in_colour(&self) -> String {
         run(self.command().args(["capture-pane", "-p", "-e"]))
     }
 
-    /// What tmux knows of the window: `#{mouse_any_flag}`, say.
+    /// A property of the window by its tmux format, such as `#{mouse_any_flag}`.
     #[track_caller]
     pub fn property(&self, format: &str) -> String {
         run(self.command().args(["display-message", "-p", format]))
@@ -80,23 +82,44 @@ impl Tmux {
             .to_owned()
     }
 
-    /// Waits until the window shows what fits, and gives it. Fails the test after ten seconds.
+    /// Waits until the text in the window fits, and returns it. Fails the test after ten seconds.
     #[track_caller]
     pub fn wait_for(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
-        let limit = Duration::from_secs(10);
-        let until = std::time::Instant::now() + limit;
-        while std::time::Instant::now() < until {
+        let limit = patient(Duration::from_secs(10));
+        let until = Instant::now() + limit;
+        while Instant::now() < until {
             last = self.shown();
             if fits(&last) {
                 return last;
             }
-            std::thread::sleep(Duration::from_millis(30));
+            std::thread::sleep(PULSE);
         }
-        panic!("not shown within {limit:?}: {what}. Shown:\n{last}");
+        panic!("not on the screen within {limit:?}: {what}. The screen:\n{last}");
     }
 
-    /// The pid of a process that the window's shell started, once there is one of that name.
+    /// Presses a key repeatedly until the text in the window fits. Fails the test after twenty
+    /// times.
+    #[track_caller]
+    pub fn press_until(&self, key: &str, what: &str, fits: impl Fn(&str) -> bool) {
+        for _ in 0..20 {
+            self.press([key]);
+            // The screen changes at once. Where it is late, pressing the key again does no harm.
+            let until = Instant::now() + patient(Duration::from_millis(500));
+            while Instant::now() < until {
+                if fits(&self.shown()) {
+                    return;
+                }
+                std::thread::sleep(PULSE);
+            }
+        }
+        panic!(
+            "not shown after pressing {key}: {what}. Shown:\n{}",
+            self.shown()
+        );
+    }
+
+    /// The pid of the process of this name that the window's shell starts.
     #[track_caller]
     pub fn child(&self, name: &str) -> u32 {
         let shell = self.property("#{pane_pid}");
@@ -120,7 +143,7 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        // Its own server only; fails when that has ended already.
+        // Its own server only. Fails when that has exited already.
         let _ = self
             .command()
             .arg("kill-server")

@@ -1,52 +1,42 @@
-//! A running tracer: `tracer watch --json`, its findings as they come.
+//! A running `tracer watch --json` and its findings.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::MemoryCgroup;
+use crate::binary::binary;
+use crate::cgroup::MemoryCgroup;
+use crate::patience::patient;
+use crate::privilege::need_root;
+use crate::process::{Guard, fixture};
+use crate::schema;
 
-/// The tracer to test: `$TRACER_BIN`, else the newest build in the workspace.
-#[track_caller]
-pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("TRACER_BIN") {
-        return path.into();
-    }
-    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let built = ["release", "debug"].map(|profile| target.join(profile).join("tracer"));
-    let newest = built
-        .into_iter()
-        .filter(|path| path.exists())
-        .max_by_key(|path| path.metadata().and_then(|file| file.modified()).ok());
-    newest.expect("no tracer is built: run `cargo build -p tracer`, or set TRACER_BIN")
-}
-
-/// A tracer that watches. Dropping it kills it.
+/// A running tracer. Dropping it kills it.
 pub struct Tracer {
     child: Child,
     pid: u32,
     lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
     seen: Vec<Value>,
-    /// Removed when the tracer ends.
+    /// Kept until this is dropped.
     config: Option<tempfile::NamedTempFile>,
 }
 
-/// What is left of a tracer.
+/// A finished run of a tracer.
 #[derive(Debug)]
-pub struct Ended {
+pub struct Run {
     /// All findings, `start` to `end`.
     pub findings: Vec<Value>,
-    /// How it exited.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it said on standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -63,7 +53,7 @@ impl Tracer {
         Self::start_as(cgroup.enter(Command::new(binary()).args(["watch", "--json"])))
     }
 
-    /// The same in a pid namespace of its own, as in a container.
+    /// The same in its own pid namespace, as in a container.
     #[track_caller]
     pub fn start_contained() -> Self {
         let namespace = ["--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -78,7 +68,7 @@ impl Tracer {
 
     #[track_caller]
     fn start_as(command: &mut Command) -> Self {
-        super::need_root();
+        need_root();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -143,8 +133,8 @@ impl Tracer {
         &self.seen[0]
     }
 
-    /// The first finding, seen already or to come, that fits. Fails the test after `limit`,
-    /// printing what was seen instead.
+    /// Waits for the first finding that fits; it may have come already. After `limit` the test
+    /// fails and prints all findings.
     #[track_caller]
     pub fn wait_for(
         &mut self,
@@ -155,7 +145,7 @@ impl Tracer {
         if let Some(found) = self.seen.iter().find(|finding| fits(finding)) {
             return found.clone();
         }
-        let limit = super::patient(limit);
+        let limit = patient(limit);
         let until = Instant::now() + limit;
         loop {
             match self.next(until) {
@@ -166,14 +156,14 @@ impl Tracer {
         }
     }
 
-    /// All findings of the next `time`, and those before.
+    /// All findings until `time` has passed.
     pub fn watch_for(&mut self, time: Duration) -> &[Value] {
         let until = Instant::now() + time;
         while self.next(until).is_ok() {}
         &self.seen
     }
 
-    /// The death of `pid`. Five seconds are plenty.
+    /// Waits for the death of `pid`.
     #[track_caller]
     pub fn death_of(&mut self, pid: u32) -> Value {
         self.wait_for(&format!("death of {pid}"), Duration::from_secs(5), |f| {
@@ -181,34 +171,43 @@ impl Tracer {
         })
     }
 
-    /// Ends it with SIGTERM and gives everything it found.
+    /// Waits until everything that happened before this call has been observed: kills a process,
+    /// whose death comes later in the stream of events, and waits for that.
     #[track_caller]
-    pub fn stop(mut self) -> Ended {
-        self.signal(rustix::process::Signal::TERM);
+    pub fn catch_up(&mut self) {
+        let last = Guard::ready(fixture().arg("hold"));
+        last.signal(Signal::KILL);
+        self.death_of(last.pid());
+    }
+
+    /// Stops it with SIGTERM.
+    #[track_caller]
+    pub fn stop(mut self) -> Run {
+        self.signal(Signal::TERM);
         self.finish()
     }
 
     /// Sends it a signal.
     #[track_caller]
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid).ok();
         let pid = pid.and_then(rustix::process::Pid::from_raw).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for it to end by itself.
+    /// Waits until it exits by itself.
     #[track_caller]
-    pub fn finish(&mut self) -> Ended {
-        let limit = super::patient(Duration::from_secs(20));
+    pub fn finish(&mut self) -> Run {
+        let limit = patient(Duration::from_secs(20));
         let until = Instant::now() + limit;
         loop {
             match self.next(until) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(why) => self.give_up("the tracer's end", limit, why),
+                Err(why) => self.give_up("the tracer's exit", limit, why),
             }
         }
-        Ended {
+        Run {
             findings: std::mem::take(&mut self.seen),
             status: self.child.wait().unwrap(),
             stderr: self
@@ -224,7 +223,7 @@ impl Tracer {
         let finding: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not a line of JSON ({error}): {line}"));
         assert_eq!(finding["v"], 1, "{line}");
-        super::schema::check(&finding);
+        schema::check(&finding);
         self.seen.push(finding.clone());
         Ok(finding)
     }
@@ -237,31 +236,16 @@ impl Tracer {
         }
         if why == RecvTimeoutError::Disconnected {
             let stderr = self.stderr.take().map(|it| it.join().unwrap());
-            writeln!(text, "  it has ended: {}", stderr.unwrap_or_default()).unwrap();
+            writeln!(text, "  it has exited: {}", stderr.unwrap_or_default()).unwrap();
         }
-        panic!("not seen within {limit:?}: {what}. Seen:\n{text}");
+        panic!("not found within {limit:?}: {what}. Found:\n{text}");
     }
 }
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails when it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Runs the tracer to its end: status, standard output, standard error.
-#[track_caller]
-pub fn ended<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (ExitStatus, String, String) {
-    let output = Command::new(binary())
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the tracer could not be started");
-    (
-        output.status,
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
 }

@@ -1,5 +1,5 @@
-//! Places and inputs that hinder it: no rights, no kernel types, no /proc, a broken configuration,
-//! nowhere to write to. A clear message; never a panic or half a trace.
+//! Bad surroundings and inputs: no rights, no kernel types, no /proc, a broken configuration, a
+//! full disk. The tracer prints a clear message; it never panics or traces in part.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use tracer_tests::{binary, need_root};
 
-/// Runs `command` to its end; fails the test when the tracer panicked.
+/// Runs `command` until it exits; fails the test if the tracer panicked.
 #[track_caller]
 fn output(command: &mut Command) -> (ExitStatus, String, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
@@ -22,7 +22,7 @@ fn output(command: &mut Command) -> (ExitStatus, String, String) {
 fn refused(command: &mut Command, words: &[&str]) {
     let (status, stdout, stderr) = output(command);
     assert_eq!(status.code(), Some(1), "{stdout}{stderr}");
-    assert_eq!(stdout, "", "it traced all the same");
+    assert_eq!(stdout, "", "it traced nevertheless");
     assert!(stderr.starts_with("tracer: "), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for word in words {
@@ -30,7 +30,7 @@ fn refused(command: &mut Command, words: &[&str]) {
     }
 }
 
-/// A copy that any user may execute: the target folder may be closed to others.
+/// A copy that any user may execute: the target folder may not be open to others.
 fn copy_for_everyone(directory: &Path) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
@@ -62,7 +62,7 @@ fn without_root_it_says_which_rights_are_missing_and_what_to_do() {
     assert_eq!(status.code(), Some(1), "{stdout}");
     assert!(stdout.contains("CAP_BPF"), "{stdout}");
 
-    // What needs no rights works without them.
+    // Commands that need no rights work.
     for args in [&["schema"][..], &["services"], &["--help"]] {
         let (status, stdout, stderr) = output(&mut as_nobody(args));
         assert_eq!(status.code(), Some(0), "{args:?}: {stderr}");
@@ -71,7 +71,7 @@ fn without_root_it_says_which_rights_are_missing_and_what_to_do() {
 }
 
 #[test]
-fn root_without_the_capabilities_is_told_which_are_missing() {
+fn without_the_capabilities_root_learns_which_are_missing() {
     need_root();
     let without = |set: &str| {
         let mut command = Command::new("setpriv");
@@ -87,7 +87,7 @@ fn root_without_the_capabilities_is_told_which_are_missing() {
     );
 }
 
-/// Runs the tracer where `script` has changed the mounts, for it alone.
+/// Runs the tracer in a mount namespace that `script` has changed.
 fn with_mounts(script: &str) -> Command {
     let mut command = Command::new("unshare");
     command
@@ -195,11 +195,11 @@ fn a_configuration_that_cannot_be_read_is_named() {
     refused(&mut watch(&path), &["my.toml", "1 MiB"]);
     fs::write(&path, "").unwrap();
     let (status, _, stderr) = output(&mut watch(&path));
-    assert_eq!(status.code(), Some(0), "an empty one is none: {stderr}");
+    assert_eq!(status.code(), Some(0), "an empty file is valid: {stderr}");
 }
 
 #[test]
-fn a_full_disk_is_an_error_with_a_name() {
+fn a_full_disk_is_an_error_that_names_the_cause() {
     need_root();
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = Command::new(binary());

@@ -1,5 +1,5 @@
-//! `tracer record`, `watch --record` and `replay` on the real kernel: a replay prints what was printed
-//! live, byte for byte, from a file, from several, from one being written, from a pipe.
+//! `tracer record`, `watch --record` and `replay` on the real kernel: a replay prints the same
+//! bytes as the live run, from one file, several files, a file that is being written, or a pipe.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tracer_tests::stack::{Nginx, Supervisor, wait_until, worker_command};
-use tracer_tests::{MemoryCgroup, Program, binary, ended, free_port, need_root};
+use tracer_tests::stack::{Nginx, Supervisor, worker_command};
+use tracer_tests::{MemoryCgroup, Program, binary, free_port, need_root, run_tracer, wait_until};
 
-/// A process that crashes; its pid.
+/// Runs a process that crashes, and returns its pid.
 fn crashes() -> u32 {
     let mut child = Command::new("/bin/sh")
         .args(["-c", "ulimit -c 0; kill -SEGV $$"])
@@ -21,7 +21,7 @@ fn crashes() -> u32 {
     child.id()
 }
 
-/// A child that does not outlive the test.
+/// A child process. Dropping it kills it.
 struct Killed(Child);
 
 impl Killed {
@@ -33,7 +33,7 @@ impl Killed {
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails when it has exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -46,7 +46,7 @@ fn path_of(folder: &Path, name: &str) -> String {
 #[track_caller]
 fn replay(args: &[&str]) -> (String, String) {
     let all = ["replay"].iter().chain(args);
-    let (status, out, err) = ended(all);
+    let (status, out, err) = run_tracer(all);
     assert!(status.success(), "{err}");
     (out, err)
 }
@@ -77,14 +77,14 @@ fn a_replay_prints_what_was_printed_live() {
     let watch = |name, args: &[&str]| {
         let common = ["watch", "--config", &config];
         let program = Program::start(folder.path(), name, common.iter().chain(args));
-        wait_until("the start", Duration::from_secs(20), || {
+        wait_until("the first output", Duration::from_secs(20), || {
             (!program.stdout().is_empty()).then_some(())
         });
         program
     };
     let mut by_json = watch("json", &["--json", "--record", &json]);
     let mut by_text = watch("text", &["--record", &text]);
-    // The rules are those of the capture.
+    // A replay uses the rules in the capture.
     fs::remove_file(&config).unwrap();
 
     assert_eq!(nginx.get("/leak").status, 502);
@@ -121,7 +121,7 @@ fn a_replay_prints_what_was_printed_live() {
     let mode = fs::metadata(&json).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    // Filters choose what is shown of the same.
+    // Filters choose which of the findings are shown.
     let (shop, _) = replay(&["--json", "--service", "shop", &json]);
     assert!(shop.contains("\"kind\":\"death\"") && shop.lines().count() < live.lines().count() + 1);
     let closed: Value = live
@@ -134,7 +134,7 @@ fn a_replay_prints_what_was_printed_live() {
     assert!(after.contains("\"state\":\"closed\"") && !after.contains("\"kind\":\"oom\""));
     let (early, _) = replay(&["--json", "--until", at, &json]);
     assert!(early.contains("\"kind\":\"oom\""));
-    let (status, _, _) = ended(["replay", "--fail-on", "oom,death", &json]);
+    let (status, _, _) = run_tracer(["replay", "--fail-on", "oom,death", &json]);
     assert_eq!(status.code(), Some(3));
 }
 
@@ -154,7 +154,7 @@ fn a_capture_is_followed_while_it_is_written() {
     });
     assert!(recorder.stop().success());
     assert_eq!(recorder.stdout(), "");
-    assert!(follower.ended().success());
+    assert!(follower.wait_for_exit().success());
     let (replayed, _) = replay(&["--json", &capture]);
     assert_eq!(follower.stdout(), replayed);
     assert!(
@@ -185,24 +185,24 @@ fn a_recording_is_streamed_through_a_pipe() {
             .stdout(fs::File::create(&out).unwrap()),
     );
     let lines = || fs::read_to_string(&out).unwrap();
-    wait_until("the start", Duration::from_secs(20), || {
+    wait_until("the first output", Duration::from_secs(20), || {
         lines().contains("\"kind\":\"start\"").then_some(())
     });
     let pid = crashes();
     wait_until("the death", Duration::from_secs(5), || {
         lines().lines().any(death_of(pid)).then_some(())
     });
-    // A recorder whose reader is gone has nothing left to do.
+    // A recorder whose reader has closed the pipe exits.
     replay.0.kill().unwrap();
     replay.0.wait().unwrap();
-    let status = wait_until("the recorder's end", Duration::from_secs(10), || {
+    let status = wait_until("the exit of the recorder", Duration::from_secs(10), || {
         recorder.0.try_wait().unwrap()
     });
     assert!(status.success(), "{status}");
 }
 
 #[test]
-fn rotation_bounds_what_a_recording_takes() {
+fn rotation_bounds_the_size_of_a_recording() {
     need_root();
     let folder = tempfile::tempdir().unwrap();
     let capture = path_of(folder.path(), "a.capture");
@@ -214,7 +214,7 @@ fn rotation_bounds_what_a_recording_takes() {
             .unwrap()
             .flatten()
             .filter(|entry| entry.file_name().to_str().unwrap().starts_with("a.capture"))
-            // The oldest may be removed just now.
+            // The recorder may remove the oldest file at this moment.
             .filter_map(|entry| Some(entry.metadata().ok()?.len()))
             .collect()
     };
@@ -246,12 +246,12 @@ fn rotation_bounds_what_a_recording_takes() {
     assert!(findings.lines().any(death_of(pid)));
     let kinds = |kind: &str| findings.matches(&format!("\"kind\":\"{kind}\"")).count();
     assert_eq!((kinds("start"), kinds("end")), (1, 1));
-    // What runs is known though it was there before the oldest file that is left.
+    // Running services are known, though they started before the oldest file that is left.
     let start: Value = serde_json::from_str(findings.lines().next().unwrap()).unwrap();
     assert!(!start["services"].as_array().unwrap().is_empty());
 }
 
-/// Text that can't be compressed well.
+/// Text that compresses badly.
 struct Noise(u64);
 
 impl Noise {
@@ -285,7 +285,7 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
             "/../tracer/src/capture/tests/samples/v1.capture"
         );
         let mut bytes = fs::read(sample).unwrap();
-        // The damaged version is told by its checksum, not believed.
+        // The checksum shows that the version number is damaged.
         bytes[4] = 2;
         write("damaged.capture", &bytes)
     };
@@ -300,7 +300,7 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
         (binary().to_str().unwrap().to_owned(), 1, "program"),
         (newer, 0, "damaged, and read on after it"),
     ] {
-        let (status, _, err) = ended(["replay", &path]);
+        let (status, _, err) = run_tracer(["replay", &path]);
         assert_eq!(status.code(), Some(code), "{path}: {err}");
         assert!(err.contains(&path) && err.contains(says), "{err}");
         assert!(err.starts_with("tracer: "), "{err}");
@@ -314,11 +314,11 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
         &["replay", "--since", "yesterday", &text],
         &["replay", "--speed", "0", &text],
     ] {
-        let (status, _, err) = ended(args);
+        let (status, _, err) = run_tracer(args);
         assert_eq!(status.code(), Some(2), "{args:?}: {err}");
     }
     need_root();
-    let (status, _, err) = ended(["record", "-o", &text, "--for", "1s"]);
+    let (status, _, err) = run_tracer(["record", "-o", &text, "--for", "1s"]);
     assert_eq!(status.code(), Some(1), "{err}");
     assert!(err.contains("no capture; move it away"), "{err}");
     assert_eq!(fs::read(&text).unwrap(), b"Dear diary,\n");

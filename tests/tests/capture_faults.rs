@@ -1,4 +1,4 @@
-//! What a recording survives: its recorder's death at any moment, and a full disk.
+//! A recording survives the death of its recorder at any moment, and a full disk.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,18 +12,20 @@ use std::time::{Duration, Instant};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::{Program, ended, need_root};
+use tracer_tests::{Program, need_root, run_tracer, wait_until};
 
-/// How often a recorder is killed, and how many there are at a time.
+/// How many recorders are killed, and how many run at a time.
 const KILLS: u32 = 100;
 const AT_A_TIME: u32 = 5;
 
-/// Until the recorder's thread gets to run, on a busy machine.
+/// The time until the recorder's thread runs, on a busy machine.
 const LATENCY: Duration = Duration::from_millis(400);
-/// What waits this long has been written.
+/// The recorder has written everything that is older than this.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// The time that anything else may take.
+const LIMIT: Duration = Duration::from_secs(30);
 
-/// Processes that come and go, well and not, one after the other, until it is dropped.
+/// Runs short processes that succeed and fail, one after another, until it is dropped.
 struct Load {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
@@ -38,6 +40,7 @@ impl Load {
                 for program in ["/bin/true", "/bin/false"] {
                     Command::new(program).status().unwrap();
                 }
+                // The load: about a hundred exits a second.
                 thread::sleep(Duration::from_millis(10));
             }
         });
@@ -52,15 +55,15 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // Its panic is a test's failure of its own.
+            // If it panicked, the test fails for want of deaths.
             let _ = thread.join();
         }
     }
 }
 
-/// Pids of the deaths that were found, by their lines; with `failed`, of those only.
+/// Pids of the deaths among these findings; with `failed`, only of error exits.
 fn deaths_in(lines: &str, failed: bool) -> BTreeSet<u32> {
-    // The last line may be half written.
+    // The last line may be incomplete.
     let whole = lines.rsplit_once('\n').map_or("", |(whole, _)| whole);
     whole
         .lines()
@@ -71,17 +74,18 @@ fn deaths_in(lines: &str, failed: bool) -> BTreeSet<u32> {
         .collect()
 }
 
-/// Pids of the deaths in a capture, and what was said of it.
+/// Pids of the deaths in a capture, and the remarks of its replay.
 #[track_caller]
 fn deaths(capture: &Path) -> (BTreeSet<u32>, String) {
-    let (status, out, err) = ended(["replay".as_ref(), "--json".as_ref(), capture.as_os_str()]);
+    let (status, out, err) =
+        run_tracer(["replay".as_ref(), "--json".as_ref(), capture.as_os_str()]);
     assert!(status.success(), "{err}");
     let deaths = deaths_in(&out, false);
     (deaths, err)
 }
 
-/// A recorder that is killed after `time`. What it printed had been taken in by the recording before:
-/// if that was early enough, it is in the file. The number of deaths that had to be.
+/// Kills a recorder after `time`. It records each observation before it prints the finding, so what
+/// it printed early enough must be in the file. Returns the number of deaths that had to be there.
 fn kill_after(folder: &Path, number: u32, time: Duration) -> usize {
     let capture = folder.join(format!("{number}.capture"));
     let args = [
@@ -94,6 +98,8 @@ fn kill_after(folder: &Path, number: u32, time: Duration) -> usize {
     let mut recorder = Program::start(folder, &number.to_string(), args);
     recorder.prints("\"kind\":\"start\"");
     let armed = Instant::now();
+    // Time itself is tested: findings that were printed so long before the kill must be in the
+    // file.
     let printed_until = |before_the_kill: Duration, failed: bool| {
         let at = armed + time.saturating_sub(before_the_kill);
         thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -104,11 +110,11 @@ fn kill_after(folder: &Path, number: u32, time: Duration) -> usize {
         }
     };
     let mut due = printed_until(LATENCY + FLUSH_INTERVAL, false);
-    // A failure is written at once.
+    // An error exit is written at once.
     due.extend(printed_until(LATENCY, true));
     thread::sleep((armed + time).saturating_duration_since(Instant::now()));
     recorder.signal(Signal::KILL);
-    recorder.ended();
+    recorder.wait_for_exit();
 
     let (seen, said) = deaths(&capture);
     for line in said.lines() {
@@ -146,10 +152,10 @@ fn a_recorder_killed_at_any_moment_loses_no_more_than_the_flush_interval() {
             counts.sum::<usize>()
         });
     }
-    assert!(checked > 1000, "{checked} were checked");
+    assert!(checked > 1000, "only {checked} deaths were checked");
 }
 
-/// A small disk.
+/// A small file system.
 struct Disk {
     folder: tempfile::TempDir,
 }
@@ -177,7 +183,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Otherwise the folder could not be removed.
+        // A mounted folder cannot be removed.
         let _ = unmount(self.folder.path(), UnmountFlags::DETACH);
     }
 }
@@ -207,28 +213,29 @@ fn a_full_disk_stops_the_recording_until_there_is_room() {
     let prints_death_of = |pid: u32| watch.prints(&format!("\"process\":{{\"pid\":{pid},"));
     prints_death_of(before);
 
-    // Everything but a page or two of the disk.
+    // Fill the disk, except for a page or two.
     let ballast = disk.path("ballast");
-    thread::sleep(Duration::from_millis(300));
+    wait_until("the first death in the capture", LIMIT, || {
+        deaths(&capture).0.contains(&before).then_some(())
+    });
     let mut size: usize = 1 << 20;
     while size > 0 && fs::write(&ballast, vec![0; size]).is_err() {
         size -= 4096;
     }
-    let began = Instant::now();
-    while !watch.stderr().contains("recording has stopped") {
+    wait_until("the recording to stop", LIMIT, || {
         fails();
-        assert!(
-            began.elapsed() < Duration::from_secs(30),
-            "{}",
-            watch.stderr()
-        );
-    }
+        watch
+            .stderr()
+            .contains("recording has stopped")
+            .then_some(())
+    });
     let said = watch.stderr();
     assert!(said.contains("No space left on device"), "{said}");
-    // Watching goes on, and it was said once.
+    // Watching continues. Time itself is tested: the recorder retries every second, and must not
+    // report each attempt.
     let meanwhile = fails();
     prints_death_of(meanwhile);
-    thread::sleep(Duration::from_millis(2500));
+    thread::sleep(FLUSH_INTERVAL * 5 / 2);
     assert_eq!(watch.stderr(), said);
 
     fs::remove_file(ballast).unwrap();
@@ -245,7 +252,7 @@ fn a_full_disk_stops_the_recording_until_there_is_room() {
     assert!(said.contains("observations are missing"), "{said}");
     assert!(!said.contains("damaged"), "{said}");
     let args = ["replay".as_ref(), "--json".as_ref(), capture.as_os_str()];
-    let (_, out, _) = ended(args);
+    let (_, out, _) = run_tracer(args);
     let lost = out.lines().find(|line| line.contains("\"kind\":\"lost\""));
     assert!(lost.unwrap().contains("\"ring\":\"capture\""), "{lost:?}");
 }

@@ -1,4 +1,4 @@
-//! `docs/ci.md`, as it is written: its rule and its script are taken out of the page and run.
+//! `docs/ci.md`: the tests run the rule and the script exactly as they are on the page.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -11,19 +11,19 @@ use tracer_tests::stack::Nginx;
 use tracer_tests::{binary, fixture, free_port};
 
 const PAGE: &str = include_str!("../../docs/ci.md");
-/// All of these runs watch a service of the same name: one at a time.
+/// All runs watch a service of the same name, so they take turns.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-/// The user's part: starts a server that ends, cleanly, when the file `hold` is let go of.
+/// The user's part: starts a server that exits cleanly when nobody has the file `hold` open.
 const START: &str = "#!/bin/sh
 mkfifo hold
 sleep 60 >hold 2>/dev/null &
 echo $! >holder
 ./shop-server listen 127.0.0.1:PORT <hold >said 2>&1 &
 echo $! >server
-until grep -q ready said; do sleep 0.05; done
+for i in $(seq 400); do grep -q ready said && break; sleep 0.05; done
 ";
 
-/// The code blocks of one language, in the order of the page.
+/// The code blocks of one language on the page, in order.
 fn blocks(language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let blocks = PAGE.split(&fence).skip(1);
@@ -37,8 +37,8 @@ fn program(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Runs the page's script around this smoke test, in a project of its own: its exit code, and what
-/// the page's way of looking at the findings shows.
+/// Runs the page's script around this smoke test, in a project of its own. Returns its exit code,
+/// and the findings that the page's command shows.
 fn run(smoke_test: &str) -> (Option<i32>, String) {
     tracer_tests::need_root();
     let _alone = ONE_AT_A_TIME.lock().unwrap();
@@ -56,7 +56,7 @@ fn run(smoke_test: &str) -> (Option<i32>, String) {
     let bin = at.join("bin");
     fs::create_dir(&bin).unwrap();
     symlink(binary().canonicalize().unwrap(), bin.join("tracer")).unwrap();
-    // The test is root already.
+    // The test runs as root already.
     program(&bin.join("sudo"), "#!/bin/sh\nexec \"$@\"\n");
     let proxy = at.join("proxy");
     fs::create_dir(&proxy).unwrap();
@@ -76,7 +76,7 @@ fn run(smoke_test: &str) -> (Option<i32>, String) {
     let look = shell("look.sh").output().unwrap();
     for file in ["holder", "server"] {
         let pid = fs::read_to_string(at.join(file)).unwrap_or_default();
-        // Gone already, mostly.
+        // It has usually exited already.
         let _ = Command::new("kill").arg(pid.trim()).output();
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -84,6 +84,12 @@ fn run(smoke_test: &str) -> (Option<i32>, String) {
         output.status.code(),
         String::from_utf8_lossy(&look.stdout).into_owned() + &said,
     )
+}
+
+/// A shell command that waits up to 20 seconds until the tracer has written a finding of this kind.
+fn until(kind: &str) -> String {
+    let written = format!("grep -q '\"kind\":\"{kind}\"' findings.jsonl");
+    format!("for i in $(seq 400); do {written} && break; sleep 0.05; done")
 }
 
 #[test]
@@ -100,17 +106,18 @@ fn the_smoke_tests_own_failure_is_the_exit_code() {
 
 #[test]
 fn a_death_fails_a_smoke_test_that_noticed_nothing() {
-    let (code, seen) = run("kill -KILL $(cat server); sleep 0.5");
+    let (code, seen) = run(&format!("kill -KILL $(cat server); {}", until("death")));
     assert_eq!(code, Some(3), "{seen}");
     assert!(seen.contains("\"kind\":\"death\""), "{seen}");
     assert!(seen.contains("\"name\":\"shop\""), "{seen}");
 }
 
 #[test]
-fn a_failed_request_fails_it_after_a_clean_stop_too() {
+fn a_failed_request_fails_the_run_even_after_a_clean_stop() {
     let stop = "kill $(cat holder); while kill -0 $(cat server) 2>/dev/null; do sleep 0.05; done";
     let (code, seen) = run(&format!(
-        "{stop}; sleep 0.5; curl -s -o /dev/null PROXY; sleep 1"
+        "{stop}; curl -s -o /dev/null PROXY; {}",
+        until("request_failed")
     ));
     assert_eq!(code, Some(3), "{seen}");
     assert!(seen.contains("\"kind\":\"request_failed\""), "{seen}");
@@ -124,7 +131,7 @@ fn a_failed_request_fails_it_after_a_clean_stop_too() {
 }
 
 #[test]
-fn a_tracer_that_can_not_run_fails_it() {
+fn a_tracer_that_cannot_run_fails_the_run() {
     let page = blocks("sh")[0].replace("tracer.toml", "missing.toml");
     assert_ne!(page, blocks("sh")[0], "the page names its configuration");
     let folder = tempfile::tempdir().unwrap();

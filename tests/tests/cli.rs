@@ -1,5 +1,5 @@
-//! The command line: how it ends, what it refuses, and that nobody's terminal is at the mercy of
-//! a process's name.
+//! The command line: exit codes, refused arguments, and terminals that hostile process names cannot
+//! control.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::{Guard, Tracer, binary, ended, fixture, free_port, need_root};
+use tracer_tests::{Guard, Tracer, binary, fixture, free_port, need_root, run_tracer};
 
 /// Runs the tracer without root and without any capability.
 fn ended_as_nobody(args: &[&str]) -> (Option<i32>, String) {
     need_root();
-    // The build may be where nobody else may look.
+    // The folder of the build may not be open to others.
     let directory = tempfile::Builder::new().tempdir().unwrap();
     let copy = directory.path().join("tracer");
     std::fs::copy(binary(), &copy).unwrap();
@@ -37,7 +37,7 @@ fn ended_as_nobody(args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), said)
 }
 
-/// A text stream of the tracer, from its first line on.
+/// A tracer that prints text, and its first line.
 fn text_tracer() -> (Guard, String) {
     need_root();
     let mut tracer =
@@ -47,34 +47,34 @@ fn text_tracer() -> (Guard, String) {
 }
 
 #[test]
-fn a_signal_ends_the_trace_with_its_totals() {
+fn a_signal_stops_the_trace_and_its_totals_are_printed() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut tracer = Tracer::start::<&str>([]);
         tracer.signal(signal);
-        let ended = tracer.finish();
-        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-        let end = ended.findings.last().unwrap();
+        let run = tracer.finish();
+        assert_eq!(run.status.code(), Some(0), "{run:?}");
+        let end = run.findings.last().unwrap();
         assert_eq!(end["kind"], "end", "{end}");
         assert_eq!(end["lost"], 0, "{end}");
-        assert_eq!(ended.stderr, "");
+        assert_eq!(run.stderr, "");
     }
 }
 
 #[test]
-fn the_trace_ends_after_the_given_time() {
+fn the_trace_stops_after_the_given_time() {
     let began = Instant::now();
     let mut tracer = Tracer::start(["--for", "1s"]);
-    let ended = tracer.finish();
+    let run = tracer.finish();
     assert!(began.elapsed() >= Duration::from_secs(1));
-    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    let end = ended.findings.last().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let end = run.findings.last().unwrap();
     assert_eq!(end["kind"], "end", "{end}");
     let watched = end["duration_ms"].as_u64().unwrap();
     assert!((900..5000).contains(&watched), "{end}");
 }
 
 #[test]
-fn fail_on_tells_by_the_exit_status_whether_it_happened() {
+fn fail_on_sets_the_exit_status_if_the_finding_came() {
     let rules = [("victim", "named fail-on-victim")];
     for (service, code) in [("victim", 3), ("nobody-is-called-so", 0)] {
         let args = ["--fail-on", "death", "--service", service];
@@ -82,16 +82,16 @@ fn fail_on_tells_by_the_exit_status_whether_it_happened() {
         let mut victim = Guard::ready(fixture().args(["named", "fail-on-victim"]));
         victim.signal(Signal::KILL);
         victim.wait();
-        let ended = tracer.stop();
-        let deaths = ended.findings.iter().filter(|one| one["kind"] == "death");
-        assert_eq!(deaths.count(), usize::from(code == 3), "{ended:?}");
-        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        let run = tracer.stop();
+        let deaths = run.findings.iter().filter(|one| one["kind"] == "death");
+        assert_eq!(deaths.count(), usize::from(code == 3), "{run:?}");
+        assert_eq!(run.status.code(), Some(code), "{run:?}");
     }
 }
 
 #[test]
-fn an_unknown_kind_to_fail_on_is_refused_with_the_known_ones() {
-    let (status, stdout, stderr) = ended(["watch", "--fail-on", "deaht"]);
+fn an_unknown_fail_on_kind_is_refused_with_a_list_of_the_known_ones() {
+    let (status, stdout, stderr) = run_tracer(["watch", "--fail-on", "deaht"]);
     assert_eq!(status.code(), Some(2), "{stderr}");
     assert_eq!(stdout, "");
     for kind in ["deaht", "death", "oom", "connect_failed", "listener_down"] {
@@ -100,7 +100,7 @@ fn an_unknown_kind_to_fail_on_is_refused_with_the_known_ones() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_trace_in_silence() {
+fn the_trace_stops_silently_when_its_reader_closes_the_pipe() {
     need_root();
     for format in [&["--json"][..], &["--color", "never"]] {
         let mut child = Command::new(binary())
@@ -114,7 +114,7 @@ fn a_reader_that_goes_away_ends_the_trace_in_silence() {
         let mut reader = BufReader::new(child.stdout.take().unwrap());
         reader.read_line(&mut String::new()).unwrap();
         drop(reader);
-        // Something to write.
+        // Makes the tracer write.
         Guard::spawn(fixture().args(["exit", "1"])).wait();
         let mut stderr = String::new();
         child
@@ -143,7 +143,8 @@ fn a_broken_configuration_is_shown_with_file_and_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tracer.toml");
     std::fs::write(&path, "[[service]]\nname = \"api\"\ncmdlin = \"x\"\n").unwrap();
-    let (status, _, stderr) = ended(["watch", "--for", "1s", "--config", path.to_str().unwrap()]);
+    let (status, _, stderr) =
+        run_tracer(["watch", "--for", "1s", "--config", path.to_str().unwrap()]);
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(
         stderr.contains(&format!("{}:3", path.display())),
@@ -154,15 +155,16 @@ fn a_broken_configuration_is_shown_with_file_and_line() {
 
 #[test]
 fn a_missing_configuration_is_named() {
-    let (status, _, stderr) = ended(["watch", "--for", "1s", "--config", "/nowhere/tracer.toml"]);
+    let (status, _, stderr) =
+        run_tracer(["watch", "--for", "1s", "--config", "/nowhere/tracer.toml"]);
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("/nowhere/tracer.toml"), "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
 #[test]
-fn the_schema_is_json_and_knows_what_is_found() {
-    let (status, stdout, stderr) = ended(["schema"]);
+fn the_schema_is_json_and_describes_findings() {
+    let (status, stdout, stderr) = run_tracer(["schema"]);
     assert_eq!(status.code(), Some(0), "{stderr}");
     let schema: Value = serde_json::from_str(&stdout).unwrap();
     assert!(schema["$defs"]["Death"]["properties"]["cause"].is_object());
@@ -170,17 +172,17 @@ fn the_schema_is_json_and_knows_what_is_found() {
 }
 
 #[test]
-fn the_doctor_finds_this_machine_fit() {
-    let (status, stdout, stderr) = ended(["doctor"]);
+fn the_doctor_succeeds_on_this_machine() {
+    let (status, stdout, stderr) = run_tracer(["doctor"]);
     assert_eq!(status.code(), Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("self-check"), "{stdout}");
-    let (status, stdout, stderr) = ended(["doctor", "--json"]);
+    let (status, stdout, stderr) = run_tracer(["doctor", "--json"]);
     assert_eq!(status.code(), Some(0), "{stderr}");
     let checks: Vec<Value> = serde_json::from_str(&stdout).unwrap();
     let find = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
     assert_eq!(find("self-check")["status"], "ok", "{stdout}");
     assert_eq!(find("exit")["status"], "ok", "{stdout}");
-    // Tried even where no proxy runs.
+    // Tried even if no proxy runs.
     assert_eq!(find("http")["status"], "ok", "{stdout}");
     assert!(find("tls")["detail"].is_string(), "{stdout}");
     assert!(
@@ -191,7 +193,7 @@ fn the_doctor_finds_this_machine_fit() {
 
 #[test]
 fn the_doctor_compares_every_kind_of_event_with_proc() {
-    let (_, stdout, stderr) = ended(["doctor", "--json"]);
+    let (_, stdout, stderr) = run_tracer(["doctor", "--json"]);
     let checks: Vec<Value> = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
     let compared: Vec<&str> = checks
         .iter()
@@ -217,10 +219,10 @@ fn the_doctor_compares_every_kind_of_event_with_proc() {
 }
 
 #[test]
-fn services_lists_what_runs_and_where_it_listens() {
+fn services_lists_running_services_and_their_listeners() {
     let address = format!("127.0.0.1:{}", free_port());
     let server = Guard::ready(fixture().args(["listen", &address]));
-    let (status, stdout, stderr) = ended(["services", "--json"]);
+    let (status, stdout, stderr) = run_tracer(["services", "--json"]);
     assert_eq!(status.code(), Some(0), "{stderr}");
     let services: Vec<Value> = serde_json::from_str(&stdout).unwrap();
     let service = services
@@ -237,9 +239,9 @@ fn services_lists_what_runs_and_where_it_listens() {
 }
 
 #[test]
-fn a_hostile_name_stays_a_name() {
-    // Escape sequences, line breaks, a carriage return, a change of writing direction, and bytes
-    // that would end a C1 sequence.
+fn a_hostile_name_cannot_control_the_terminal() {
+    // Escape sequences, line breaks, a carriage return, a change of writing direction, and a C1
+    // control sequence.
     let comm = "\x1b[2J\n\u{202e}a\rb";
     let args = ["\x1b]0;owned\x07", "two\nlines", "\u{9b}31m", "\u{202e}txt"];
     let (mut tracer, first) = text_tracer();
@@ -248,11 +250,11 @@ fn a_hostile_name_stays_a_name() {
     process.signal(Signal::KILL);
     process.wait();
     let mark = format!("[{}]", process.pid());
-    let mut told = Vec::new();
-    while !told.iter().any(|line: &String| line.contains(&mark)) {
+    let mut lines = Vec::new();
+    while !lines.iter().any(|line: &String| line.contains(&mark)) {
         let line = tracer.line();
-        assert!(!line.is_empty(), "it has ended: {told:?}");
-        told.push(line);
+        assert!(!line.is_empty(), "it has exited: {lines:?}");
+        lines.push(line);
     }
     tracer.signal(Signal::TERM);
     loop {
@@ -260,16 +262,16 @@ fn a_hostile_name_stays_a_name() {
         if line.is_empty() {
             break;
         }
-        told.push(line);
+        lines.push(line);
     }
     assert_eq!(tracer.wait().code(), Some(0));
-    for line in &told {
+    for line in &lines {
         assert!(!line.chars().any(is_dangerous), "{line:?}");
     }
-    // Whatever a line begins with, it is the time or what belongs to the finding above.
+    // A line begins with the time, or is indented below its finding.
     let begins_well =
         |line: &String| line.starts_with(|c: char| c.is_ascii_digit() || " ─".contains(c));
-    assert!(told.iter().all(begins_well), "{told:?}");
+    assert!(lines.iter().all(begins_well), "{lines:?}");
 }
 
 fn is_dangerous(c: char) -> bool {
@@ -279,7 +281,7 @@ fn is_dangerous(c: char) -> bool {
 #[test]
 fn the_demo_shows_the_incident_with_either_proxy() {
     for args in [&["demo", "--builtin-proxy"][..], &["demo"]] {
-        let (status, stdout, stderr) = ended(args);
+        let (status, stdout, stderr) = run_tracer(args);
         assert_eq!(status.code(), Some(0), "{stdout}\n{stderr}");
         assert!(stdout.contains("OOM"), "{stdout}");
         assert!(!stderr.contains("panicked"), "{stderr}");

@@ -1,5 +1,5 @@
-//! What the options of the command line mean: which findings are told, which exit code, which
-//! colours; and that what is written is as `tracer schema` says.
+//! What the options of the command line do: which findings are reported, the exit code, colours;
+//! and the schema of the findings.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -7,9 +7,9 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::{Guard, Tracer, ended, need_root};
+use tracer_tests::{Guard, Tracer, need_root, run_tracer};
 
-/// A program that no other test uses; `tracer.toml` names its service after it.
+/// A program that no other test uses. A rule in `tracer.toml` names its service after it.
 struct Named {
     directory: tempfile::TempDir,
     name: String,
@@ -33,17 +33,17 @@ impl Named {
         Guard::spawn(Command::new(self.path()).args(["-c", script]))
     }
 
-    /// Watches this service only.
+    /// Starts a tracer for this service only.
     fn watch(&self, args: &[&str]) -> Tracer {
         let all = [&["--all", "--service", &self.name], args].concat();
-        // The tracer's own command line has the name as well.
+        // The command line of the tracer contains the name too.
         let cmdline = format!("{} -c", self.name);
         Tracer::start_naming(&[(&self.name, &cmdline)], &all)
     }
 }
 
 #[test]
-fn what_happened_just_before_the_stop_is_still_told() {
+fn events_just_before_the_stop_are_still_reported() {
     let mut tracer = Tracer::start(["--all"]);
     let mut pids = Vec::new();
     for _ in 0..20 {
@@ -52,41 +52,45 @@ fn what_happened_just_before_the_stop_is_still_told() {
         pids.push(child.pid());
     }
     tracer.signal(Signal::INT);
-    let ended = tracer.finish();
+    let run = tracer.finish();
     for pid in pids {
-        let deaths = ended
+        let deaths = run
             .findings
             .iter()
             .filter(|f| f["kind"] == "death" && f["process"]["pid"] == pid);
-        assert_eq!(deaths.count(), 1, "{pid}: {ended:?}");
+        assert_eq!(deaths.count(), 1, "{pid}: {run:?}");
     }
 }
 
 #[test]
-fn a_clean_exit_or_another_service_is_no_failure() {
+fn neither_a_clean_exit_nor_another_service_fails_the_run() {
     let [program, other] = [Named::new("clean"), Named::new("other")];
     let mut tracer = program.watch(&["--fail-on", "death"]);
     other.shell("exit 7").wait();
     let mut child = program.shell("exit 0");
     child.wait();
     tracer.death_of(child.pid());
-    let ended = tracer.stop();
-    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    let deaths = ended.findings.iter().filter(|f| f["kind"] == "death");
+    let run = tracer.stop();
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let deaths = run.findings.iter().filter(|f| f["kind"] == "death");
     let services: Vec<_> = deaths.map(|f| f["service"]["name"].clone()).collect();
-    assert_eq!(services, [&*program.name], "of others nothing is told");
+    assert_eq!(
+        services,
+        [&*program.name],
+        "only deaths of the chosen service are reported"
+    );
 }
 
 #[test]
-fn without_all_a_clean_exit_of_no_service_is_not_told_but_counted() {
+fn without_all_a_clean_exit_outside_services_is_counted_but_not_reported() {
     let program = Named::new("quiet");
     let tracer = Tracer::start::<&str>([]);
     let mut child = program.shell("exit 0");
     child.wait();
-    let ended = tracer.stop();
+    let run = tracer.stop();
     let of_child = |f: &&Value| f["process"]["pid"] == child.pid();
-    assert_eq!(ended.findings.iter().filter(of_child).count(), 0);
-    let end = ended.findings.last().unwrap();
+    assert_eq!(run.findings.iter().filter(of_child).count(), 0);
+    let end = run.findings.last().unwrap();
     assert!(end["exits"].as_u64() > Some(0), "{end}");
 }
 
@@ -99,7 +103,7 @@ fn wrong_arguments_exit_with_2_and_name_the_right_ones() {
         (&["wacht"], &["wacht", "watch"]),
         (&[], &["watch", "doctor"]),
     ] {
-        let (status, stdout, stderr) = ended(args);
+        let (status, stdout, stderr) = run_tracer(args);
         assert_eq!(status.code(), Some(2), "{args:?}: {stderr}");
         assert_eq!(stdout, "", "{args:?}");
         for want in wants {
@@ -109,7 +113,7 @@ fn wrong_arguments_exit_with_2_and_name_the_right_ones() {
 }
 
 #[test]
-fn the_schema_describes_its_own_examples_and_no_unknown_kind() {
+fn the_schema_fits_its_examples_and_no_unknown_kind() {
     let examples = tracer_tests::schema::schema()["examples"]
         .as_array()
         .unwrap();
@@ -126,11 +130,11 @@ fn the_schema_describes_its_own_examples_and_no_unknown_kind() {
 }
 
 #[test]
-fn services_lists_what_runs_with_its_listeners_and_memory() {
+fn services_lists_running_services_with_listeners_and_memory() {
     need_root();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (status, stdout, stderr) = ended(["services", "--json"]);
+    let (status, stdout, stderr) = run_tracer(["services", "--json"]);
     assert_eq!(status.code(), Some(0), "{stderr}");
     let rows: Vec<Value> = serde_json::from_str(&stdout).unwrap();
     let own = Value::from(std::process::id());
@@ -142,7 +146,7 @@ fn services_lists_what_runs_with_its_listeners_and_memory() {
     assert!(listens.contains(&Value::from(&*address)), "{row}");
     assert!(row["memory_bytes"].as_u64() > Some(1 << 20), "{row}");
 
-    let (status, text, stderr) = ended(["services"]);
+    let (status, text, stderr) = run_tracer(["services"]);
     assert_eq!(status.code(), Some(0), "{stderr}");
     let name = row["name"].as_str().unwrap();
     let line = text.lines().find(|line| line.contains(&address));
@@ -162,7 +166,7 @@ fn a_rule_of_the_configuration_names_a_service() {
         program.name
     );
     std::fs::write(&config, rule).unwrap();
-    let (status, stdout, stderr) = ended([
+    let (status, stdout, stderr) = run_tracer([
         "services".as_ref(),
         "--json".as_ref(),
         "--config".as_ref(),
@@ -179,7 +183,7 @@ fn a_rule_of_the_configuration_names_a_service() {
 }
 
 #[test]
-fn colours_come_only_when_asked_for() {
+fn colours_are_only_printed_on_request() {
     need_root();
     let coloured = |args: &[&str], no_color: bool| {
         let mut command = Command::new(tracer_tests::binary());
@@ -192,8 +196,8 @@ fn colours_come_only_when_asked_for() {
         assert!(output.status.success(), "{output:?}");
         output.stdout.contains(&0x1b)
     };
-    assert!(!coloured(&[], false), "a pipe is no terminal");
+    assert!(!coloured(&[], false), "a pipe is not a terminal");
     assert!(!coloured(&["--color", "never"], false));
     assert!(coloured(&["--color", "always"], false));
-    assert!(coloured(&["--color", "always"], true), "an option wins");
+    assert!(coloured(&["--color", "always"], true), "the option wins");
 }

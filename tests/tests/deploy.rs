@@ -1,15 +1,17 @@
-//! `tracer deploy` around scripts that restart a real stack.
+//! `tracer deploy` with scripts that restart a real stack.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tracer_tests::stack::deployment::{Site, Under};
-use tracer_tests::stack::wait_until;
+use tracer_tests::stack::kill_by_script;
 use tracer_tests::tmux::Tmux;
-use tracer_tests::{binary, ended, need_root};
+use tracer_tests::{binary, need_root, run_tracer, wait_until};
 
-/// Services have names of their own per test: tests that run at the same time see each other's.
+/// A unique name for the service of a test: tests that run at the same time see each other's
+/// services.
 fn name(under: Under, story: &str) -> String {
     match under {
         Under::Supervisor => format!("deploy-s-{story}"),
@@ -167,7 +169,7 @@ fn a_release_that_never_listens_under_pm2_fails() {
 }
 
 #[test]
-fn a_kill_by_the_script_is_asked_for_and_one_by_somebody_else_is_not() {
+fn a_kill_by_the_script_is_requested_and_a_kill_by_somebody_else_is_not() {
     let site = Site::start("deploy-kill", Under::Supervisor, false);
     let kill = format!("kill -KILL {}", site.worker());
     let by_script = site.run("12s", &[], &["sh", "-c", &kill]);
@@ -176,15 +178,32 @@ fn a_kill_by_the_script_is_asked_for_and_one_by_somebody_else_is_not() {
     assert_eq!(by_script.service()["listeners"][0]["state"], "back");
 
     let worker = site.worker();
-    let killer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(3500));
-        tracer_tests::stack::kill_by_script(std::env::temp_dir().as_path(), worker);
+    let folder = tempfile::tempdir().unwrap();
+    let pid_file = folder.path().join("pid");
+    let command = format!("echo $$ > {}", pid_file.display());
+    let by_other = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for_the_end_of(&pid_file);
+            kill_by_script(folder.path(), worker);
+        });
+        site.run("12s", &[], &["sh", "-c", &command])
     });
-    let by_other = site.run("12s", &[], &["sleep", "3"]);
-    killer.join().unwrap();
     assert_eq!(by_other.status.code(), Some(3), "{by_other:#?}");
     assert_eq!(by_other.service()["unexpected"], 1, "{by_other:#?}");
     assert_eq!(by_other.failures(), ["death"], "{by_other:#?}");
+}
+
+/// Waits until the command that writes its pid to this file has exited and is reaped.
+#[track_caller]
+fn wait_for_the_end_of(pid_file: &Path) {
+    let limit = Duration::from_secs(20);
+    let pid = wait_until("the command to run", limit, || {
+        let text = fs::read_to_string(pid_file).ok()?;
+        text.strip_suffix('\n')?.parse::<u32>().ok()
+    });
+    wait_until("the command to exit", limit, || {
+        (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+    });
 }
 
 #[test]
@@ -192,7 +211,7 @@ fn the_commands_own_failure_is_the_exit_code() {
     need_root();
     let run = |command: &[&str]| {
         let args = ["deploy", "--grace", "0s", "--service", "none", "--"];
-        let (status, stdout, stderr) = ended(args.iter().chain(command));
+        let (status, stdout, stderr) = run_tracer(args.iter().chain(command));
         (status.code(), stdout, stderr)
     };
     let (code, stdout, stderr) = run(&["sh", "-c", "echo out; echo err >&2; exit 7"]);
@@ -221,7 +240,7 @@ fn ctrl_c_in_a_terminal_ends_the_command_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let tmux = Tmux::start(120, 30, &[("TRACER_RUN_DIR", run.to_str().unwrap())]);
-    // Job control, so that the deployment has a process group of its own.
+    // Job control gives the deployment its own process group.
     tmux.type_text("set -m; clear\n");
     let nap = format!("sleep {}", 7000 + std::process::id() % 1000);
     let command = format!(
@@ -237,24 +256,24 @@ fn ctrl_c_in_a_terminal_ends_the_command_and_leaves_nothing_behind() {
             .unwrap();
         String::from_utf8_lossy(&output.stdout).lines().count()
     };
-    wait_until("two that sleep", Duration::from_secs(5), || {
+    wait_until("two sleeping processes", Duration::from_secs(5), || {
         (napping() == 2).then_some(())
     });
     let pressed = Instant::now();
     tmux.press(["C-c"]);
-    tmux.wait_for("the end", |shown| shown.contains("\ncode 130"));
-    // Not after the grace: who interrupts it does not want to wait.
+    tmux.wait_for("the exit code", |shown| shown.contains("\ncode 130"));
+    // Ctrl-C also skips the grace period.
     assert!(pressed.elapsed() < Duration::from_secs(10));
     assert_eq!(napping(), 0);
     assert_eq!(
         fs::read_dir(&run).unwrap().count(),
         0,
-        "the control socket is gone"
+        "the control socket was not removed"
     );
 }
 
 #[test]
-fn a_signal_to_the_tracer_alone_is_handed_on() {
+fn a_signal_to_the_tracer_is_passed_to_the_command() {
     need_root();
     let folder = tempfile::tempdir().unwrap();
     let trap = "trap 'echo caught; exit 5' TERM; echo begun; while :; do sleep 0.05; done";
@@ -272,12 +291,17 @@ fn a_signal_to_the_tracer_alone_is_handed_on() {
     let mut tracer = tracer_tests::Program::start(folder.path(), "deploy", args);
     tracer.prints("begun");
     tracer.signal(rustix::process::Signal::TERM);
-    assert_eq!(tracer.ended().code(), Some(5), "{}", tracer.stderr());
+    assert_eq!(
+        tracer.wait_for_exit().code(),
+        Some(5),
+        "{}",
+        tracer.stderr()
+    );
     tracer.prints("caught");
 }
 
 #[test]
-fn github_gets_a_summary_and_annotations_that_are_none_of_the_outside() {
+fn github_gets_a_summary_and_only_the_annotations_of_the_tracer() {
     need_root();
     let folder = tempfile::tempdir().unwrap();
     let summary = folder.path().join("summary.md");

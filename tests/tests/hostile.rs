@@ -1,4 +1,5 @@
-//! Names, command lines and paths made to move the cursor, to forge a line or to break a decoder.
+//! Names, command lines and paths that try to move the cursor, to forge a line or to break a
+//! decoder.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -8,21 +9,23 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tracer_tests::{Guard, MemoryCgroup, Tracer, binary, free_port, need_root};
+use tracer_tests::{Guard, MemoryCgroup, Tracer, binary, free_port, need_root, wait_until};
 
-/// Clears the screen, begins a line like the tracer's own, returns, deletes, rings, turns the
-/// direction of writing, hides, and is no valid UTF-8 at its end.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Clears the screen, forges a line of the tracer, returns, deletes, rings, changes the writing
+/// direction, is invisible, and ends with invalid UTF-8.
 const NASTY: &[u8] = b"\x1b[2J\x1b]0;title\x07\n14:30:01.482  OOM   forged\r\x08\x7f\xc2\x9b31m\
     \xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b\t\xff\xfe";
 
-/// What fits into a comm and a file name: 15 bytes, no slash.
+/// The same for a comm or a file name: at most 15 bytes, without a slash.
 const NASTY_NAME: &[u8] = b"\x1b[2J\nOOM \r\xff\xe2\x80\xae";
 
-/// `sleep`, under a nasty name, in a nasty directory, called by nasty arguments.
+/// A copy of `sleep` with a nasty name in a nasty directory, for nasty arguments.
 struct Nasty {
     directory: tempfile::TempDir,
 }
@@ -58,7 +61,7 @@ impl Nasty {
     }
 }
 
-/// `tracer watch` as text, into a file.
+/// `tracer watch` with its text in a file.
 struct Text {
     child: Child,
     output: PathBuf,
@@ -93,15 +96,9 @@ impl Text {
 
     #[track_caller]
     fn wait_for(&self, part: &str) {
-        let until = Instant::now() + Duration::from_secs(20);
-        while !self.read().contains(part) {
-            assert!(
-                Instant::now() < until,
-                "no {part:?} in 20 s:\n{}",
-                self.read()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until(&format!("{part:?} in the output"), LIMIT, || {
+            self.read().contains(part).then_some(())
+        });
     }
 
     #[track_caller]
@@ -114,20 +111,23 @@ impl Text {
 
 impl Drop for Text {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails when it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Runs everything nasty: deaths, a listener that comes and goes, connects that fail.
+/// Causes deaths, a short-lived listener and failed connects, all with nasty names.
 fn be_nasty(nasty: &Nasty) -> Vec<u32> {
     let mut killed = Guard::spawn(&mut nasty.command("60"));
-    std::thread::sleep(Duration::from_millis(50));
+    let program = format!("/proc/{}/exe", killed.pid());
+    wait_until("the nasty program to run", LIMIT, || {
+        (fs::read_link(&program).ok()? == nasty.program()).then_some(())
+    });
     killed.signal(Signal::KILL);
     killed.wait();
-    let mut ended = Guard::spawn(&mut nasty.command("0"));
-    ended.wait();
+    let mut exited = Guard::spawn(&mut nasty.command("0"));
+    exited.wait();
 
     let socket = nasty.folder().join(OsStr::from_bytes(NASTY_NAME));
     fs::remove_file(&socket).unwrap();
@@ -136,10 +136,10 @@ fn be_nasty(nasty: &Nasty) -> Vec<u32> {
     fs::remove_file(&socket).unwrap();
     assert!(UnixStream::connect(&socket).is_err());
     assert!(TcpStream::connect(("127.0.0.1", free_port())).is_err());
-    vec![killed.pid(), ended.pid()]
+    vec![killed.pid(), exited.pid()]
 }
 
-/// Characters that a terminal obeys instead of showing, or that show nothing at all.
+/// Whether a terminal obeys this character instead of showing it, or shows nothing.
 fn is_unshowable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
@@ -150,7 +150,7 @@ fn is_unshowable(c: char) -> bool {
 fn assert_every_line_is_its_own(text: &str) {
     for line in text.lines() {
         assert!(!line.chars().any(is_unshowable), "{line:?}");
-        // `14:30:01.482  ` or a rule.
+        // `14:30:01.482  ` or a horizontal rule.
         let time = line.split(' ').next().unwrap();
         let is_time = time.len() == 12 && time.as_bytes()[8] == b'.';
         assert!(is_time || line.starts_with("──"), "{line:?}");
@@ -171,7 +171,7 @@ fn nothing_from_outside_moves_the_cursor_or_forges_a_line() {
     assert_every_line_is_its_own(&text);
     assert!(
         text.contains("\\x1b[2J"),
-        "nothing nasty was shown:\n{text}"
+        "no nasty name was shown:\n{text}"
     );
 }
 
@@ -186,11 +186,11 @@ fn with_colours_only_its_own_sequences_come_through() {
     assert_every_line_is_its_own(&text);
     assert!(
         text.contains("\\x1b[2J"),
-        "nothing nasty was shown:\n{text}"
+        "no nasty name was shown:\n{text}"
     );
 }
 
-/// Takes out `ESC [ … m`; any other sequence stays.
+/// Removes `ESC [ … m`; other sequences stay.
 fn without_colours(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
@@ -209,7 +209,7 @@ fn without_colours(text: &str) -> String {
 }
 
 #[test]
-fn json_tells_nasty_names_on_one_line_each() {
+fn json_keeps_each_nasty_name_on_one_line() {
     let nasty = Nasty::new();
     let mut tracer = Tracer::start(["--all"]);
     let pids = be_nasty(&nasty);
@@ -220,10 +220,10 @@ fn json_tells_nasty_names_on_one_line_each() {
         let cmdline = death["process"]["cmdline"].as_str().unwrap();
         assert!(cmdline.contains("forged"), "{death}");
     }
-    // Each line was parsed by the harness; none may be another one's invention.
-    let ended = tracer.stop();
+    // Each line was parsed already. None may be forged.
+    let run = tracer.stop();
     let of_ours = |kind: &str| {
-        let findings = ended.findings.iter().filter(|f| f["kind"] == kind);
+        let findings = run.findings.iter().filter(|f| f["kind"] == kind);
         findings
             .filter(|f| pids.iter().any(|&pid| f["process"]["pid"] == pid))
             .count()
@@ -255,20 +255,21 @@ fn other_commands_show_nasty_processes_safely_too() {
 }
 
 #[test]
-fn huge_command_lines_are_cut_not_swallowed() {
+fn huge_command_lines_are_truncated_not_dropped() {
     let mut tracer = Tracer::start(["--all"]);
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exit 3", "first"]);
-    // Half of what the kernel takes at once.
+    // Half of what the kernel accepts.
     command.args(std::iter::repeat_n("x".repeat(100_000), 8));
     let mut child = Guard::spawn(&mut command);
     child.wait();
     let death = tracer.death_of(child.pid());
-    assert_eq!(death["exit_code"], 3, "exit code");
+    assert_eq!(death["exit_code"], 3, "{}", death["exit_code"]);
     let cmdline = death["process"]["cmdline"].as_str().unwrap();
     assert!(
         cmdline.starts_with("/bin/sh -c exit 3 first x"),
-        "its start"
+        "{}",
+        &cmdline[..100.min(cmdline.len())]
     );
     assert!(cmdline.len() <= 8192, "{} bytes", cmdline.len());
 }
@@ -290,8 +291,8 @@ fn a_process_without_any_argument_has_a_name() {
 }
 
 #[test]
-fn an_oom_kill_in_a_cgroup_with_a_nasty_name_is_told_and_names_it() {
-    // The kernel itself takes no newline here.
+fn an_oom_kill_in_a_cgroup_with_a_nasty_name_is_reported_with_that_name() {
+    // The kernel accepts no newline in the name of a cgroup.
     let name = "tracer-\u{1b}[2J oom-kill:constraint=CONSTRAINT_NONE,task=x,pid=1";
     let cgroup = MemoryCgroup::new(name, 24 << 20);
     let mut tracer = Tracer::start(["--all"]);
@@ -319,7 +320,7 @@ fn a_program_that_forges_the_kernels_log_causes_no_finding() {
     let death = tracer.death_of(child.pid());
     assert_eq!(death["cause"], "error", "{death}");
     let findings = tracer.stop().findings;
-    // Other tests have kills of their own meanwhile.
+    // Other tests cause OOM kills at the same time.
     let forged = |f: &Value| {
         f.to_string().contains("/forged") || (f["kind"] == "oom" && f["process"]["pid"] == own)
     };

@@ -1,4 +1,4 @@
-//! Listeners: when an address begins to be served and when it is no longer.
+//! Listeners: when an address is up and when it is down.
 
 use std::time::Duration;
 
@@ -16,26 +16,19 @@ fn count(findings: &[Value], kind: &str, address: &str) -> usize {
     findings.iter().filter(|one| is(kind, address)(one)).count()
 }
 
-/// Lets the tracer see a later death, so that what came before it is known to be told.
-fn mark_time(tracer: &mut Tracer) {
-    let last = Guard::ready(fixture().arg("hold"));
-    last.signal(Signal::KILL);
-    tracer.death_of(last.pid());
-}
-
 #[test]
 fn a_tcp_listener_comes_and_goes() {
     let mut tracer = Tracer::start(["--all"]);
     for host in ["127.0.0.1", "[::1]", "0.0.0.0", "[::]"] {
         let address = format!("{host}:{}", free_port());
         let mut server = Guard::ready(fixture().args(["listen", &address]));
-        let up = tracer.wait_for("it is up", LIMIT, is("listener_up", &address));
+        let up = tracer.wait_for("the listener up", LIMIT, is("listener_up", &address));
         assert_eq!(up["process"]["pid"], server.pid(), "{up}");
         assert_eq!(up["process"]["comm"], "fixture", "{up}");
         assert_eq!(up["netns"], Value::Null, "{up}");
         assert_eq!(up["down_ms"], Value::Null, "{up}");
         server.wait();
-        tracer.wait_for("it is down", LIMIT, is("listener_down", &address));
+        tracer.wait_for("the listener down", LIMIT, is("listener_down", &address));
     }
 }
 
@@ -49,10 +42,10 @@ fn a_unix_listener_comes_and_goes() {
     for path in [path, &abstract_name] {
         let address = format!("unix:{path}");
         let mut server = Guard::ready(fixture().args(["unix-listen", path, "8"]));
-        let up = tracer.wait_for("it is up", LIMIT, is("listener_up", &address));
+        let up = tracer.wait_for("the listener up", LIMIT, is("listener_up", &address));
         assert_eq!(up["process"]["pid"], server.pid(), "{up}");
         server.wait();
-        tracer.wait_for("it is down", LIMIT, is("listener_down", &address));
+        tracer.wait_for("the listener down", LIMIT, is("listener_down", &address));
     }
 }
 
@@ -63,7 +56,7 @@ fn an_inherited_listener_is_down_only_when_its_last_holder_is_gone() {
     let mut parent = Guard::spawn(fixture().args(["listen-in-workers", &address]));
     let line = parent.line();
     let workers: Vec<u32> = line.split(' ').map(|pid| pid.parse().unwrap()).collect();
-    tracer.wait_for("it is up", LIMIT, is("listener_up", &address));
+    tracer.wait_for("the listener up", LIMIT, is("listener_up", &address));
     tracer.death_of(parent.pid());
     let kill = |pid: u32| {
         let pid = Pid::from_raw(pid.cast_signed()).unwrap();
@@ -71,11 +64,11 @@ fn an_inherited_listener_is_down_only_when_its_last_holder_is_gone() {
     };
     kill(workers[0]);
     tracer.death_of(workers[0]);
-    mark_time(&mut tracer);
+    tracer.catch_up();
     let so_far = tracer.watch_for(Duration::ZERO);
     assert_eq!(count(so_far, "listener_down", &address), 0);
     kill(workers[1]);
-    tracer.wait_for("it is down", LIMIT, is("listener_down", &address));
+    tracer.wait_for("the listener down", LIMIT, is("listener_down", &address));
     let findings = tracer.stop().findings;
     assert_eq!(count(&findings, "listener_down", &address), 1);
 }
@@ -88,12 +81,12 @@ fn an_address_with_two_listeners_is_down_when_both_are_gone() {
     let (mut one, mut other) = (listen(), listen());
     one.wait();
     tracer.death_of(one.pid());
-    mark_time(&mut tracer);
+    tracer.catch_up();
     let so_far = tracer.watch_for(Duration::ZERO);
     assert_eq!(count(so_far, "listener_up", &address), 1);
     assert_eq!(count(so_far, "listener_down", &address), 0);
     other.wait();
-    tracer.wait_for("it is down", LIMIT, is("listener_down", &address));
+    tracer.wait_for("the listener down", LIMIT, is("listener_down", &address));
 }
 
 #[test]
@@ -118,7 +111,7 @@ fn listeners_from_before_the_start_are_known() {
         assert!(listens.iter().any(|one| *one == address), "{start}");
         server.signal(Signal::KILL);
         let death = tracer.death_of(server.pid());
-        let down = tracer.wait_for("it is down", LIMIT, is("listener_down", address));
+        let down = tracer.wait_for("the listener down", LIMIT, is("listener_down", address));
         assert!(down["incident"].is_u64(), "{down}");
         assert_eq!(down["incident"], death["incident"], "{down}");
     }
@@ -132,15 +125,15 @@ fn two_listeners_from_before_the_start_are_down_when_both_are_gone() {
     let mut tracer = Tracer::start(["--all"]);
     one.signal(Signal::KILL);
     tracer.death_of(one.pid());
-    mark_time(&mut tracer);
+    tracer.catch_up();
     let so_far = tracer.watch_for(Duration::ZERO);
     assert_eq!(count(so_far, "listener_down", &address), 0);
     other.signal(Signal::KILL);
-    tracer.wait_for("it is down", LIMIT, is("listener_down", &address));
+    tracer.wait_for("the listener down", LIMIT, is("listener_down", &address));
 }
 
 #[test]
-fn a_listener_in_another_network_namespace_is_told_with_it() {
+fn a_listener_in_another_network_namespace_is_reported_with_the_namespace() {
     let netns = NetNamespace::new();
     let address = format!("127.0.0.1:{}", free_port());
     let listen = || {
@@ -150,21 +143,21 @@ fn a_listener_in_another_network_namespace_is_told_with_it() {
     let mut tracer = Tracer::start(["--all"]);
     let mut server = listen();
     let link = std::fs::read_link(format!("/proc/{}/ns/net", server.pid())).unwrap();
-    let up = tracer.wait_for("it is up", LIMIT, is("listener_up", &address));
+    let up = tracer.wait_for("the listener up", LIMIT, is("listener_up", &address));
     assert_eq!(
         link.to_str().unwrap(),
         format!("net:[{}]", up["netns"]),
         "{up}"
     );
     server.wait();
-    let down = tracer.wait_for("it is down", LIMIT, is("listener_down", &address));
+    let down = tracer.wait_for("the listener down", LIMIT, is("listener_down", &address));
     assert_eq!(down["netns"], up["netns"], "{down}");
     drop(tracer);
 
-    // The same when it was there before.
+    // The same for a listener from before the start of the tracer.
     let server = listen();
     let mut tracer = Tracer::start(["--all"]);
     server.signal(Signal::KILL);
-    let down = tracer.wait_for("it is down", LIMIT, is("listener_down", &address));
+    let down = tracer.wait_for("the listener down", LIMIT, is("listener_down", &address));
     assert_eq!(down["netns"], up["netns"], "{down}");
 }

@@ -1,4 +1,4 @@
-//! `tracer mark` and `tracer status`, and the control socket that they speak to.
+//! `tracer mark` and `tracer status`, and the control socket that they use.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,9 +9,9 @@ use std::process::{Command, Output};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::{Program, binary, ended, need_root};
+use tracer_tests::{Program, binary, need_root, run_tracer};
 
-/// A tracer with a run directory of its own.
+/// Runs the tracer with its own run directory.
 fn run(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(binary());
     command.args(args).env("TRACER_RUN_DIR", folder.join("run"));
@@ -44,7 +44,7 @@ fn recording(folder: &Path, name: &str) -> (Program, String) {
 }
 
 #[test]
-fn a_mark_is_in_the_capture_of_a_running_recorder_whatever_it_says() {
+fn a_mark_with_any_label_is_in_the_capture_of_a_running_recorder() {
     let folder = tempfile::tempdir().unwrap();
     let (mut recorder, capture) = recording(folder.path(), "one");
     let label = "release 42 \u{1b}[2J\u{202e}<script>\n| `x`";
@@ -55,7 +55,7 @@ fn a_mark_is_in_the_capture_of_a_running_recorder_whatever_it_says() {
     assert!(recorder.stop().success());
 
     let shown = "release 42 \\x1b[2J\\u{202e}<script>\\n| `x`";
-    let (_, json, _) = ended(["replay", "--json", &capture]);
+    let (_, json, _) = run_tracer(["replay", "--json", &capture]);
     let marks: Vec<Value> = json
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -64,17 +64,17 @@ fn a_mark_is_in_the_capture_of_a_running_recorder_whatever_it_says() {
     assert_eq!(marks.len(), 1, "{json}");
     tracer_tests::schema::check(&marks[0]);
     assert_eq!(marks[0]["label"], shown);
-    let (_, lines, _) = ended(["replay", &capture]);
+    let (_, lines, _) = run_tracer(["replay", &capture]);
     assert!(
         lines.contains(&format!("MARK  tracer         {shown}")),
         "{lines}"
     );
-    let (_, page, _) = ended(["report", "--format", "html", &capture]);
+    let (_, page, _) = run_tracer(["report", "--format", "html", &capture]);
     assert!(
         page.contains("&lt;script&gt;\\n|") && !page.contains("<script>\\n"),
         "{page}"
     );
-    let (_, ticket, _) = ended(["report", "--format", "md", &capture]);
+    let (_, ticket, _) = run_tracer(["report", "--format", "md", &capture]);
     assert!(
         ticket.contains("&lt;script&gt;\\\\n\\| \\`x\\`"),
         "{ticket}"
@@ -82,7 +82,7 @@ fn a_mark_is_in_the_capture_of_a_running_recorder_whatever_it_says() {
 }
 
 #[test]
-fn a_status_tells_of_every_tracer_that_runs() {
+fn status_lists_every_running_tracer() {
     let folder = tempfile::tempdir().unwrap();
     let (mut one, capture) = recording(folder.path(), "one");
     let (mut two, _) = recording(folder.path(), "two");
@@ -107,18 +107,18 @@ fn a_status_tells_of_every_tracer_that_runs() {
     assert!(first["hooks_armed"].as_u64().unwrap() > 5, "{first}");
     assert!(first["services"].as_u64().unwrap() > 0, "{first}");
 
-    // One that was killed leaves its socket behind, and nobody is the worse for it.
+    // A killed tracer leaves its socket behind, which does no harm.
     one.signal(Signal::KILL);
-    one.ended();
+    one.wait_for_exit();
     let stale = sockets.join(format!("{}.sock", one.pid()));
     assert!(stale.exists());
-    let told = run(folder.path(), &["status"]);
-    let told = text(&told.stdout);
+    let status = run(folder.path(), &["status"]);
+    let status = text(&status.stdout);
     assert!(
-        told.starts_with(&format!("tracer[{}] record", two.pid())),
-        "{told}"
+        status.starts_with(&format!("tracer[{}] record", two.pid())),
+        "{status}"
     );
-    assert_eq!(told.matches("tracer[").count(), 1, "{told}");
+    assert_eq!(status.matches("tracer[").count(), 1, "{status}");
     assert!(!stale.exists());
 
     assert!(two.stop().success());
@@ -129,7 +129,7 @@ fn a_status_tells_of_every_tracer_that_runs() {
 }
 
 #[test]
-fn peers_that_talk_nonsense_do_not_keep_a_tracer_from_its_work() {
+fn malformed_requests_do_not_block_a_tracer() {
     let folder = tempfile::tempdir().unwrap();
     let (mut recorder, _) = recording(folder.path(), "one");
     let socket = folder.path().join(format!("run/{}.sock", recorder.pid()));
@@ -140,7 +140,7 @@ fn peers_that_talk_nonsense_do_not_keep_a_tracer_from_its_work() {
     endless
         .set_write_timeout(Some(std::time::Duration::from_millis(200)))
         .unwrap();
-    // Fails as soon as it has heard enough, or takes no more.
+    // Fails once the tracer closes the connection or reads no more.
     let _ = endless.write_all(&vec![b'{'; 4 << 20]);
     drop((silent, endless));
     let marked = run(folder.path(), &["mark", "still here"]);

@@ -1,4 +1,4 @@
-//! Deaths of every kind: each is told once, with the right cause, status and sender.
+//! Deaths of every kind: each is reported once, with the right cause, status and sender.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -10,19 +10,19 @@ use tracer_tests::{Guard, Tracer, fixture, slowness};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// All exits, interesting or not.
+/// A tracer that reports all exits.
 fn tracer() -> Tracer {
     Tracer::start(["--all"])
 }
 
-/// Runs a fixture to its end: its death.
+/// Runs a fixture until it exits, and returns its death.
 fn death(tracer: &mut Tracer, args: &[&str]) -> Value {
     let mut process = Guard::spawn(fixture().args(args));
     process.wait();
     tracer.death_of(process.pid())
 }
 
-/// How many deaths each pid had.
+/// The number of deaths of each pid.
 fn deaths_by_pid(findings: &[Value]) -> BTreeMap<u64, usize> {
     let mut counts = BTreeMap::new();
     for finding in findings.iter().filter(|one| one["kind"] == "death") {
@@ -34,7 +34,7 @@ fn deaths_by_pid(findings: &[Value]) -> BTreeMap<u64, usize> {
 }
 
 #[test]
-fn exit_statuses_are_told_from_signals() {
+fn exit_statuses_are_distinguished_from_signals() {
     let mut tracer = tracer();
     for (code, cause) in [(0, "clean"), (1, "error"), (137, "error"), (255, "error")] {
         let death = death(&mut tracer, &["exit", &code.to_string()]);
@@ -52,7 +52,7 @@ fn exit_statuses_are_told_from_signals() {
 }
 
 #[test]
-fn whoever_sent_the_signal_is_named() {
+fn the_sender_of_a_signal_is_named() {
     let mut tracer = tracer();
     for (number, name) in [(libc::SIGKILL, "SIGKILL"), (libc::SIGTERM, "SIGTERM")] {
         let mut victim = Guard::ready(fixture().arg("hold"));
@@ -75,7 +75,7 @@ fn whoever_sent_the_signal_is_named() {
 }
 
 #[test]
-fn only_a_request_to_end_names_whoever_made_a_process_exit() {
+fn a_clean_exit_names_the_sender_of_a_stop_signal_only() {
     let mut tracer = tracer();
     let run = |script: &str| {
         let mut shell = Guard::ready(Command::new("bash").args(["-c", script]));
@@ -94,16 +94,16 @@ fn only_a_request_to_end_names_whoever_made_a_process_exit() {
     let death = tracer.death_of(asked);
     assert_eq!(death["cause"], "clean", "{death}");
     assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
-    let told = run(&format!("trap 'echo got it; exit 0' USR1; {wait}"));
-    let death = tracer.death_of(told);
+    let unasked = run(&format!("trap 'echo got it; exit 0' USR1; {wait}"));
+    let death = tracer.death_of(unasked);
     assert_eq!(death["cause"], "clean", "{death}");
     assert_eq!(death["by"], Value::Null, "{death}");
 }
 
 #[test]
-fn a_kill_after_an_unheeded_request_to_end_says_so() {
+fn a_kill_after_an_unheeded_sigterm_says_so() {
     let mut tracer = tracer();
-    // Caught, and ignored altogether.
+    // One catches SIGTERM, one ignores it.
     for trap in ["echo no", ""] {
         let script = format!("trap '{trap}' TERM; echo ready; while :; do read -t 0.05; done");
         let mut stubborn = Guard::ready(Command::new("bash").args(["-c", &script]));
@@ -123,7 +123,7 @@ fn a_kill_after_an_unheeded_request_to_end_says_so() {
 }
 
 #[test]
-fn a_kill_by_another_is_told_without_being_asked_for_all() {
+fn a_kill_by_another_process_is_reported_without_all() {
     let mut tracer = Tracer::start::<&str>([]);
     let victim = Guard::ready(fixture().arg("hold"));
     victim.signal(Signal::KILL);
@@ -132,7 +132,7 @@ fn a_kill_by_another_is_told_without_being_asked_for_all() {
 }
 
 #[test]
-fn crashes_are_told_with_their_signal() {
+fn crashes_are_reported_with_their_signal() {
     let mut tracer = tracer();
     for (mode, signal) in [("segfault", "SIGSEGV"), ("abort", "SIGABRT")] {
         let death = death(&mut tracer, &[mode]);
@@ -143,7 +143,7 @@ fn crashes_are_told_with_their_signal() {
 }
 
 #[test]
-fn a_process_whose_leader_ends_first_dies_once_with_its_last_status() {
+fn a_process_whose_leader_exits_first_dies_once_with_its_last_status() {
     let mut tracer = tracer();
     let mut process = Guard::spawn(fixture().args(["leader-first", "3"]));
     assert_eq!(process.line(), "leader gone");
@@ -155,7 +155,7 @@ fn a_process_whose_leader_ends_first_dies_once_with_its_last_status() {
 }
 
 #[test]
-fn two_hundred_threads_that_end_at_once_are_one_death() {
+fn two_hundred_threads_that_exit_at_once_are_one_death() {
     let mut tracer = tracer();
     let mut process = Guard::spawn(fixture().args(["threads", "200", "5"]));
     process.wait();
@@ -166,7 +166,7 @@ fn two_hundred_threads_that_end_at_once_are_one_death() {
 }
 
 #[test]
-fn any_thread_may_end_the_process() {
+fn any_thread_may_exit_the_process() {
     let mut tracer = tracer();
     let death = death(&mut tracer, &["exit-from-thread", "4"]);
     assert_eq!(death["exit_code"], 4, "{death}");
@@ -234,7 +234,7 @@ fn processes_too_short_lived_for_proc_still_have_their_command_line() {
 
 #[test]
 fn many_quick_processes_are_each_counted_once() {
-    // Where the tracer may be kept from running for long, what the ring has room for.
+    // Where the tracer may not run for long, no more than the ring has room for.
     let count = 2000 / slowness();
     let mut tracer = tracer();
     let mut parent = Guard::spawn(fixture().args(["quick", &count.to_string()]));
@@ -245,14 +245,17 @@ fn many_quick_processes_are_each_counted_once() {
         .collect();
     assert_eq!(pids.len(), count as usize);
     tracer.death_of(*pids.last().unwrap());
-    let ended = tracer.stop();
-    let counts = deaths_by_pid(&ended.findings);
-    let told = |pid: &u32| counts.get(&u64::from(*pid)).copied().unwrap_or(0);
-    let twice = pids.iter().find(|pid| told(pid) > 1);
-    assert_eq!(twice, None, "told more than once");
-    let end = ended.findings.last().unwrap();
-    let missing = pids.iter().filter(|pid| told(pid) == 0).count();
-    // From 7.x the kernel may skip a hook, and tells that it did.
+    let run = tracer.stop();
+    let counts = deaths_by_pid(&run.findings);
+    let deaths = |pid: &u32| counts.get(&u64::from(*pid)).copied().unwrap_or(0);
+    let twice = pids.iter().find(|pid| deaths(pid) > 1);
+    assert_eq!(twice, None, "reported more than once");
+    let end = run.findings.last().unwrap();
+    let missing = pids.iter().filter(|pid| deaths(pid) == 0).count();
+    // From 7.0 on the kernel may skip a hook; the tracer counts that as lost.
     assert!(missing as u64 <= end["lost"].as_u64().unwrap(), "{end}");
-    assert!(missing < pids.len() / 10, "{missing} deaths are not told");
+    assert!(
+        missing < pids.len() / 10,
+        "{missing} deaths were not reported"
+    );
 }

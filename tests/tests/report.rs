@@ -1,4 +1,4 @@
-//! `tracer report` and `tracer export` of a capture; the report's page in a real browser.
+//! `tracer report` and `tracer export` of a capture; the HTML report in a real browser.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tracer_tests::Browser;
 
-/// The golden page: a day with six incidents, one of them of a service with a hostile name.
+/// The snapshot of a page: a day with six incidents, one of them of a service with a hostile name.
 fn page() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tracer/src/report/snapshots/tracer__report__tests__page.snap.html")
         .canonicalize()
-        .expect("the golden page is part of the sources")
+        .expect("the snapshot is part of the sources")
 }
 
-/// Keeps what a test saw, for people, where `TRACER_TEST_PICTURES` says.
+/// Writes a picture to the folder in `TRACER_TEST_PICTURES`, if that is set.
 fn keep(name: &str, base64: &str) {
     if let Some(folder) = std::env::var_os("TRACER_TEST_PICTURES") {
         std::fs::write(Path::new(&folder).join(name), base64).unwrap();
@@ -28,7 +28,7 @@ fn opened() -> Browser {
     browser
 }
 
-/// How much time the first timeline shows, in pixels per hour, as two hours' marks are apart.
+/// The scale of the first timeline, by the distance in pixels of two deaths.
 fn scale(browser: &mut Browser) -> f64 {
     let script = "(() => {
         const [one, other] = document.querySelectorAll('.timeline .lane:first-of-type .death, .timeline .lane .death');
@@ -38,11 +38,15 @@ fn scale(browser: &mut Browser) -> f64 {
 }
 
 #[test]
-fn the_page_loads_nothing_and_complains_of_nothing() {
+fn the_page_loads_nothing_and_logs_no_errors() {
     let mut browser = opened();
     assert_eq!(browser.complaints(), Vec::<Value>::new());
     let requests = browser.requests();
-    assert_eq!(requests.len(), 1, "only the page itself: {requests:?}");
+    assert_eq!(
+        requests.len(),
+        1,
+        "more than the page was loaded: {requests:?}"
+    );
     keep("light.png.base64", &browser.picture(false));
 }
 
@@ -55,10 +59,10 @@ fn the_timeline_shows_lanes_deaths_outages_and_failed_requests() {
     };
     let main = "section > .timeline";
     assert_eq!(count(&format!("{main} .lane")), 4);
-    // Four of the API, six of the worker, one each of cron and of the hostile one.
+    // Four of the API, six of the worker, one of cron and one of the hostile service.
     assert_eq!(count(&format!("{main} .mark.death")), 12);
     assert_eq!(count(&format!("{main} .mark.down")), 6);
-    // 42 of the API's outage, three without a death behind them, and the hostile one.
+    // 42 in the outage of the API, three without a death, and one of the hostile service.
     assert_eq!(count(&format!("{main} .mark.request")), 46);
     assert!(count(".incident .timeline .mark.death") >= 6);
     let visible = browser.value(
@@ -72,7 +76,7 @@ fn the_timeline_shows_lanes_deaths_outages_and_failed_requests() {
 fn the_keyboard_zooms_moves_and_reads() {
     let mut browser = opened();
     let at_first = scale(&mut browser);
-    // The skip link, the link to the story, three buttons, the plot: all by Tab alone.
+    // Tab reaches the skip link, the link to the story, three buttons and the plot.
     let mut stops = Vec::new();
     for _ in 0..12 {
         browser.press("Tab");
@@ -86,7 +90,7 @@ fn the_keyboard_zooms_moves_and_reads() {
     assert_eq!(stops.first().map(String::as_str), Some("skip"), "{stops:?}");
     assert_eq!(stops.last().map(String::as_str), Some("plot"), "{stops:?}");
     let outline = browser.value("getComputedStyle(document.activeElement).outlineStyle");
-    assert_eq!(outline, "solid", "the focus is visible");
+    assert_eq!(outline, "solid", "the focus is not visible");
 
     browser.press("+");
     browser.press("+");
@@ -104,7 +108,7 @@ fn the_keyboard_zooms_moves_and_reads() {
     assert!(read.windows(2).all(|pair| pair[0] != pair[1]), "{read:?}");
     let focused = browser.value("document.activeElement.getAttribute('aria-label')");
     assert_eq!(focused.as_str(), read.last().map(String::as_str));
-    // Zooming in keeps the chosen mark in view.
+    // Zooming in keeps the focused mark in view.
     for _ in 0..20 {
         browser.press("+");
     }
@@ -164,8 +168,8 @@ fn hostile_names_are_inert() {
     );
     assert_eq!(handlers, 0);
     let shown = browser.value("document.body.innerText.includes('<script>alert(1)</script>')");
-    assert_eq!(shown, true, "it is there, as text");
-    // What the policy is for: even a script that got in could not run.
+    assert_eq!(shown, true, "it is not shown as text");
+    // The content policy blocks even a script that got into the page.
     browser.value(
         "(() => {
             const script = document.createElement('script');
@@ -188,21 +192,21 @@ fn hostile_names_are_inert() {
 }
 
 #[test]
-fn it_fits_a_telephone_and_the_dark() {
+fn the_page_fits_a_phone_and_a_dark_theme() {
     let mut browser = Browser::start();
     for dark in [false, true] {
         browser.look(360, 740, dark);
         browser.open(&page());
         let over = browser
             .value("document.documentElement.scrollWidth - document.documentElement.clientWidth");
-        assert_eq!(over, 0, "nothing sticks out");
+        assert_eq!(over, 0, "the page is wider than the screen");
         let smallest = browser.value(
             "Math.min(...[...document.querySelectorAll('.controls button')]
                 .filter((it) => it.offsetParent).map((it) => it.getBoundingClientRect().height))",
         );
         assert!(
             smallest.as_f64().unwrap() >= 40.0,
-            "thumbs are wide: {smallest}"
+            "too small for a thumb: {smallest}"
         );
         let ground = browser.value("getComputedStyle(document.body).backgroundColor");
         let want = if dark {
@@ -224,7 +228,7 @@ fn it_fits_a_telephone_and_the_dark() {
 }
 
 #[test]
-fn everything_is_unfolded_on_paper() {
+fn everything_is_unfolded_in_print() {
     let mut browser = opened();
     let folded = "document.querySelectorAll('details:not([open])').length";
     assert!(browser.value(folded).as_u64().unwrap() > 3);
@@ -234,7 +238,7 @@ fn everything_is_unfolded_on_paper() {
     keep("print.pdf.base64", &pdf);
 }
 
-/// A capture that is part of the sources: a unit's OOM kill behind nginx.
+/// A capture in the sources: the OOM kill of a unit behind nginx.
 fn capture() -> String {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracer/src/capture/tests");
     let sample = sources.join("samples/v1.capture");
@@ -243,39 +247,39 @@ fn capture() -> String {
 
 #[track_caller]
 fn done(args: &[&str]) -> String {
-    let (status, stdout, stderr) = tracer_tests::ended(args);
+    let (status, stdout, stderr) = tracer_tests::run_tracer(args);
     assert!(status.success(), "{args:?}: {stderr}");
     stdout
 }
 
 #[track_caller]
 fn refused(args: &[&str]) -> String {
-    let (status, stdout, stderr) = tracer_tests::ended(args);
+    let (status, stdout, stderr) = tracer_tests::run_tracer(args);
     assert_eq!(status.code(), Some(1), "{args:?}: {stdout}");
     assert_eq!(stdout, "", "{args:?}");
     stderr
 }
 
 #[test]
-fn a_capture_is_told_in_every_form() {
+fn a_capture_is_reported_in_every_format() {
     let capture = capture();
     let findings = done(&["replay", "--json", &capture]);
     let incident: Value = findings
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .find(|finding| finding["kind"] == "incident" && finding["state"] == "closed")
-        .expect("the sample holds a whole incident");
+        .expect("the sample has a complete incident");
     let service = incident["service"]["name"].as_str().unwrap();
 
     let json: Value =
         serde_json::from_str(&done(&["report", &capture, "--format", "json"])).unwrap();
-    let told = &json["incidents"]["items"][0];
+    let reported = &json["incidents"]["items"][0];
     for field in [
         "id", "service", "cause", "opened", "closed", "down_ms", "advice",
     ] {
-        assert_eq!(told[field], incident[field], "{field}");
+        assert_eq!(reported[field], incident[field], "{field}");
     }
-    assert!(told["timeline"]["first"].as_array().unwrap().len() >= 3);
+    assert!(reported["timeline"]["first"].as_array().unwrap().len() >= 3);
 
     for form in ["text", "md", "html"] {
         let report = done(&["report", &capture, "--format", form]);
@@ -291,7 +295,11 @@ fn a_capture_is_told_in_every_form() {
     let page = std::fs::read_to_string(&file).unwrap();
     assert_eq!(page, done(&["report", &capture, "--format", "html"]));
     let mode = file.metadata().unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "it may hold addresses of clients");
+    assert_eq!(
+        mode & 0o777,
+        0o600,
+        "others can read the addresses of clients"
+    );
 
     let mut browser = Browser::start();
     browser.look(1280, 900, false);
@@ -303,7 +311,7 @@ fn a_capture_is_told_in_every_form() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_told() {
+fn filters_limit_the_report() {
     let capture = capture();
     let none = done(&["report", &capture, "--service", "no-such-service"]);
     assert!(none.contains("Nothing died"), "{none}");
@@ -312,7 +320,7 @@ fn only_what_is_asked_for_is_told() {
 }
 
 #[test]
-fn findings_are_exported_as_they_are_replayed() {
+fn exported_findings_equal_replayed_findings() {
     let capture = capture();
     let findings = done(&["replay", "--json", &capture]);
     assert_eq!(done(&["export", &capture, "--to", "jsonl"]), findings);
@@ -333,7 +341,7 @@ fn findings_are_exported_as_they_are_replayed() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_and_nothing_is_overwritten() {
+fn other_files_are_refused_and_nothing_is_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("text"), "not a capture").unwrap();
@@ -353,10 +361,10 @@ fn what_is_no_capture_is_refused_and_nothing_is_overwritten() {
 }
 
 #[test]
-fn a_cut_off_capture_is_told_with_what_is_missing() {
+fn the_report_of_a_truncated_capture_says_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("cut");
-    // A second recording was appended, and the machine lost power.
+    // A second recording was appended, and is incomplete after a power failure.
     let mut bytes = std::fs::read(capture()).unwrap();
     bytes.extend_from_within(..bytes.len() - 40);
     std::fs::write(&cut, &bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Requests that failed behind Apache: what curl saw and what is found, both ways.
+//! Failed requests behind Apache: those that curl saw are those that are reported.
 
 use tracer_tests::stack::proxy::{Kind, Listen};
 use tracer_tests::stack::scene::{Scene, Upstream};
@@ -11,7 +11,7 @@ fn each_failed_request_of_apache_is_reported_once_with_its_cause() {
 }
 
 #[test]
-fn so_it_is_behind_tls() {
+fn failed_requests_inside_tls_are_reported() {
     let mut scene = Scene::start("shop-apache-tls", Kind::Apache, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
     });
@@ -20,7 +20,7 @@ fn so_it_is_behind_tls() {
 }
 
 #[test]
-fn so_it_is_when_connections_to_the_upstream_are_kept() {
+fn failed_requests_over_kept_connections_are_reported() {
     let mut scene = Scene::start("shop-apache-kept", Kind::Apache, Upstream::Tcp, |setup| {
         setup.keep_alive = true;
     });

@@ -1,4 +1,4 @@
-//! Requests that failed behind Caddy: what curl saw and what is found, both ways.
+//! Failed requests behind Caddy: those that curl saw are those that are reported.
 
 use tracer_tests::stack::proxy::{Kind, Listen};
 use tracer_tests::stack::scene::{Scene, Upstream};
@@ -11,7 +11,7 @@ fn each_failed_request_of_caddy_is_reported_once_with_its_cause() {
 }
 
 #[test]
-fn so_it_is_behind_tls() {
+fn failed_requests_inside_tls_are_reported() {
     let mut scene = Scene::start("shop-caddy-tls", Kind::Caddy, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
         setup.access_log = true;
@@ -20,9 +20,9 @@ fn so_it_is_behind_tls() {
     scene.check();
 }
 
-/// The log then has two lines for a request that failed, and the kernel tells of it too.
+/// The log has two lines for each failed request then, and the kernel is another witness.
 #[test]
-fn so_it_is_when_all_requests_are_logged() {
+fn failed_requests_are_reported_once_when_all_requests_are_logged() {
     let mut scene = Scene::start("shop-caddy-log", Kind::Caddy, Upstream::Tcp, |setup| {
         setup.access_log = true;
         setup.keep_alive = true;

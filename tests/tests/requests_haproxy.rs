@@ -1,4 +1,4 @@
-//! Requests that failed behind HAProxy: what curl saw and what is found, both ways.
+//! Failed requests behind HAProxy: those that curl saw are those that are reported.
 
 use tracer_tests::stack::proxy::{Kind, Listen};
 use tracer_tests::stack::scene::{Scene, Upstream};
@@ -11,7 +11,7 @@ fn each_failed_request_of_haproxy_is_reported_once_with_its_cause() {
 }
 
 #[test]
-fn so_it_is_behind_tls() {
+fn failed_requests_inside_tls_are_reported() {
     let mut scene = Scene::start("shop-haproxy-tls", Kind::Haproxy, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
     });
@@ -20,7 +20,7 @@ fn so_it_is_behind_tls() {
 }
 
 #[test]
-fn so_it_is_when_connections_are_kept() {
+fn failed_requests_over_kept_connections_are_reported() {
     let mut scene = Scene::start("shop-haproxy-kept", Kind::Haproxy, Upstream::Tcp, |setup| {
         setup.keep_alive = true;
     });
@@ -29,7 +29,7 @@ fn so_it_is_when_connections_are_kept() {
 }
 
 #[test]
-fn so_it_is_when_the_upstream_is_a_unix_socket() {
+fn failed_requests_to_a_unix_socket_are_reported() {
     let mut scene = Scene::start("shop-haproxy-unix", Kind::Haproxy, Upstream::Unix, |_| {});
     scene.all_ways();
     scene.check();

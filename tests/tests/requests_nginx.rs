@@ -1,4 +1,4 @@
-//! Requests that failed behind nginx: what curl saw and what is found, both ways.
+//! Failed requests behind nginx: those that curl saw are those that are reported.
 
 use std::thread;
 
@@ -17,14 +17,14 @@ fn each_failed_request_of_nginx_is_reported_once_with_its_cause() {
 }
 
 #[test]
-fn so_it_is_when_the_upstream_is_a_unix_socket() {
+fn failed_requests_to_a_unix_socket_are_reported() {
     let mut scene = Scene::start("shop-nginx-unix", Kind::Nginx, Upstream::Unix, |_| {});
     scene.all_ways();
     scene.check();
 }
 
 #[test]
-fn so_it_is_when_connections_to_the_upstream_are_kept() {
+fn failed_requests_over_kept_connections_are_reported() {
     let mut scene = Scene::start("shop-nginx-kept", Kind::Nginx, Upstream::Tcp, |setup| {
         setup.keep_alive = true;
     });
@@ -33,7 +33,7 @@ fn so_it_is_when_connections_to_the_upstream_are_kept() {
 }
 
 #[test]
-fn so_it_is_behind_tls() {
+fn failed_requests_inside_tls_are_reported() {
     let mut scene = Scene::start("shop-nginx-tls", Kind::Nginx, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
     });
@@ -41,9 +41,9 @@ fn so_it_is_behind_tls() {
     scene.check();
 }
 
-/// Only its log tells then: not the status, and nothing of what the application answered itself.
+/// Its log is the only witness then. It has no status, and no errors that the application returned.
 #[test]
-fn so_it_is_with_http_2_as_far_as_the_log_tells() {
+fn failed_requests_over_http_2_are_reported_from_the_log() {
     let mut scene = Scene::start("shop-nginx-h2", Kind::Nginx, Upstream::Tcp, |setup| {
         setup.listen = Listen::TlsHttp2;
     });
@@ -51,16 +51,16 @@ fn so_it_is_with_http_2_as_far_as_the_log_tells() {
     scene.check();
 }
 
-/// nginx takes turns: of two requests, one goes to either application.
+/// nginx alternates between upstreams: of two requests, each application gets one.
 #[test]
-fn a_request_that_another_upstream_answered_did_not_fail() {
+fn a_request_that_another_upstream_served_did_not_fail() {
     let name = "shop-nginx-two";
     let mut scene = Scene::start(name, Kind::Nginx, Upstream::Tcp, |setup| {
         setup.upstreams.push(Address::Tcp(free_port()));
     });
     scene.fine("first");
 
-    // Cut in flight, answered by the other; then refused, answered by the other.
+    // One upstream dies mid-request, then refuses; the other one serves the requests.
     let rest = format!("get/slow-at/{name}");
     let open = [(); 2].map(|()| scene.curl.get_meanwhile(&scene.target(&rest)));
     let path = scene.path(&rest);
@@ -72,7 +72,7 @@ fn a_request_that_another_upstream_answered_did_not_fail() {
     scene.fine("one-is-dead");
     scene.fine("still");
 
-    // What is not idempotent is not tried again.
+    // nginx does not retry requests that are not idempotent.
     scene.restart();
     scene.fine("again");
     let rest = format!("post/slow-at/{name}");
@@ -90,7 +90,7 @@ fn a_request_that_another_upstream_answered_did_not_fail() {
     assert_eq!(outcomes.iter().filter(|it| it.failed()).count(), 1);
     for outcome in outcomes.into_iter().filter(Outcome::failed) {
         let blame = scene.blame_on(0, Some(first));
-        scene.lost_to(outcome, &["cut", "reset"], vec![blame]);
+        scene.note_failure_of(outcome, &["cut", "reset"], vec![blame]);
     }
     scene.fine("one-is-dead-again");
 
@@ -104,7 +104,7 @@ fn a_request_that_another_upstream_answered_did_not_fail() {
             scene.blame_on(0, Some(first)),
             scene.blame_on(1, Some(second)),
         ];
-        scene.lost_to(outcome, &["refused"], blame);
+        scene.note_failure_of(outcome, &["refused"], blame);
     }
     scene.check();
 }

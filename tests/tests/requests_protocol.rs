@@ -1,9 +1,9 @@
-//! What clients do with HTTP, and what else happens to requests at a proxy: told as it was, once,
-//! and without what is private.
+//! Uses of HTTP, and other ways in which requests fail at a proxy: each failed request is reported
+//! once and correctly, without private data.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,15 +11,16 @@ use tracer_tests::stack::client::{self, Outcome, statuses};
 use tracer_tests::stack::ledger::{Blame, Death, SECRET};
 use tracer_tests::stack::proxy::{Kind, Listen, Setup};
 use tracer_tests::stack::scene::{Scene, Upstream};
-use tracer_tests::stack::{Address, Worker, wait_until};
+use tracer_tests::stack::{Address, Worker};
+use tracer_tests::wait_until;
 
-/// nginx before an application on a port.
+/// nginx in front of an application on a port.
 #[track_caller]
 fn nginx(name: &'static str) -> Scene {
     Scene::start(name, Kind::Nginx, Upstream::Tcp, |_: &mut Setup| {})
 }
 
-/// What a client that speaks through a socket saw.
+/// The outcome of a request that was sent through a socket.
 fn saw(method: &str, target: &str, status: u16) -> Outcome {
     let now = Instant::now();
     Outcome {
@@ -32,13 +33,13 @@ fn saw(method: &str, target: &str, status: u16) -> Outcome {
     }
 }
 
-/// The head of a request, without the empty line after it.
+/// The headers of a request, without the empty line after them.
 fn head(method: &str, target: &str, version: &str) -> String {
     format!("{method} {target} HTTP/{version}\r\nHost: shop.test\r\n")
 }
 
-/// Requests on one connection, one after the other or all in one segment; of the `kinds`, the
-/// application answers `answer500` with that.
+/// Sends requests of these kinds on one connection, one after another or all in one segment. The
+/// application returns 500 for [`FAILS`].
 #[track_caller]
 fn one_connection(scene: &mut Scene, what: &str, in_one_segment: bool, kinds: &[&str]) {
     let targets: Vec<String> = (0..kinds.len())
@@ -50,13 +51,13 @@ fn one_connection(scene: &mut Scene, what: &str, in_one_segment: bool, kinds: &[
         .collect();
     let last = head("GET", targets.last().unwrap(), "1.1") + "Connection: close\r\n\r\n";
     *requests.last_mut().unwrap() = last;
-    let requests = if in_one_segment {
-        vec![requests.concat()]
+    let proxy = scene.proxy.address();
+    let answer = if in_one_segment {
+        client::pieces(proxy, &[&requests.concat()])
     } else {
-        requests
+        let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+        client::in_turn(proxy, &requests)
     };
-    let pieces: Vec<&str> = requests.iter().map(String::as_str).collect();
-    let answer = client::pieces(scene.proxy.address(), &pieces);
     let expected: Vec<u16> = kinds
         .iter()
         .map(|&kind| if kind == FAILS { 500 } else { 200 })
@@ -64,7 +65,7 @@ fn one_connection(scene: &mut Scene, what: &str, in_one_segment: bool, kinds: &[
     assert_eq!(statuses(&answer), expected);
     for (target, status) in targets.iter().zip(expected) {
         if status == 500 {
-            scene.lost(saw("GET", target, status), &["answered"], None);
+            scene.note_failure(saw("GET", target, status), &["answered"], None);
         }
     }
 }
@@ -72,7 +73,7 @@ fn one_connection(scene: &mut Scene, what: &str, in_one_segment: bool, kinds: &[
 const FAILS: &str = "answer500";
 
 #[test]
-fn requests_on_one_connection_are_told_apart() {
+fn requests_on_one_connection_are_distinguished() {
     let mixed = [FAILS, "ok", FAILS, "ok", FAILS, "ok"];
     // Apache closes the connection after a 500.
     let at_last = ["ok", "ok", FAILS];
@@ -105,9 +106,9 @@ fn a_request_in_many_segments_is_put_together() {
     ];
     let answer = client::pieces(scene.proxy.address(), &pieces);
     assert_eq!(statuses(&answer), [500]);
-    scene.lost(saw("GET", &target, 500), &["answered"], None);
+    scene.note_failure(saw("GET", &target, 500), &["answered"], None);
 
-    // A body that looks like requests is none.
+    // A body that looks like requests is not one.
     let target = scene.target("body/answer500");
     let fake = head("GET", &scene.target("fake/answer500"), "1.1") + "\r\n";
     let head = head("POST", &target, "1.1");
@@ -115,7 +116,7 @@ fn a_request_in_many_segments_is_put_together() {
     let head = format!("{head}Connection: close\r\nContent-Length: {length}\r\n\r\n");
     let answer = client::pieces(scene.proxy.address(), &[&head, &fake, &fake, &fake]);
     assert_eq!(statuses(&answer), [500]);
-    scene.lost(saw("POST", &target, 500), &["answered"], None);
+    scene.note_failure(saw("POST", &target, 500), &["answered"], None);
     scene.check();
 }
 
@@ -126,20 +127,20 @@ fn http_1_0_and_expect_100_are_understood() {
     let request = format!("GET {target} HTTP/1.0\r\n\r\n");
     let answer = client::pieces(scene.proxy.address(), &[&request]);
     assert_eq!(statuses(&answer), [500]);
-    scene.lost(saw("GET", &target, 500), &["answered"], None);
+    scene.note_failure(saw("GET", &target, 500), &["answered"], None);
 
     let target = scene.target("expect/answer500");
     let curl = scene.curl.clone().args(&["-H", "Expect: 100-continue"]);
     let outcome = curl.post(&target, &"a=1&".repeat(500));
     assert_eq!(outcome.status, Some(500));
-    scene.lost(outcome, &["answered"], None);
+    scene.note_failure(outcome, &["answered"], None);
     let outcome = curl.post(&scene.target("expect/ok"), &"a=1&".repeat(500));
     assert_eq!(outcome.status, Some(200));
     scene.check();
 }
 
 #[test]
-fn clients_over_ipv6_are_told() {
+fn failed_requests_over_ipv6_are_reported() {
     let mut scene = Scene::start("shop-v6", Kind::Nginx, Upstream::Tcp, |setup| {
         setup.listen = Listen::PlainV6;
     });
@@ -148,7 +149,7 @@ fn clients_over_ipv6_are_told() {
 }
 
 #[test]
-fn a_client_that_goes_away_is_not_blamed_on_the_application() {
+fn a_client_that_disconnects_is_not_blamed_on_the_application() {
     let mut scene = nginx("shop-impatient");
     let curl = scene.curl.clone().args(&["--max-time", "0.3"]);
     let outcome = curl.get(&scene.target("impatient/hang"));
@@ -157,13 +158,13 @@ fn a_client_that_goes_away_is_not_blamed_on_the_application() {
         upstream: None,
         because: None,
     };
-    scene.gone(outcome, "client_gone", nobody);
+    scene.note_no_response(outcome, "client_gone", nobody);
     scene.fine("after");
     scene.check();
 }
 
 #[test]
-fn a_request_that_the_proxys_own_death_ends_is_told() {
+fn a_request_that_fails_by_the_proxys_own_death_is_reported() {
     let mut scene = nginx("shop-proxy-dies");
     let open = scene.curl.get_meanwhile(&scene.target("open/slow"));
     let path = scene.path("open/slow");
@@ -183,8 +184,8 @@ fn a_request_that_the_proxys_own_death_ends_is_told() {
         upstream: None,
         because: Some(death),
     };
-    scene.gone(outcome, "proxy_died", itself);
-    wait_until("nginx's next worker", Duration::from_secs(5), || {
+    scene.note_no_response(outcome, "proxy_died", itself);
+    wait_until("the next worker of nginx", Duration::from_secs(5), || {
         (scene.proxy.children() != [worker]).then_some(())
     });
     scene.fine("after");
@@ -192,7 +193,7 @@ fn a_request_that_the_proxys_own_death_ends_is_told() {
 }
 
 #[test]
-fn the_end_of_a_websocket_is_no_failed_request() {
+fn a_closed_websocket_is_not_a_failed_request() {
     let mut scene = nginx("shop-socket");
     let target = scene.target("chat");
     let request = head("GET", &target, "1.1")
@@ -212,7 +213,7 @@ fn the_end_of_a_websocket_is_no_failed_request() {
 }
 
 #[test]
-fn a_missing_socket_file_is_told() {
+fn a_missing_socket_file_is_reported() {
     let mut scene = Scene::start("shop-no-file", Kind::Nginx, Upstream::Unix, |_| {});
     let Address::Unix(path) = scene.upstream().clone() else {
         unreachable!()
@@ -223,13 +224,13 @@ fn a_missing_socket_file_is_told() {
     };
     fs::remove_file(path).unwrap();
     let outcome = scene.curl.get(&scene.target("missing/ok"));
-    scene.lost(outcome, &["no_socket_file"], Some(death));
+    scene.note_failure(outcome, &["no_socket_file"], Some(death));
     scene.check();
 }
 
-/// A listener with a backlog of one holds two connections that nobody accepts.
+/// A listener with a backlog of one has room for two connections.
 #[test]
-fn a_full_backlog_is_told() {
+fn a_full_backlog_is_reported() {
     let mut scene = Scene::start("shop-full", Kind::Nginx, Upstream::Unix, |_| {});
     scene.kill();
     let worker = Worker::start_with(scene.name, scene.upstream(), None, 1);
@@ -240,21 +241,38 @@ fn a_full_backlog_is_told() {
         let target = scene.target(&format!("waiting/ok/{number}"));
         scene.curl.get_meanwhile(&target)
     });
-    thread::sleep(Duration::from_millis(300));
+    let Address::Unix(path) = scene.upstream().clone() else {
+        unreachable!()
+    };
+    wait_until("a full backlog", Duration::from_secs(5), || {
+        (waiting_at(&path) == 2).then_some(())
+    });
     let outcome = scene.curl.get(&scene.target("full/ok"));
     assert_eq!(outcome.status, Some(502), "{}", scene.proxy.log());
-    scene.lost(outcome, &["backlog_full"], None);
+    scene.note_failure(outcome, &["backlog_full"], None);
     for outcome in waiting.map(|it| it.join().unwrap()) {
         assert_eq!(outcome.status, Some(504), "{}", scene.proxy.log());
-        scene.lost(outcome, &["timeout"], None);
+        scene.note_failure(outcome, &["timeout"], None);
     }
     scene.worker().signal(Signal::CONT);
     scene.fine("last");
     scene.check();
 }
 
+/// How many connections to this socket nobody has accepted yet.
+fn waiting_at(path: &Path) -> usize {
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+    let path = path.to_str().unwrap();
+    sockets
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        // Num, RefCount, Protocol, Flags, Type, St, Inode, Path; SS_CONNECTING has the number 2.
+        .filter(|fields| fields.get(5) == Some(&"02") && fields.get(7) == Some(&path))
+        .count()
+}
+
 #[test]
-fn an_answer_that_was_cut_is_told() {
+fn a_truncated_response_is_reported() {
     for (name, kind) in [
         ("shop-cut-nginx", Kind::Nginx),
         ("shop-cut-haproxy", Kind::Haproxy),
@@ -265,16 +283,16 @@ fn an_answer_that_was_cut_is_told() {
         assert!(outcome.error.is_some(), "{outcome:?}");
         let mut blame = scene.blame(None);
         if kind == Kind::Haproxy {
-            // Its log names the server, not the address.
+            // Its log has the name of the server, not its address.
             blame.upstream = None;
         }
-        scene.cut_short(outcome, blame);
+        scene.note_truncated(outcome, blame);
         scene.fine("after");
         scene.check();
     }
 }
 
-/// As applications put them into paths.
+/// A token as applications put it into paths.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N";
 
 #[test]
@@ -294,7 +312,7 @@ fn tokens_in_paths_are_masked_and_queries_dropped() {
     scene.wait_for("the other request", |f| {
         f["kind"] == "request_failed" && f["status"] == 502 && f["path"] == path
     });
-    for line in scene.end() {
+    for line in scene.stop() {
         let text = line.to_string();
         assert!(!text.contains(&TOKEN[..20]), "{line}");
         assert!(!text.contains(SECRET), "{line}");
@@ -302,7 +320,7 @@ fn tokens_in_paths_are_masked_and_queries_dropped() {
 }
 
 #[test]
-fn queries_are_shown_when_asked_for() {
+fn queries_are_shown_on_request() {
     let mut scene = Scene::start_with(
         "shop-query",
         Kind::Nginx,
@@ -315,11 +333,11 @@ fn queries_are_shown_when_asked_for() {
     scene.wait_for("the request with its query", |f| {
         f["kind"] == "request_failed" && f["path"] == *target
     });
-    scene.end();
+    scene.stop();
 }
 
 #[test]
-fn a_path_without_end_is_cut() {
+fn an_endless_path_is_truncated() {
     let mut scene = nginx("shop-long");
     let long = "/0123456789".repeat(300);
     let target = scene.path(&format!("answer500{long}"));
@@ -333,5 +351,5 @@ fn a_path_without_end_is_cut() {
     let kept = path.strip_suffix('…').unwrap();
     assert!(target.starts_with(kept), "{found}");
     assert!((100..=1024).contains(&kept.len()), "{found}");
-    scene.end();
+    scene.stop();
 }

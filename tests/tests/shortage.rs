@@ -1,15 +1,15 @@
-//! The tracer among those who are short of memory: it stays, and tells.
+//! The tracer in a shortage of memory: it survives and reports.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tracer_tests::{Guard, MemoryCgroup, Tracer, fixture};
+use tracer_tests::{Guard, MemoryCgroup, Tracer, fixture, wait_until};
 
 const MIB: u64 = 1 << 20;
-/// The kernel may take its time to give up reclaiming.
+/// The kernel may reclaim memory for a while before it kills.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A number of /proc/PID/status.
+/// A number in /proc/PID/status.
 fn status(pid: u32, field: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(field));
@@ -18,9 +18,9 @@ fn status(pid: u32, field: &str) -> u64 {
 }
 
 #[test]
-fn it_outlives_every_leak_of_the_cgroup_it_shares_and_tells_of_each() {
-    // Where the tracer is not permitted to stand last, the kernel kills the largest: each leak, as
-    // long as the tracer takes less than half of what there is.
+fn the_tracer_survives_every_leak_in_its_cgroup_and_reports_each() {
+    // Where the tracer may not lower its OOM score, the kernel kills the largest process: the leak,
+    // as long as the tracer takes less than half of the memory.
     let cgroup = MemoryCgroup::new("tracer-test-starved", 96 * MIB);
     let mut tracer = Tracer::start_in(&cgroup);
     for _ in 0..5 {
@@ -37,14 +37,12 @@ fn it_outlives_every_leak_of_the_cgroup_it_shares_and_tells_of_each() {
 }
 
 #[test]
-fn what_it_needs_is_locked_in_memory() {
+fn the_memory_that_the_tracer_needs_is_locked() {
     let tracer = Tracer::start::<&str>([]);
-    let until = Instant::now() + PATIENCE;
-    while status(tracer.pid(), "VmLck:") == 0 {
-        assert!(Instant::now() < until, "nothing is locked");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    // Locking must not bring in what it never uses.
+    wait_until("memory is locked", PATIENCE, || {
+        (status(tracer.pid(), "VmLck:") > 0).then_some(())
+    });
+    // Locking must not load memory that it never uses.
     let resident = status(tracer.pid(), "VmRSS:") * 1024;
     assert!(resident < 24 * MIB, "{resident} bytes");
     assert!(tracer.stop().status.success());

@@ -1,7 +1,7 @@
 //! nginx in front of PHP-FPM, on a unix socket.
 //!
-//! A pool's name tells nothing of its installation, so that two at a time would be one service: the
-//! tests take turns.
+//! The name of a pool does not identify the installation, so that two pools at a time would be one
+//! service: the tests take turns.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tracer_tests::stack::http::get_meanwhile;
-use tracer_tests::stack::{KILLER, Nginx, PhpFpm, asset, kill_by_script, wait_until};
-use tracer_tests::{MemoryCgroup, Tracer};
+use tracer_tests::stack::{KILLER, Nginx, PhpFpm, asset, kill_by_script};
+use tracer_tests::{MemoryCgroup, Tracer, wait_until};
 
 const POOL: &str = "php-fpm/shop";
 const MASTER: &str = "php-fpm";
@@ -51,9 +51,9 @@ impl Shop {
         format!("unix:{}", self.fpm.socket().display())
     }
 
-    /// Pid of the worker that handles a request which never ends.
+    /// Pid of the worker that handles the slow request.
     fn busy_worker(&self) -> u64 {
-        wait_until("a request in the works", SHORT, || {
+        wait_until("a worker with the slow request", SHORT, || {
             let text = fs::read_to_string(&self.started).ok()?;
             text.strip_suffix('\n')?.parse().ok()
         })
@@ -72,11 +72,11 @@ fn of<'a>(findings: &'a [Value], kind: &str, service: &str) -> Vec<&'a Value> {
 fn only<'a>(findings: &'a [Value], kind: &str, service: &str) -> &'a Value {
     match of(findings, kind, service)[..] {
         [one] => one,
-        ref many => panic!("{} of {kind}: {findings:#?}", many.len()),
+        ref many => panic!("{} findings of kind {kind}: {findings:#?}", many.len()),
     }
 }
 
-/// The incident of a service, closed; checks that there is just one, and that it opened first.
+/// The closed incident of a service; checks that there is only one, and that it was opened before.
 #[track_caller]
 fn incident<'a>(findings: &'a [Value], service: &str, cause: &str) -> &'a Value {
     match of(findings, "incident", service)[..] {
@@ -87,11 +87,12 @@ fn incident<'a>(findings: &'a [Value], service: &str, cause: &str) -> &'a Value 
             assert_eq!(closed["cause"], cause, "{closed}");
             closed
         }
-        ref many => panic!("{} of incident: {findings:#?}", many.len()),
+        ref many => panic!("{} incidents: {findings:#?}", many.len()),
     }
 }
 
-/// The only failed request was at the socket that the master holds, and is blamed on the worker.
+/// Checks that the only failed request was at the socket of the master, and is blamed on the
+/// worker.
 #[track_caller]
 fn lost_to(findings: &[Value], worker: u64) {
     let failed: Vec<_> = findings
@@ -99,7 +100,7 @@ fn lost_to(findings: &[Value], worker: u64) {
         .filter(|f| f["kind"] == "request_failed")
         .collect();
     let [request] = failed[..] else {
-        panic!("{} of request_failed: {failed:#?}", failed.len());
+        panic!("{} failed requests: {failed:#?}", failed.len());
     };
     assert_eq!(request["status"], 502, "{request}");
     assert_eq!(request["upstream"]["service"], MASTER, "{request}");
@@ -120,8 +121,8 @@ fn a_killed_pool_worker_is_named_while_the_master_serves_on() {
     let pid = shop.busy_worker();
     kill_by_script(shop.folder.path(), pid);
     assert_eq!(slow.join().unwrap().unwrap().status, 502);
-    tracer.wait_for("the end of the incident", SHORT, is_closed);
-    // The socket is the master's: it answers all the time.
+    tracer.wait_for("the closed incident", SHORT, is_closed);
+    // The socket belongs to the master, so requests still succeed.
     for _ in 0..5 {
         assert_eq!(shop.nginx.get("/").status, 200);
     }
@@ -150,11 +151,11 @@ fn a_killed_pool_worker_is_named_while_the_master_serves_on() {
 fn pool_workers_that_replaced_dead_ones_are_named_too() {
     let shop = Shop::start(None);
     let mut tracer = Tracer::start::<&str>([]);
-    // With two workers, the third that dies was not there at the start.
+    // There are two workers, so the third that dies started after the tracer.
     for _ in 0..3 {
         let slow = get_meanwhile(shop.nginx.port(), "/?do=sleep");
         let pid = shop.busy_worker();
-        // Titles are read of processes that have lived for 300 ms.
+        // Time itself: the tracer reads the title of a process when that is 300 ms old.
         tracer.watch_for(Duration::from_millis(600));
         kill_by_script(shop.folder.path(), pid);
         assert_eq!(slow.join().unwrap().unwrap().status, 502);
@@ -171,7 +172,7 @@ fn a_pool_worker_killed_for_its_cgroups_limit_is_named() {
     let shop = Shop::start(Some(&cgroup));
     let mut tracer = Tracer::start::<&str>([]);
     assert_eq!(shop.nginx.get("/?do=leak").status, 502);
-    tracer.wait_for("the end of the incident", SHORT, is_closed);
+    tracer.wait_for("the closed incident", SHORT, is_closed);
     for _ in 0..5 {
         assert_eq!(shop.nginx.get("/").status, 200);
     }
@@ -204,7 +205,7 @@ fn a_stopped_master_explains_the_proxys_missing_socket() {
     shop.nginx.wait_for(200);
     let failed = shop.nginx.failed_connects();
     assert!(failed >= 3, "{failed}");
-    tracer.wait_for("the end of the incident", SHORT, |f| {
+    tracer.wait_for("the closed incident", SHORT, |f| {
         is_closed(f) && f["service"]["name"] == MASTER
     });
     for _ in 0..5 {
@@ -223,7 +224,7 @@ fn a_stopped_master_explains_the_proxys_missing_socket() {
     assert_eq!(death["cause"], "clean", "{death}");
     assert_eq!(death["exit_code"], 0, "{death}");
     assert_eq!(death["by"]["pid"], std::process::id(), "{death}");
-    // Its workers were asked to end, which is no outage of theirs.
+    // Its workers were stopped, which is not an outage of the pool.
     for death in of(&findings, "death", POOL) {
         assert_eq!(death["cause"], "clean", "{death}");
     }
@@ -250,7 +251,7 @@ fn a_stopped_master_explains_the_proxys_missing_socket() {
         assert_eq!(failure["proxy"]["name"], "nginx", "{failure}");
         assert_eq!(failure["proxy"]["manager"], "proxy", "{failure}");
         assert_eq!(failure["upstream"]["service"], MASTER, "{failure}");
-        // Refused: between the new master's bind() and listen().
+        // `refused` between bind() and listen() of the new master.
         let error = failure["error"].as_str().unwrap();
         assert!(matches!(error, "no_socket_file" | "refused"), "{failure}");
         assert_eq!(failure["because"]["cause"], "clean", "{failure}");

@@ -5,8 +5,8 @@ use tracer_tests::{MemoryCgroup, free_port};
 
 const LIMIT_BYTES: u64 = 128 << 20;
 
-/// As under supervisord. Apps have names of their own per test: tests that run at the same time
-/// see each other's.
+/// The same as under supervisord. Each test has an app with a unique name: tests that run at the
+/// same time see each other's apps.
 fn story(name: &str, kill: Kill) {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();

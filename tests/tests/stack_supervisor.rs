@@ -5,8 +5,8 @@ use tracer_tests::{MemoryCgroup, free_port};
 
 const LIMIT_BYTES: u64 = 128 << 20;
 
-/// The worker's end, the 502s, the return, and everything that is said about it. Supervisord's
-/// programs have names of their own per test: tests that run at the same time see each other's.
+/// The worker dies, requests fail with 502, the worker is restarted; checks all findings about it.
+/// Each test has a program with a unique name: tests that run at the same time see each other's.
 fn story(name: &str, kill: Kill) {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();

@@ -1,4 +1,4 @@
-//! TCP connects that fail, and established connections that a death cuts.
+//! Failed TCP connects, and connections that are cut by a death.
 
 use std::cell::Cell;
 use std::net::TcpListener;
@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tracer_tests::stack::wait_until;
-use tracer_tests::{Guard, NetNamespace, Tracer, fixture, free_port};
+use tracer_tests::{Guard, NetNamespace, Tracer, fixture, free_port, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -15,7 +14,7 @@ fn is_failure_of(pid: u32) -> impl Fn(&Value) -> bool {
     move |one| one["kind"] == "connect_failed" && one["process"]["pid"] == pid
 }
 
-/// All failures of `pid`, and how many they count together.
+/// The findings about failed connects of `pid`, and the sum of their counts.
 fn failures(findings: &[Value], pid: u32) -> (Vec<&Value>, u64) {
     let all: Vec<&Value> = findings
         .iter()
@@ -25,21 +24,21 @@ fn failures(findings: &[Value], pid: u32) -> (Vec<&Value>, u64) {
     (all, count)
 }
 
-/// The one failure that a client has.
+/// Releases a client with one failed connect, and returns the finding.
 #[track_caller]
 fn only_failure(mut tracer: Tracer, mut client: Guard, errno: i32) -> Value {
     client.release();
     assert_eq!(client.line(), format!("errno {errno}"));
     client.wait();
     tracer.wait_for("a failed connect", LIMIT, is_failure_of(client.pid()));
-    let ended = tracer.stop();
-    let (all, count) = failures(&ended.findings, client.pid());
+    let run = tracer.stop();
+    let (all, count) = failures(&run.findings, client.pid());
     assert_eq!((all.len(), count), (1, 1), "{all:?}");
     all[0].clone()
 }
 
 #[test]
-fn a_refused_connect_is_told_once_for_both_families_and_ways_to_wait() {
+fn a_refused_connect_is_reported_once_for_both_families_blocking_or_not() {
     for host in ["127.0.0.1", "[::1]"] {
         for way in ["blocking", "nonblocking"] {
             let address = format!("{host}:{}", free_port());
@@ -62,11 +61,11 @@ fn twenty_thousand_refusals_are_counted_exactly() {
     let mut client = Guard::ready(fixture().args(["connect", &address, "blocking", "20000"]));
     client.wait();
     tracer.wait_for("the client's failures", LIMIT, is_failure_of(client.pid()));
-    let ended = tracer.stop();
-    let (all, count) = failures(&ended.findings, client.pid());
+    let run = tracer.stop();
+    let (all, count) = failures(&run.findings, client.pid());
     assert_eq!(count, 20_000);
     assert!(all.len() < 100, "{} findings for one storm", all.len());
-    let end = ended.findings.last().unwrap();
+    let end = run.findings.last().unwrap();
     assert!(end["connects_failed"].as_u64().unwrap() >= 20_000, "{end}");
 }
 
@@ -102,7 +101,7 @@ fn a_connect_that_its_caller_gives_up_is_a_timeout() {
 }
 
 #[test]
-fn a_full_backlog_is_a_timeout_of_whoever_connects() {
+fn a_full_backlog_is_a_timeout_for_the_client() {
     let netns = NetNamespace::new();
     let _server = Guard::ready(
         netns
@@ -120,9 +119,9 @@ fn a_full_backlog_is_a_timeout_of_whoever_connects() {
     assert_eq!(found["upstream"]["address"], "127.0.0.1:8000", "{found}");
 }
 
-/// More than there are places for in the kernel programs' first table of sockets in connect().
+/// More than the kernel programs' first table of connecting sockets has room for.
 #[test]
-fn six_thousand_connects_at_once_are_all_told_with_their_owner() {
+fn six_thousand_connects_at_once_are_all_reported_with_their_owner() {
     let netns = NetNamespace::new();
     let _server = Guard::ready(
         netns
@@ -139,14 +138,14 @@ fn six_thousand_connects_at_once_are_all_told_with_their_owner() {
     assert_eq!(client.line(), "gave up 6000");
     client.wait();
     tracer.wait_for("the client's failures", LIMIT, is_failure_of(client.pid()));
-    let ended = tracer.stop();
-    let (all, count) = failures(&ended.findings, client.pid());
+    let run = tracer.stop();
+    let (all, count) = failures(&run.findings, client.pid());
     assert_eq!(count, 6000);
     assert!(all.iter().all(|one| one["error"] == "timeout"), "{all:?}");
 }
 
 #[test]
-fn routes_that_lead_nowhere_are_told_when_connect_returns() {
+fn unreachable_routes_are_reported_when_connect_returns() {
     for (route, errno, error) in [
         ("unreachable", libc::EHOSTUNREACH, "unreachable"),
         ("prohibit", libc::EACCES, "permission_denied"),
@@ -170,7 +169,7 @@ fn routes_that_lead_nowhere_are_told_when_connect_returns() {
 }
 
 #[test]
-fn a_connect_without_a_free_port_is_told_when_connect_returns() {
+fn a_connect_without_a_free_port_is_reported_when_it_returns() {
     for way in ["blocking", "nonblocking"] {
         let netns = NetNamespace::new();
         let _server = Guard::ready(
@@ -186,11 +185,11 @@ fn a_connect_without_a_free_port_is_told_when_connect_returns() {
         ]));
         holder.release();
         let sockets = format!("/proc/{}/net/tcp", holder.pid());
-        wait_until("the port to be taken", LIMIT, || {
-            let taken = format!(":{:04X} ", 40_000);
+        wait_until("the port to be used", LIMIT, || {
+            let used = format!(":{:04X} ", 40_000);
             std::fs::read_to_string(&sockets)
                 .unwrap()
-                .contains(&taken)
+                .contains(&used)
                 .then_some(())
         });
         let tracer = Tracer::start::<&str>([]);
@@ -231,7 +230,7 @@ fn connections_of_a_dead_process_are_cut() {
     assert_eq!(server.line(), "accepted 3");
     server.signal(Signal::KILL);
     tracer.death_of(server.pid());
-    // In one finding, unless the machine was busy with something else in between.
+    // In one finding, unless the machine was busy in between.
     let count = Cell::new(0);
     tracer.wait_for("the cuts", LIMIT, |one| {
         if one["kind"] == "connection_cut" && one["pid"] == server.pid() {
@@ -267,21 +266,21 @@ fn a_refusal_is_explained_by_the_listeners_death_until_it_listens_again() {
 
     let again = TcpListener::bind(&address).unwrap();
     let is_up = |one: &Value| one["kind"] == "listener_up" && one["address"] == address;
-    let up = tracer.wait_for("the listener's return", LIMIT, is_up);
+    let up = tracer.wait_for("the listener up", LIMIT, is_up);
     assert!(up["down_ms"].as_f64().unwrap() > 0.0, "{up}");
     drop(again);
-    tracer.wait_for("the listener's end", LIMIT, |one| {
+    tracer.wait_for("the listener down", LIMIT, |one| {
         one["kind"] == "listener_down"
             && one["address"] == address
             && one["at"].as_str() > up["at"].as_str()
     });
-    // Whose end was in order explains nothing by that first death.
+    // The second listener was closed in order, so the first death explains nothing any more.
     let client = connect("1");
     let found = tracer.wait_for("a refusal", LIMIT, is_failure_of(client.pid()));
     assert_ne!(found["because"]["death"], server.pid(), "{found}");
 }
 
-/// A namespace whose link to 192.0.2.0/24 has a neighbour that never answers.
+/// A namespace whose link to 192.0.2.0/24 has a neighbour that never responds.
 fn blackholed(syn_retries: u32) -> NetNamespace {
     let netns = linked();
     netns.ip(&[
@@ -299,7 +298,7 @@ fn blackholed(syn_retries: u32) -> NetNamespace {
     netns
 }
 
-/// A namespace with a link to 192.0.2.0/24, at whose other end there is nobody.
+/// A namespace with a link to 192.0.2.0/24 and no neighbour.
 fn linked() -> NetNamespace {
     let netns = NetNamespace::new();
     netns.ip(&["link", "add", "near", "type", "veth", "peer", "name", "far"]);

@@ -1,4 +1,4 @@
-//! Requests inside TLS, seen by probes on the OpenSSL that the proxy has mapped.
+//! Requests inside TLS, observed by probes on the OpenSSL that the proxy has mapped.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tracer_tests::stack::{Daemon, asset, wait_until};
-use tracer_tests::{Tracer, free_port};
+use tracer_tests::stack::{Daemon, asset};
+use tracer_tests::{Tracer, free_port, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// An nginx that speaks TLS to its clients, before an upstream where nobody listens.
+/// An nginx with TLS in front of an upstream that refuses connects.
 struct Nginx {
     port: u16,
     _daemon: Daemon,
@@ -67,13 +67,13 @@ http {{
             port,
             _daemon: daemon,
         };
-        wait_until("nginx's start", LIMIT, || {
+        wait_until("nginx to listen", LIMIT, || {
             (nginx.curl("127.0.0.1", &["/"], &[]) == [200]).then_some(())
         });
         nginx
     }
 
-    /// Requests on one connection; gives the statuses.
+    /// Sends requests on one connection, and returns the statuses.
     fn curl(&self, host: &str, paths: &[&str], options: &[&str]) -> Vec<u16> {
         let mut command = Command::new("curl");
         command.args(["--insecure", "--http1.1", "--silent", "--max-time", "10"]);
@@ -105,7 +105,7 @@ fn assert_seen_in_tls(found: &Value, client: &str, method: &str) {
 }
 
 #[test]
-fn requests_that_fail_inside_tls_are_told_once_with_their_clients_and_no_others() {
+fn failed_requests_inside_tls_are_reported_once_with_their_clients_and_others_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let nginx = Nginx::start(folder.path());
     let mut tracer = Tracer::start::<&str>([]);
@@ -116,14 +116,14 @@ fn requests_that_fail_inside_tls_are_told_once_with_their_clients_and_no_others(
         [502]
     );
     tracer.wait_for("the last failure", LIMIT, is_failure("/api/six"));
-    let ended = tracer.stop();
+    let run = tracer.stop();
     let of_nginx = |one: &&Value| {
         one["kind"] == "request_failed"
             && one["host"]
                 .as_str()
                 .is_some_and(|host| host.ends_with(&format!(":{}", nginx.port)))
     };
-    let failed: Vec<&Value> = ended.findings.iter().filter(of_nginx).collect();
+    let failed: Vec<&Value> = run.findings.iter().filter(of_nginx).collect();
     assert_eq!(failed.len(), 2, "{failed:?}");
     assert_eq!(failed[0]["path"], "/api/orders");
     assert_seen_in_tls(failed[0], "127.0.0.1", "GET");
@@ -131,11 +131,11 @@ fn requests_that_fail_inside_tls_are_told_once_with_their_clients_and_no_others(
 }
 
 #[test]
-fn a_proxy_that_starts_while_tracing_is_followed_into_tls() {
+fn requests_inside_tls_are_seen_at_a_proxy_that_starts_after_the_tracer() {
     let folder = tempfile::tempdir().unwrap();
     let mut tracer = Tracer::start::<&str>([]);
     let nginx = Nginx::start(folder.path());
-    // Its library is found a moment after it has begun.
+    // The tracer finds its library a moment after its start.
     let until = Instant::now() + LIMIT;
     let mut number = 0;
     loop {

@@ -1,15 +1,13 @@
-//! The live screen in a real terminal, with real keys, while real services break.
+//! `tracer top` in a real terminal, with real keys, while real services fail.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tracer_tests::stack::wait_until;
 use tracer_tests::tmux::Tmux;
-use tracer_tests::{Guard, binary, ended, fixture, free_port, need_root};
+use tracer_tests::{Guard, Program, binary, fixture, free_port, need_root, run_tracer, wait_until};
 
-/// A service of that name, which listens on that port.
+/// A service that listens on a port, and the `tracer top` for it.
 struct Service {
     config: tempfile::NamedTempFile,
     port: u16,
@@ -80,7 +78,7 @@ fn a_service_that_is_killed_is_down_and_comes_back_on_the_screen() {
     });
 
     service.kill();
-    let shown = tmux.wait_for("that it is down", |shown| {
+    let shown = tmux.wait_for("the outage", |shown| {
         shown.contains("1 service down") && shown.contains("not yet, since")
     });
     let port = format!("×127.0.0.1:{}", service.port);
@@ -92,7 +90,7 @@ fn a_service_that_is_killed_is_down_and_comes_back_on_the_screen() {
     assert!(shown.contains("SIGKILL"), "{shown}");
 
     service.restart();
-    let shown = tmux.wait_for("that it is back", |shown| {
+    let shown = tmux.wait_for("the recovery", |shown| {
         shown.contains("all well") && shown.contains("back, it was down for")
     });
     let restarted = row(&shown, " up ").unwrap();
@@ -133,9 +131,7 @@ fn keys_choose_panes_search_and_filter() {
     tmux.type_text("stopped");
     tmux.wait_for("the prompt", |shown| shown.contains("search: stopped"));
     tmux.press(["Enter"]);
-    tmux.wait_for("what was found", |shown| {
-        shown.contains("· search: stopped")
-    });
+    tmux.wait_for("the match", |shown| shown.contains("· search: stopped"));
     assert!(tmux.shown_in_colour().contains("\x1b[7m") || tmux.shown_in_colour().contains(";7m"));
 
     tmux.press(["?"]);
@@ -145,7 +141,7 @@ fn keys_choose_panes_search_and_filter() {
 }
 
 #[test]
-fn it_follows_the_window_down_to_the_least_and_says_what_is_too_small() {
+fn the_screen_follows_the_window_size_and_says_when_it_is_too_small() {
     let service = Service::start("top-size");
     let tmux = Tmux::start(200, 60, &[]);
     top(&tmux, &service, "top-size");
@@ -160,7 +156,7 @@ fn it_follows_the_window_down_to_the_least_and_says_what_is_too_small() {
         assert_eq!(shown.lines().count(), usize::from(rows), "{shown}");
     }
     tmux.resize(59, 14);
-    tmux.wait_for("that it is too small", |shown| {
+    tmux.wait_for("the remark about the size", |shown| {
         shown.contains("60 by 15 at least, this is 59 by 14")
     });
     tmux.resize(80, 24);
@@ -168,7 +164,7 @@ fn it_follows_the_window_down_to_the_least_and_says_what_is_too_small() {
 }
 
 #[test]
-fn quitting_gives_the_terminal_back() {
+fn quitting_restores_the_terminal() {
     for how in ["q", "C-c", "TERM", "HUP"] {
         let service = Service::start("top-quit");
         let tmux = Tmux::start(80, 24, &[]);
@@ -191,7 +187,7 @@ fn quitting_gives_the_terminal_back() {
             tmux.property("#{alternate_on} #{mouse_any_flag} #{cursor_flag}"),
             "0 0 1"
         );
-        // Lines are edited and echoed again, and what it ended with is 0.
+        // The shell echoes lines again, and the exit code is 0.
         tmux.type_text("echo code $?");
         tmux.press(["Enter"]);
         tmux.wait_for("its exit code", |shown| shown.contains("code 0"));
@@ -205,13 +201,13 @@ fn a_kill_leaves_no_process() {
     let tmux = Tmux::start(80, 24, &[]);
     let pid = top(&tmux, &service, "top-kill");
     signal(pid, Signal::KILL);
-    wait_until("its end", Duration::from_secs(5), || {
+    wait_until("its exit", Duration::from_secs(5), || {
         (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     });
 }
 
 #[test]
-fn a_plain_terminal_is_given_no_more_than_it_can_show() {
+fn a_plain_terminal_gets_only_what_it_can_show() {
     let service = Service::start("top-plain");
     let tmux = Tmux::start(80, 24, &[("LANG", "C"), ("NO_COLOR", "1")]);
     top(&tmux, &service, "top-plain");
@@ -219,57 +215,62 @@ fn a_plain_terminal_is_given_no_more_than_it_can_show() {
     assert!(shown.is_ascii(), "{shown}");
     for start in ["\x1b[3", "\x1b[1;3", "\x1b[9"] {
         for (at, _) in shown.match_indices(start) {
-            // 39 is the colour that was there before.
+            // 39 is the default colour.
             assert!(shown[at..].starts_with("\x1b[39m"), "{shown:?}");
         }
     }
 }
 
-#[test]
-fn a_capture_is_played_and_gone_through_in_both_directions() {
-    let mut service = Service::start("top-replay");
-    let folder = tempfile::tempdir().unwrap();
-    let capture = folder.path().join("outage.capture");
-    let mut recorder = std::process::Command::new(binary());
-    recorder.arg("record").arg("-o").arg(&capture);
-    recorder.arg("--config").arg(service.config.path());
-    recorder.stderr(std::process::Stdio::piped());
-    let mut recorder = recorder.spawn().unwrap();
-    // It is recorded from here on: what it says is said once its hooks are armed.
-    let mut said = String::new();
-    let mut stderr = BufReader::new(recorder.stderr.take().unwrap());
-    stderr.read_line(&mut said).unwrap();
-    assert!(said.contains("recording to"), "{said}");
+/// Records an outage of the service, from before its beginning until after its end. Returns the
+/// path of the capture.
+#[track_caller]
+fn record_outage(service: &mut Service, folder: &Path) -> String {
+    let capture = folder.join("outage.capture").to_str().unwrap().to_owned();
+    let config = service.config.path().to_str().unwrap();
+    let args = ["record", "-o", &capture, "--config", config];
+    let mut recorder = Program::start(folder, "record", args);
+    // Printed once its hooks are armed.
+    recorder.says("recording to");
+    let args = ["replay", "--json", "--follow", "--service", "top-replay"];
+    let follower = Program::start(folder, "follow", args.iter().chain([&&*capture]));
+    // These two sleeps are recorded: time before the outage, in which the test can press a key, and
+    // an outage that is longer than the second by which keys seek.
     std::thread::sleep(Duration::from_secs(2));
     service.kill();
     std::thread::sleep(Duration::from_secs(2));
     service.restart();
-    std::thread::sleep(Duration::from_secs(2));
-    signal(recorder.id(), Signal::TERM);
-    assert!(recorder.wait().unwrap().success());
+    follower.prints("\"state\":\"closed\"");
+    assert!(recorder.stop().success());
+    capture
+}
+
+#[test]
+fn a_capture_plays_and_seeks_in_both_directions() {
+    let mut service = Service::start("top-replay");
+    let folder = tempfile::tempdir().unwrap();
+    let capture = record_outage(&mut service, folder.path());
 
     let tmux = Tmux::start(100, 30, &[]);
     let top = format!(
-        "{} top --service top-replay --replay {}",
+        "{} top --service top-replay --replay {capture}",
         binary().display(),
-        capture.display()
     );
     tmux.type_text(&top);
     tmux.press(["Enter"]);
-    tmux.wait_for("that it plays", |shown| shown.contains("playing 1×"));
+    tmux.wait_for("the playing capture", |shown| shown.contains("playing 1×"));
     tmux.press(["Space"]);
-    tmux.wait_for("that it pauses", |shown| shown.contains("paused  1×"));
+    tmux.wait_for("the paused capture", |shown| shown.contains("paused  1×"));
+    // Back to the beginning, even if the key came late.
+    tmux.press(["<"]);
 
     tmux.press(["]"]);
     tmux.wait_for("the incident", |shown| {
         row(shown, ":").is_some() && shown.contains("1, 1 open") && shown.contains("SIGKILL")
     });
-    tmux.press(["Right", "Right", "Right"]);
-    tmux.wait_for("its end", |shown| {
+    tmux.press_until("Right", "its end", |shown| {
         shown.contains("1, all over") && shown.contains("listening again")
     });
-    tmux.press(["Left", "Left", "Left", "Left", "Left"]);
-    tmux.wait_for("what was before it", |shown| {
+    tmux.press_until("Left", "the time before it", |shown| {
         shown.contains("No service was lost") && !shown.contains("SIGKILL")
     });
     tmux.press(["]"]);
@@ -284,8 +285,8 @@ fn a_capture_is_played_and_gone_through_in_both_directions() {
 }
 
 #[test]
-fn without_a_terminal_it_names_what_needs_none() {
-    let (status, stdout, stderr) = ended(["top"]);
+fn without_a_terminal_the_error_suggests_watch() {
+    let (status, stdout, stderr) = run_tracer(["top"]);
     assert_eq!(status.code(), Some(1));
     assert_eq!(stdout, "");
     assert!(stderr.contains("tracer watch"), "{stderr}");

@@ -1,15 +1,14 @@
-//! Unix sockets: connects that fail, each with the reason that the kernel gave.
+//! Unix sockets: failed connects, each with the error of the kernel.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use serde_json::Value;
 use tracer_tests::{Guard, Tracer, fixture};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// A directory for sockets, which everybody may enter.
+/// A directory for sockets that every user may enter.
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let everybody = std::fs::Permissions::from_mode(0o755);
@@ -17,7 +16,7 @@ fn directory() -> tempfile::TempDir {
     directory
 }
 
-/// Connects from a fixture and gives the finding about it.
+/// Connects from a fixture, and returns the finding.
 fn failure(tracer: &mut Tracer, path: &str, args: &[&str], errno: i32) -> Value {
     let mut client = Guard::ready(fixture().args(["unix-connect", path]).args(args));
     client.release();
@@ -35,7 +34,7 @@ fn failure(tracer: &mut Tracer, path: &str, args: &[&str], errno: i32) -> Value 
 }
 
 #[test]
-fn a_missing_socket_file_is_told() {
+fn a_missing_socket_file_is_reported() {
     let directory = directory();
     let path = directory.path().join("missing.sock");
     let mut tracer = Tracer::start(["--all"]);
@@ -60,13 +59,13 @@ fn a_socket_file_without_a_listener_refuses() {
 }
 
 #[test]
-fn a_full_backlog_is_told() {
+fn a_full_backlog_is_reported() {
     let directory = directory();
     let path = directory.path().join("full.sock");
     let path = path.to_str().unwrap();
     let _server = Guard::ready(fixture().args(["unix-listen", path, "1"]));
     let mut tracer = Tracer::start(["--all"]);
-    // Two wait to be accepted, the others find no room.
+    // Two fit into the backlog, the others do not.
     let found = failure(&mut tracer, path, &["5"], libc::EAGAIN);
     assert_eq!(found["error"], "backlog_full", "{found}");
     let end = tracer.stop().findings.pop().unwrap();
@@ -74,7 +73,7 @@ fn a_full_backlog_is_told() {
 }
 
 #[test]
-fn a_socket_of_another_user_is_forbidden() {
+fn connecting_to_a_socket_of_another_user_is_not_permitted() {
     let directory = directory();
     let path = directory.path().join("private.sock");
     let path = path.to_str().unwrap();
@@ -94,19 +93,16 @@ fn abstract_names_are_shown_with_an_at_sign() {
 }
 
 #[test]
-fn a_client_of_no_known_service_is_told_only_when_all_is_asked_for() {
+fn a_client_outside_services_is_only_reported_with_all() {
     let directory = directory();
     let path = directory.path().join("nobody.sock");
     let mut tracer = Tracer::start::<&str>([]);
     let mut client = Guard::ready(fixture().arg("unix-connect").arg(&path).arg("1"));
     client.wait();
-    // A kill that is certainly told comes later in the stream.
-    let last = Guard::ready(fixture().arg("hold"));
-    last.signal(Signal::KILL);
-    tracer.death_of(last.pid());
-    let ended = tracer.stop();
+    tracer.catch_up();
+    let run = tracer.stop();
     let about_it = |one: &&Value| one["process"]["pid"] == client.pid();
-    assert_eq!(ended.findings.iter().find(about_it), None);
-    let end = ended.findings.last().unwrap();
+    assert_eq!(run.findings.iter().find(about_it), None);
+    let end = run.findings.last().unwrap();
     assert_eq!(end["kind"], "end");
 }

@@ -1,10 +1,6 @@
-//! The demo's stack on the real kernel, without tracing: needs root and a memory cgroup.
+//! The stack of the demo on the real kernel, without the tracer. Needs root and a memory cgroup.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::net::TcpStream;
@@ -18,7 +14,7 @@ fn start(proxy: ProxyChoice) -> Stack {
     Stack::start(&Options { proxy, executable }).unwrap()
 }
 
-/// The incident as the client sees it, and that nothing is left of it.
+/// Runs the incident, checks what the client saw, and that nothing is left behind.
 fn incident(proxy: ProxyChoice) {
     let mut stack = start(proxy);
     let facts = stack.facts().clone();
@@ -58,7 +54,7 @@ fn incident(proxy: ProxyChoice) {
         };
         assert!(
             TcpStream::connect(address).is_err(),
-            "{address} still answers"
+            "{address} still listens"
         );
         let own = std::process::id();
         let port = address.port();
@@ -94,7 +90,7 @@ fn an_incident_can_be_interrupted() {
 }
 
 #[test]
-fn the_rules_name_both_programs_of_this_stack_only() {
+fn the_rules_name_both_programs_and_no_others() {
     let stack = start(ProxyChoice::BuiltIn);
     let rules: toml::Table = rules_toml(stack.facts()).parse().unwrap();
     let rules = rules["service"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! Any bytes are a capture, a damaged one, or none; what is in them can be replayed and shown.
+//! Replays any bytes as a capture and shows the findings. It must not panic.
 
 #![no_main]
 

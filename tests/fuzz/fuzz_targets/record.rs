@@ -1,4 +1,4 @@
-//! Any bytes are a record of the kernel programs, or none.
+//! Decodes any bytes as a record of the kernel programs. It must not panic.
 
 #![no_main]
 

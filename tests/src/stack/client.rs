@@ -1,13 +1,16 @@
-//! The client behind whose back nothing is retried, and what it saw of each request: curl for one
-//! request at a time, sockets for many, and for bytes that no client sends as they should be.
+//! Clients that retry nothing, and what they saw of each request: curl for one request at a time,
+//! sockets for many requests and for unusual bytes.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Longer than any proxy of the tests waits.
+use crate::patience::wait_until;
+
+/// Longer than the time-out of any proxy in the tests.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a client saw of a request.
@@ -15,25 +18,25 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Outcome {
     /// `GET`.
     pub method: String,
-    /// With its query.
+    /// Path and query.
     pub target: String,
-    /// The answer's status, when there was one.
+    /// The status of the response, if one came.
     pub status: Option<u16>,
-    /// What went wrong besides: the connection ended before the answer did.
+    /// A failure of the connection, such as a truncated response.
     pub error: Option<String>,
     /// When it was sent.
     pub began: Instant,
-    /// When it was over.
+    /// When it was finished.
     pub ended: Instant,
 }
 
 impl Outcome {
-    /// Whether the client would say that it failed.
+    /// Whether it is a failed request.
     pub fn failed(&self) -> bool {
         self.error.is_some() || self.status.is_none_or(|status| status >= 500)
     }
 
-    /// Path without the query.
+    /// The path without the query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
@@ -47,7 +50,7 @@ pub struct Curl {
 }
 
 impl Curl {
-    /// To the proxy at `base`: `https://127.0.0.1:8443`. Any certificate will do.
+    /// To the proxy at `base`: `https://127.0.0.1:8443`. It accepts any certificate.
     pub fn new(base: &str) -> Self {
         Self {
             base: base.to_owned(),
@@ -55,7 +58,7 @@ impl Curl {
         }
     }
 
-    /// With further arguments of curl.
+    /// With additional arguments for curl.
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
         self
@@ -67,13 +70,13 @@ impl Curl {
         self.send("GET", target)
     }
 
-    /// POST of this body.
+    /// POST with this body.
     #[track_caller]
     pub fn post(&self, target: &str, body: &str) -> Outcome {
         self.clone().args(&["--data", body]).send("POST", target)
     }
 
-    /// Sends it and waits for the answer. The arguments must fit the method.
+    /// Sends it and waits for the response. The arguments must fit the method.
     #[track_caller]
     pub fn send(&self, method: &str, target: &str) -> Outcome {
         let began = Instant::now();
@@ -83,7 +86,7 @@ impl Curl {
             .args(["--max-time", &LIMIT.as_secs().to_string()])
             .args(&self.args)
             .arg(format!("{}{target}", self.base))
-            // Proxies of the environment are not meant.
+            // Ignores proxies that the environment configures.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(Stdio::null())
@@ -101,28 +104,28 @@ impl Curl {
         }
     }
 
-    /// GET in a thread of its own.
+    /// GET in another thread.
     pub fn get_meanwhile(&self, target: &str) -> JoinHandle<Outcome> {
         let (curl, target) = (self.clone(), target.to_owned());
         thread::spawn(move || curl.get(&target))
     }
 }
 
-/// One GET over a connection of its own, without curl: for hundreds at a time.
+/// One GET over a new connection, without curl: for hundreds at a time.
 pub fn get(proxy: SocketAddr, target: &str) -> Outcome {
     let began = Instant::now();
     let request = format!("GET {target} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n");
     let answer = connect(proxy).and_then(|mut stream| {
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
-        // What came before a reset counts.
+        // After a reset, too, the bytes before it count.
         let end = stream.read_to_end(&mut answer);
         end.map(|_| answer)
     });
     let (status, error) = match answer {
         Ok(answer) => match statuses(&answer)[..] {
             [status] => (Some(status), None),
-            _ => (None, Some("no answer".to_owned())),
+            _ => (None, Some("no response".to_owned())),
         },
         Err(error) => (None, Some(error.to_string())),
     };
@@ -136,7 +139,7 @@ pub fn get(proxy: SocketAddr, target: &str) -> Outcome {
     }
 }
 
-/// A connection whose reads end.
+/// A connection whose reads time out.
 ///
 /// # Errors
 ///
@@ -148,24 +151,59 @@ pub fn connect(proxy: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends these pieces over one connection, each in a segment of its own, and reads until the proxy
+/// Sends these pieces over one connection, each in its own segment, and reads until the proxy
 /// closes it.
 #[track_caller]
 pub fn pieces(proxy: SocketAddr, pieces: &[&str]) -> Vec<u8> {
     let mut stream = connect(proxy).unwrap();
-    for (number, piece) in pieces.iter().enumerate() {
-        if number > 0 {
-            thread::sleep(Duration::from_millis(50));
-        }
+    for piece in pieces {
         stream.write_all(piece.as_bytes()).unwrap();
+        wait_until("the proxy to acknowledge a segment", LIMIT, || {
+            (unacknowledged(&stream).unwrap() == 0).then_some(())
+        });
     }
     let mut answer = Vec::new();
-    // A reset ends it too.
+    // A reset ends the response too.
     let _ = stream.read_to_end(&mut answer);
     answer
 }
 
-/// The statuses of the answers in these bytes, interim ones included.
+/// How many sent bytes the peer has not acknowledged.
+fn unacknowledged(stream: &TcpStream) -> io::Result<libc::c_int> {
+    let mut bytes = 0;
+    // SAFETY: the descriptor is open, and SIOCOUTQ (which is TIOCOUTQ) writes one int.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(bytes)
+}
+
+/// Sends these requests over one connection, each after the response to the previous one has begun,
+/// and reads until the proxy closes it.
+#[track_caller]
+pub fn in_turn(proxy: SocketAddr, requests: &[&str]) -> Vec<u8> {
+    let mut stream = connect(proxy).unwrap();
+    let mut answers = Vec::new();
+    for (number, request) in requests.iter().enumerate() {
+        while statuses(&answers).len() < number {
+            let mut some = [0; 4096];
+            let count = stream.read(&mut some).unwrap();
+            assert!(
+                count > 0,
+                "closed after {}",
+                String::from_utf8_lossy(&answers)
+            );
+            answers.extend_from_slice(&some[..count]);
+        }
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    // A reset ends the response too.
+    let _ = stream.read_to_end(&mut answers);
+    answers
+}
+
+/// The statuses of the responses in these bytes, including interim ones.
 pub fn statuses(answers: &[u8]) -> Vec<u16> {
     let text = String::from_utf8_lossy(answers);
     let status = |rest: &str| rest.get(2..5).and_then(|digits| digits.parse().ok());
@@ -177,7 +215,7 @@ mod tests {
     use super::statuses;
 
     #[test]
-    fn statuses_are_found_in_pipelined_answers() {
+    fn statuses_are_found_in_pipelined_responses() {
         let answers =
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhiHTTP/1.0 502 No\r\n\r\n";
         assert_eq!(statuses(answers), [100, 200, 502]);

@@ -1,4 +1,4 @@
-//! A server in the foreground that ends its own children when it is asked to end.
+//! A server in the foreground that stops its own children.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A child that is asked to end when the test ends, and killed when it does not listen.
+/// A child process. Dropping it stops it with SIGTERM, and kills it if it does not exit.
 pub struct Daemon(Child);
 
 impl Daemon {
-    /// Starts it; what it says goes to `log`.
+    /// Starts it. Its output goes to `log`.
     #[track_caller]
     pub fn spawn(command: &mut Command, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).unwrap();
@@ -29,8 +29,8 @@ impl Daemon {
         self.0.id()
     }
 
-    /// Asks it to end and waits until it has; false when it had to be killed.
-    pub fn end(&mut self, signal: Signal) -> bool {
+    /// Stops it with this signal and waits until it exits; false if it had to be killed.
+    pub fn stop(&mut self, signal: Signal) -> bool {
         let until = Instant::now() + Duration::from_secs(5);
         let asked = kill_process(Pid::from_child(&self.0), signal).is_ok();
         while asked && Instant::now() < until {
@@ -48,7 +48,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if let Ok(None) = self.0.try_wait() {
-            self.end(Signal::TERM);
+            self.stop(Signal::TERM);
         }
     }
 }

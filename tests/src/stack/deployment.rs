@@ -1,5 +1,5 @@
-//! A stack that is deployed to: nginx before a node worker under a manager, and the script that
-//! brings a new release.
+//! A stack to deploy to: nginx in front of a node worker under a manager, and the script that
+//! deploys a release.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,21 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Nginx, Pm2, Supervisor, asset, http, node_command};
-use crate::{MemoryCgroup, free_port};
+use super::asset::asset;
+use super::http;
+use super::nginx::Nginx;
+use super::node::node_command;
+use super::pm2::Pm2;
+use super::supervisor::Supervisor;
+use crate::binary::binary;
+use crate::cgroup::MemoryCgroup;
+use crate::port::free_port;
+use crate::privilege::need_root;
 
-/// Enough for node, and soon full.
+/// Enough for node, and soon reached by a leak.
 const LIMIT_BYTES: u64 = 128 << 20;
 
-/// Who runs the worker.
+/// The manager of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Under {
     /// supervisord.
@@ -31,7 +39,7 @@ enum Manager {
     Pm2(Pm2),
 }
 
-/// The stack. All of it ends when this is dropped.
+/// The stack. Dropping it stops all of it.
 pub struct Site {
     name: String,
     manager: Manager,
@@ -41,24 +49,24 @@ pub struct Site {
     _cgroup: Option<MemoryCgroup>,
 }
 
-/// What came of a `tracer deploy`.
+/// A finished `tracer deploy`.
 #[derive(Debug)]
 pub struct Deployed {
-    /// How it exited.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What was on standard output: the command's alone.
+    /// Standard output: only the command's.
     pub stdout: String,
-    /// What was on standard error.
+    /// Standard error.
     pub stderr: String,
     /// Its report.
     pub report: Value,
 }
 
 impl Site {
-    /// Starts it with a good release, and waits until that answers. The name is the service's.
+    /// Starts it with a good release and waits until that responds. The service has this name.
     #[track_caller]
     pub fn start(name: &str, under: Under, limited: bool) -> Self {
-        crate::need_root();
+        need_root();
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         let port = free_port();
@@ -89,13 +97,13 @@ impl Site {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The pid of the worker that answers.
+    /// The pid of the worker that responds.
     #[track_caller]
     pub fn worker(&self) -> u64 {
         self.nginx.wait_for(200).number("pid")
     }
 
-    /// A script that brings a release of `fixtures/` and restarts the service.
+    /// A script that deploys a release of `fixtures/` and restarts the service.
     #[track_caller]
     pub fn script(&self, release: &str) -> PathBuf {
         let client = match &self.manager {
@@ -113,41 +121,42 @@ impl Site {
         script
     }
 
-    /// Deploys a release under the tracer's eyes.
+    /// Deploys a release under `tracer deploy`.
     #[track_caller]
     pub fn deploy(&self, release: &str, grace: &str, args: &[&str]) -> Deployed {
         let script = self.script(release);
         self.run(grace, args, &["sh", script.to_str().unwrap()])
     }
 
-    /// Runs a command under the tracer's eyes.
+    /// Runs a command under `tracer deploy`.
     #[track_caller]
     pub fn run(&self, grace: &str, args: &[&str], command: &[&str]) -> Deployed {
         Deployed::by(&self.name, grace, self.folder.path(), args, command)
     }
 
-    /// Requests by way of nginx, one after the other, until the guard is dropped.
+    /// Sends requests to nginx, one after another, until the guard is dropped.
     pub fn load(&self) -> Load {
         Load::on(self.nginx.port())
     }
 }
 
-/// Requests that are made meanwhile.
+/// Requests in the background.
 pub struct Load {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Load {
-    /// Requests to whoever listens at a port, for two minutes at most.
+    /// Sends requests to a port, for two minutes at most.
     pub fn on(port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let until = Instant::now() + Duration::from_mins(2);
             while !stopped.load(Ordering::Relaxed) && Instant::now() < until {
-                // What fails is for the tracer to tell.
+                // The tracer reports the failures.
                 let _ = http::get(port, "/");
+                // The load: fifty requests a second at most.
                 thread::sleep(Duration::from_millis(20));
             }
         });
@@ -168,11 +177,11 @@ impl Drop for Load {
 }
 
 impl Deployed {
-    /// Runs a command that deploys a service under the tracer's eyes; its report goes to `folder`.
+    /// Runs a command that deploys a service under `tracer deploy`, with the report in `folder`.
     #[track_caller]
     pub fn by(service: &str, grace: &str, folder: &Path, args: &[&str], command: &[&str]) -> Self {
         let report = folder.join("report.json");
-        let output = Command::new(crate::binary())
+        let output = Command::new(binary())
             .args(["deploy", "--service", service, "--grace", grace])
             .arg("--report")
             .arg(&report)
@@ -193,7 +202,7 @@ impl Deployed {
         }
     }
 
-    /// The verdict, of the report.
+    /// The verdict in the report.
     pub fn verdict(&self) -> &Value {
         &self.report["deployment"]
     }
@@ -207,7 +216,7 @@ impl Deployed {
         }
     }
 
-    /// The kinds of what failed, in order.
+    /// The kinds of failures, in order.
     pub fn failures(&self) -> Vec<&str> {
         let failures = self.verdict()["failures"].as_array().unwrap();
         failures

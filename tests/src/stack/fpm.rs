@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Daemon, program, wait_until};
-use crate::MemoryCgroup;
+use super::daemon::Daemon;
+use super::installed::program;
+use crate::cgroup::MemoryCgroup;
+use crate::patience::wait_until;
 
 /// A PHP-FPM whose pool `shop` listens on a unix socket.
 pub struct PhpFpm {
@@ -18,7 +20,7 @@ pub struct PhpFpm {
 }
 
 impl PhpFpm {
-    /// Starts it, in a cgroup if there is one.
+    /// Starts it, in the cgroup if one is given.
     #[track_caller]
     pub fn start(folder: &Path, cgroup: Option<&MemoryCgroup>) -> Self {
         let at = folder.display();
@@ -51,7 +53,7 @@ php_admin_value[memory_limit] = -1
     #[track_caller]
     pub fn start_again(&mut self, cgroup: Option<&MemoryCgroup>) {
         let mut command = Command::new(program("php-fpm"));
-        // As root, which the pool's folder needs: temporary ones are nobody else's.
+        // As root, because the folder of the pool is open to root only.
         command
             .args(["-F", "-R", "-y"])
             .arg(self.folder.join("fpm.conf"));
@@ -64,11 +66,11 @@ php_admin_value[memory_limit] = -1
         });
     }
 
-    /// Stops the master, which stops its workers; true when it went by itself.
+    /// Stops the master, which stops its workers; false if it had to be killed.
     pub fn stop(&mut self) -> bool {
         self.daemon
             .take()
-            .is_some_and(|mut daemon| daemon.end(Signal::QUIT))
+            .is_some_and(|mut daemon| daemon.stop(Signal::QUIT))
     }
 
     /// Pid of the master.

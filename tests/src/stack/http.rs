@@ -1,4 +1,4 @@
-//! The client: plain HTTP/1.0 over TCP, so that nothing is retried behind the test's back.
+//! A client for plain HTTP/1.0 over TCP that retries nothing.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// What a server answered.
+/// A response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// 200, 502 …
     pub status: u16,
-    /// What follows the headers.
+    /// The bytes after the headers.
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     /// A field of the JSON in the body.
     #[track_caller]
     pub fn number(&self, field: &str) -> u64 {
@@ -30,28 +30,28 @@ impl Answer {
 ///
 /// # Errors
 ///
-/// Nothing answers there, not within 20 seconds, or not in HTTP.
-pub fn get(port: u16, path: &str) -> io::Result<Answer> {
+/// No response came within 20 seconds, or it was not HTTP.
+pub fn get(port: u16, path: &str) -> io::Result<Response> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    // In one piece, as clients send it.
+    // In one segment, as clients send it.
     let request = format!("GET {path} HTTP/1.0\r\nHost: shop.test\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let status = answer.split(' ').nth(1).and_then(|it| it.parse().ok());
-    let (Some(status), Some((_, body))) = (status, answer.split_once("\r\n\r\n")) else {
-        return Err(io::Error::other(answer));
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response)?;
+    let response = String::from_utf8_lossy(&response);
+    let status = response.split(' ').nth(1).and_then(|it| it.parse().ok());
+    let (Some(status), Some((_, body))) = (status, response.split_once("\r\n\r\n")) else {
+        return Err(io::Error::other(response));
     };
-    Ok(Answer {
+    Ok(Response {
         status,
         body: body.to_owned(),
     })
 }
 
-/// A request in a thread of its own, for those that take long.
-pub fn get_meanwhile(port: u16, path: &str) -> JoinHandle<io::Result<Answer>> {
+/// A request in another thread.
+pub fn get_meanwhile(port: u16, path: &str) -> JoinHandle<io::Result<Response>> {
     let path = path.to_owned();
     thread::spawn(move || get(port, &path))
 }

@@ -1,4 +1,4 @@
-//! What the client saw fail, and whether the findings say just that.
+//! The failed requests that the client saw, compared with the findings.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::client::Outcome;
 
-/// Part of every query that the tests send: must never be seen.
+/// Part of every query that the tests send. No finding may contain it.
 pub const SECRET: &str = "hunter2";
 
 /// How many requests an incident lists in detail.
@@ -16,81 +16,88 @@ const LISTED: usize = 100;
 /// The death behind a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Death {
-    /// Pid of the dead.
+    /// Pid of the process that died.
     pub pid: u32,
-    /// As in findings: `oom_cgroup`.
+    /// Its cause as in findings: `oom_cgroup`.
     pub cause: &'static str,
 }
 
 /// An upstream that may have failed a request.
 #[derive(Clone, Debug)]
 pub struct Blame {
-    /// Its address as in findings, and the service that listens there; when none, anything will
-    /// do.
+    /// Its address as in findings, and the service that listens there; if `None`, any upstream
+    /// fits.
     pub upstream: Option<(String, String)>,
-    /// The death that explains it, if any does.
+    /// The death that explains the failure, if one does.
     pub because: Option<Death>,
 }
 
-/// A request that failed, and what there is to say about it.
+/// A failed request, and what its finding has to be.
 #[derive(Clone, Debug)]
-pub struct Lost {
-    /// What the client saw.
+pub struct FailedRequest {
+    /// The outcome that the client saw.
     pub outcome: Outcome,
-    /// How it may be said to have failed: mostly one way, more when it depends on who is faster.
+    /// The failures that fit: one, or several if it depends on timing.
     pub failures: Vec<&'static str>,
-    /// The upstreams it may have been for.
+    /// The upstreams that may have failed it.
     pub blame: Vec<Blame>,
-    /// The witnesses that must have told.
+    /// The witnesses that must be in its evidence.
     pub evidence: Vec<&'static str>,
-    /// Whether one of them tells the status that the client saw.
-    pub told_status: bool,
+    /// Whether one of them sees the status that the client saw.
+    pub status_seen: bool,
 }
 
-/// The requests of one scene that failed.
+/// The failed requests of one scene.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    lost: Vec<Lost>,
+    failed: Vec<FailedRequest>,
 }
 
 impl Ledger {
-    /// Adds one. Fails the test when the client saw it succeed.
+    /// Adds one. Fails the test if the client saw it succeed.
     #[track_caller]
-    pub fn add(&mut self, lost: Lost) {
-        assert!(lost.outcome.failed(), "did not fail: {:?}", lost.outcome);
-        self.lost.push(lost);
+    pub fn add(&mut self, request: FailedRequest) {
+        assert!(
+            request.outcome.failed(),
+            "did not fail: {:?}",
+            request.outcome
+        );
+        self.failed.push(request);
     }
 
-    /// How many there are.
+    /// The number of requests.
     pub fn len(&self) -> usize {
-        self.lost.len()
+        self.failed.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
-        self.lost.is_empty()
+        self.failed.is_empty()
     }
 
-    /// Compares them with the `request_failed` findings about them, both ways: each is told once,
-    /// rightly, and nothing else is; and with `all` findings of the tracer. Gives all that is
-    /// wrong, a line each.
+    /// Compares them with the `request_failed` findings about them: each request must be reported
+    /// once and correctly, and no other. Checks the incidents among `all` findings too. Returns a
+    /// line for each thing that is wrong.
     pub fn compare(&self, proxy: &str, findings: &[Value], all: &[Value]) -> String {
         let mut wrong = String::new();
-        let mut told: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();
+        let mut reported: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();
         for finding in findings {
             let text = |field: &str| finding[field].as_str().unwrap_or("?").to_owned();
             let key = (text("method"), text("path"));
-            told.entry(key).or_default().push(finding);
+            reported.entry(key).or_default().push(finding);
         }
-        for lost in &self.lost {
-            let (method, path) = (lost.outcome.method.clone(), lost.outcome.path().to_owned());
-            let found = told.get_mut(&(method, path)).and_then(Vec::pop);
+        for request in &self.failed {
+            let (method, path) = (
+                request.outcome.method.clone(),
+                request.outcome.path().to_owned(),
+            );
+            let found = reported.get_mut(&(method, path)).and_then(Vec::pop);
             let complaints = match found {
                 None => vec!["not reported".to_owned()],
-                Some(finding) => lost.complaints(proxy, finding, all),
+                Some(finding) => request.complaints(proxy, finding, all),
             };
             if !complaints.is_empty() {
-                let outcome = &lost.outcome;
+                let outcome = &request.outcome;
                 let _ = writeln!(
                     wrong,
                     "{} {} → {:?} {}",
@@ -107,7 +114,7 @@ impl Ledger {
                 }
             }
         }
-        for finding in told.into_values().flatten() {
+        for finding in reported.into_values().flatten() {
             let _ = writeln!(
                 wrong,
                 "reported, but the client saw no such failure: {finding}"
@@ -116,26 +123,26 @@ impl Ledger {
         self.incidents(all, &mut wrong);
         for finding in all {
             if finding.to_string().contains(SECRET) {
-                let _ = writeln!(wrong, "tells a query: {finding}");
+                let _ = writeln!(wrong, "shows a query: {finding}");
             }
         }
         wrong
     }
 
-    /// An incident counts the requests that its deaths failed, and lists them.
+    /// An incident counts the requests that failed because of its deaths, and lists them.
     fn incidents(&self, all: &[Value], wrong: &mut String) {
-        let mut lost: BTreeMap<u64, Vec<&Outcome>> = BTreeMap::new();
-        for one in &self.lost {
+        let mut failed: BTreeMap<u64, Vec<&Outcome>> = BTreeMap::new();
+        for one in &self.failed {
             let [Blame { because, .. }] = &one.blame[..] else {
-                // With two to blame, who knows which incident counts it.
+                // With two upstreams to blame, either incident may count it.
                 return;
             };
             let death = because.and_then(|death| death_of(all, death.pid));
             if let Some(incident) = death.and_then(|death| death["incident"].as_u64()) {
-                lost.entry(incident).or_default().push(&one.outcome);
+                failed.entry(incident).or_default().push(&one.outcome);
             }
         }
-        for (id, lost) in lost {
+        for (id, failed) in failed {
             let incident = all
                 .iter()
                 .rfind(|f| f["kind"] == "incident" && f["id"] == id)
@@ -146,20 +153,20 @@ impl Ledger {
             let templates = incident["requests_by_template"].as_array();
             let templates = templates.into_iter().flatten();
             let counted: u64 = templates.filter_map(|it| it["count"].as_u64()).sum();
-            let count = lost.len() as u64;
+            let count = failed.len() as u64;
             let is_listed = |outcome: &&&Outcome| {
                 let mut listed = listed.iter();
                 listed.any(|it| it["path"] == outcome.path() && it["method"] == outcome.method)
             };
-            let known = lost.iter().filter(is_listed).count();
+            let known = failed.iter().filter(is_listed).count();
             if incident["requests_failed"] != count
-                || listed.len() != lost.len().min(LISTED)
-                || (lost.len() <= LISTED && known != lost.len())
+                || listed.len() != failed.len().min(LISTED)
+                || (failed.len() <= LISTED && known != failed.len())
                 || counted != count
             {
                 let _ = writeln!(
                     wrong,
-                    "an incident lost {count} requests ({known} of them listed): {incident}"
+                    "{count} requests failed because of an incident ({known} of them listed): {incident}"
                 );
             }
         }
@@ -171,7 +178,7 @@ fn death_of(all: &[Value], pid: u32) -> Option<&Value> {
         .find(|f| f["kind"] == "death" && f["process"]["pid"] == pid)
 }
 
-impl Lost {
+impl FailedRequest {
     fn complaints(&self, proxy: &str, finding: &Value, all: &[Value]) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut expect = |field: &str, seen: &Value, fits: bool, wanted: String| {
@@ -182,8 +189,8 @@ impl Lost {
         let status = self.outcome.status;
         let seen = &finding["status"];
         let fits = match seen.as_u64() {
-            None => status.is_none() || !self.told_status,
-            told => told == status.map(u64::from),
+            None => status.is_none() || !self.status_seen,
+            seen => seen == status.map(u64::from),
         };
         expect("status", seen, fits, format!("{status:?}"));
         let seen = &finding["proxy"]["name"];
@@ -256,7 +263,7 @@ mod tests {
             ended: now,
         };
         let mut ledger = Ledger::default();
-        ledger.add(Lost {
+        ledger.add(FailedRequest {
             outcome,
             failures: vec!["cut"],
             blame: vec![Blame {
@@ -267,12 +274,12 @@ mod tests {
                 }),
             }],
             evidence: vec!["http"],
-            told_status: true,
+            status_seen: true,
         });
         ledger
     }
 
-    /// What a tracer that is right would say: the request, all of it, and the rest.
+    /// The findings of a tracer that is right: the failed request, the death, the incident.
     fn findings() -> (Value, Value, Value) {
         let request = json!({
             "kind": "request_failed", "proxy": {"name": "nginx"}, "method": "GET", "path": "/a",
@@ -289,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_wrong_with_what_is_right() {
+    fn correct_findings_pass() {
         let (request, death, incident) = findings();
         let wrong = ledger().compare("nginx", &[request], &[death, incident]);
         assert_eq!(wrong, "");
     }
 
     #[test]
-    fn every_field_can_be_wrong() {
+    fn each_wrong_field_is_noticed() {
         for (field, value) in [
             ("method", json!("POST")),
             ("path", json!("/b")),
@@ -337,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_double_miscounted_or_private_is_wrong() {
+    fn missing_double_miscounted_and_private_findings_are_noticed() {
         let (request, death, incident) = findings();
         let rest = [death.clone(), incident];
         let twice = [request.clone(), request.clone()];

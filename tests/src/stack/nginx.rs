@@ -1,13 +1,15 @@
-//! nginx as the proxy in front of the application.
+//! nginx as the proxy in front of an application.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::http::{self, Answer};
-use super::{Daemon, program, wait_until};
-use crate::free_port;
+use super::daemon::Daemon;
+use super::http::{self, Response};
+use super::installed::program;
+use crate::patience::wait_until;
+use crate::port::free_port;
 
 /// An nginx with one worker and one upstream.
 pub struct Nginx {
@@ -17,13 +19,13 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Hands everything to an HTTP server on 127.0.0.1.
+    /// Starts it in front of an HTTP server on 127.0.0.1.
     #[track_caller]
     pub fn before_http(folder: &Path, upstream: u16) -> Self {
         Self::start(folder, &format!("proxy_pass http://127.0.0.1:{upstream};"))
     }
 
-    /// Hands everything to a PHP script by way of FastCGI.
+    /// Starts it in front of a PHP script, over FastCGI.
     #[track_caller]
     pub fn before_fastcgi(folder: &Path, socket: &Path, script: &Path, started: &Path) -> Self {
         Self::start(
@@ -85,29 +87,29 @@ http {{
         }
     }
 
-    /// Where it listens.
+    /// The port on which it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// One request.
+    /// Sends one request.
     #[track_caller]
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Response {
         http::get(self.port, path).unwrap()
     }
 
-    /// Asks for `/` until the answer has this status, nginx's start included.
+    /// Requests `/` until the response has this status; waits for the start of nginx too.
     #[track_caller]
-    pub fn wait_for(&self, status: u16) -> Answer {
-        let what = format!("an answer of {status}");
+    pub fn wait_for(&self, status: u16) -> Response {
+        let what = format!("a response of {status}");
         wait_until(&what, Duration::from_secs(15), || {
             http::get(self.port, "/")
                 .ok()
-                .filter(|answer| answer.status == status)
+                .filter(|response| response.status == status)
         })
     }
 
-    /// How many connects to its upstream failed, by its own log.
+    /// How many connects to its upstream failed, according to its log.
     #[track_caller]
     pub fn failed_connects(&self) -> u64 {
         let log = fs::read_to_string(&self.log).unwrap();

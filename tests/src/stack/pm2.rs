@@ -6,18 +6,19 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use super::{WARM_UP, asset};
-use crate::MemoryCgroup;
+use super::asset::asset;
+use super::node::{WARM_UP, node_command};
+use crate::cgroup::MemoryCgroup;
 
-/// A pm2 daemon with a home of its own; it ends with the test, and its app with it.
+/// A pm2 daemon with its own home. Dropping it stops the daemon and its app.
 pub struct Pm2 {
     program: PathBuf,
     home: PathBuf,
 }
 
 impl Pm2 {
-    /// Starts it with an app of this name: the node worker, or, to put that in a cgroup, a shell
-    /// script that becomes it.
+    /// Starts it with an app of this name: the node worker, or a shell script that puts itself in a
+    /// cgroup and executes the worker.
     #[track_caller]
     pub fn start(folder: &Path, name: &str, cgroup: Option<&MemoryCgroup>, port: u16) -> Self {
         Self::start_script(folder, name, &asset("worker.js"), cgroup, port)
@@ -40,7 +41,7 @@ impl Pm2 {
         });
         if let Some(cgroup) = cgroup {
             let script = folder.join("worker.sh");
-            let text = super::node_command(Some(cgroup), node);
+            let text = node_command(Some(cgroup), node);
             fs::write(&script, format!("exec {text}\n")).unwrap();
             app["script"] = json!(script);
             app["interpreter"] = json!("sh");
@@ -56,7 +57,7 @@ impl Pm2 {
         pm2
     }
 
-    /// The command line of its client, as a shell script has it.
+    /// The command line of its client, for a shell script.
     pub fn client(&self) -> String {
         format!(
             "PM2_HOME={} {}",
@@ -74,7 +75,7 @@ impl Pm2 {
 
 impl Drop for Pm2 {
     fn drop(&mut self) {
-        // Should it fail, the test's own result is the one to show.
+        // If it fails, the result of the test is more important.
         let _ = self.command().arg("kill").output();
     }
 }

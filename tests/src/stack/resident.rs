@@ -1,5 +1,5 @@
-//! Keeps node in memory. Its code counts against the limit of the cgroup that read it first, and
-//! the kernel drops and reads such pages again for seconds before it gives up and kills.
+//! Keeps node's code in memory. It counts against the limit of the cgroup that read it first, and
+//! there the kernel would drop and reread it for seconds before it kills a process.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -10,9 +10,9 @@ use std::sync::OnceLock;
 
 use rustix::mm::{MapFlags, ProtFlags, mlock, mmap};
 
-use crate::Guard;
+use crate::process::Guard;
 
-/// Reads all files that a node maps, in this process's cgroup, and locks them until it ends.
+/// Reads all files that node maps, in the cgroup of this process, and locks them in memory.
 #[track_caller]
 pub(super) fn keep_node_resident() {
     static DONE: OnceLock<()> = OnceLock::new();
@@ -44,8 +44,8 @@ fn mapped_by_node() -> BTreeSet<PathBuf> {
 fn lock(path: &PathBuf) {
     let file = File::open(path).unwrap();
     let len = usize::try_from(file.metadata().unwrap().len()).unwrap();
-    // SAFETY: a new mapping of a file, at an address of the kernel's choice, that is only locked,
-    // never read, and never unmapped.
+    // SAFETY: a new mapping of a file, at an address that the kernel chooses. It is locked, never
+    // read, and never unmapped.
     unsafe {
         let flags = MapFlags::SHARED;
         let begin = mmap(ptr::null_mut(), len, ProtFlags::READ, flags, &file, 0).unwrap();

@@ -1,42 +1,47 @@
-//! A proxy in front of an application that fails in all ways, a client that keeps a ledger of what
-//! it saw fail, and a tracer that is compared with it.
+//! A proxy in front of an application whose requests fail in every way, a client that keeps a
+//! ledger of the failed requests, and a tracer whose findings are compared with the ledger.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::{Curl, Outcome};
-use super::ledger::{Blame, Death, Ledger, Lost, SECRET};
-use super::proxy::{Kind, Proxy, Setup};
+use super::http;
+use super::ledger::{Blame, Death, FailedRequest, Ledger, SECRET};
+use super::proxy::{Kind, Listen, Proxy, Setup};
+use super::supervisor::Supervisor;
 use super::worker::{Address, Worker};
-use super::{Supervisor, http, wait_until};
-use crate::{MemoryCgroup, Tracer, free_port};
+use crate::cgroup::MemoryCgroup;
+use crate::patience::wait_until;
+use crate::port::free_port;
+use crate::tracer::Tracer;
 
-/// Enough for node, and soon full.
+/// Enough for node, and soon reached by a leak.
 const LIMIT_BYTES: u64 = 128 << 20;
 
-/// Until a finding has come that is to come.
+/// The time that a finding may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// After the last finding that was waited for: one that must not come would have by then.
+/// Time itself is tested: a finding that must not come would have come so long after the others.
 const SETTLE: Duration = Duration::from_millis(1500);
 
-/// One proxy before one application.
+/// One proxy in front of one application.
 pub struct Scene {
-    /// Name of the service, and first part of all its paths.
+    /// Name of the service, and part of all its paths.
     pub name: &'static str,
     /// The proxy.
     pub proxy: Proxy,
     /// The client.
     pub curl: Curl,
-    /// The application; none while it is dead, or when a manager runs it.
+    /// The application; `None` while it is down, or when a manager runs it.
     pub worker: Option<Worker>,
-    /// The same application on the further upstreams.
+    /// The same application on the other upstreams.
     pub others: Vec<Worker>,
-    /// What the client saw fail.
+    /// The failed requests that the client saw.
     pub ledger: Ledger,
-    /// What the proxy was started with.
+    /// The configuration of the proxy.
     pub setup: Setup,
     tracer: Tracer,
     cgroup: Option<MemoryCgroup>,
@@ -44,7 +49,7 @@ pub struct Scene {
     _folder: TempDir,
 }
 
-/// Where the application of a scene listens.
+/// The kind of address on which the application listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {
     /// On a port.
@@ -54,7 +59,7 @@ pub enum Upstream {
 }
 
 impl Scene {
-    /// Starts all of it: the proxy as `adjust` makes it.
+    /// Starts the application, the proxy with the setup that `adjust` makes, and the tracer.
     #[track_caller]
     pub fn start(
         name: &'static str,
@@ -65,7 +70,7 @@ impl Scene {
         Self::start_with(name, kind, upstream, adjust, &[])
     }
 
-    /// The same with arguments for the tracer.
+    /// The same with additional arguments for the tracer.
     #[track_caller]
     pub fn start_with(
         name: &'static str,
@@ -116,7 +121,7 @@ impl Scene {
         }
     }
 
-    /// One whose application is started by supervisord, again and again.
+    /// A scene whose application is restarted by supervisord.
     #[track_caller]
     pub fn supervised(name: &'static str, kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -125,7 +130,7 @@ impl Scene {
         let setup = Setup::before(&address);
         let command = Worker::command_line(name, &address);
         let supervisor = Supervisor::start(folder.path(), name, &command, port);
-        wait_until("the application's start", Duration::from_secs(15), || {
+        wait_until("the application to listen", Duration::from_secs(15), || {
             http::get(port, "/ok").ok()
         });
         let proxy = Proxy::start(kind, folder.path(), &setup);
@@ -144,64 +149,66 @@ impl Scene {
         }
     }
 
-    /// A path of this scene, with a query that nobody may see.
+    /// A path of this scene, with a query that no finding may show.
     pub fn target(&self, rest: &str) -> String {
         format!("{}?token={SECRET}", self.path(rest))
     }
 
-    /// The same without query. No other scene has it, not even of the same test run twice at once.
+    /// The same without the query. It is unique, even if the same test runs twice at the same time.
     pub fn path(&self, rest: &str) -> String {
         format!("/{}/{}/{rest}", std::process::id(), self.name)
     }
 
-    /// Where the application listens.
+    /// The address of the application.
     pub fn upstream(&self) -> &Address {
         &self.setup.upstreams[0]
     }
 
-    /// Starts the application again. The tracer looks for unix listeners once a second: so long
-    /// this waits for it, or what follows would be part of the same outage.
+    /// Restarts the application. The tracer looks for unix listeners once a second, so this waits
+    /// until it has found the listener; otherwise the next outage would belong to this one.
     #[track_caller]
     pub fn restart(&mut self) {
         assert!(self.worker.is_none());
         let address = self.upstream().clone();
         let text = address.to_string();
         let is_up = |it: &Value| it["kind"] == "listener_up" && it["address"] == text;
-        let count = |all: &[Value]| all.iter().filter(|it| is_up(it)).count();
-        let before = count(self.tracer.watch_for(Duration::ZERO));
+        let seen = self.tracer.watch_for(Duration::ZERO);
+        let before = seen.iter().filter(|it| is_up(it)).count();
         self.worker = Some(Worker::start(self.name, &address, self.cgroup.as_ref()));
         if matches!(address, Address::Unix(_)) {
-            let until = Instant::now() + LIMIT;
-            while count(self.tracer.watch_for(Duration::from_millis(20))) == before {
-                assert!(Instant::now() < until, "{text} did not come back");
-            }
+            let count = Cell::new(0);
+            self.tracer
+                .wait_for("the listener on the unix socket", LIMIT, |it| {
+                    count.set(count.get() + usize::from(is_up(it)));
+                    count.get() > before
+                });
         }
     }
 
-    /// The application that runs.
+    /// The running application.
     #[track_caller]
     pub fn worker(&mut self) -> &mut Worker {
         self.worker.as_mut().unwrap()
     }
 
-    /// Ends the application's life from outside; gives the pid.
+    /// Kills the application, and returns its pid.
     #[track_caller]
     pub fn kill(&mut self) -> u32 {
         self.worker.take().unwrap().kill()
     }
 
-    /// Waits for the application's end by itself; gives the pid.
+    /// Waits until the application exits by itself, and returns its pid.
     #[track_caller]
-    pub fn ended(&mut self) -> u32 {
-        self.worker.take().unwrap().end()
+    pub fn wait_for_exit(&mut self) -> u32 {
+        self.worker.take().unwrap().wait_for_exit()
     }
 
-    /// The application as the one to blame.
+    /// Blames the application.
     pub fn blame(&self, because: Option<Death>) -> Blame {
         self.blame_on(0, because)
     }
 
-    /// The application on the upstream of this number as the one to blame.
+    /// Blames the application on the upstream of this number.
     pub fn blame_on(&self, number: usize, because: Option<Death>) -> Blame {
         let address = self.setup.upstreams[number].to_string();
         Blame {
@@ -210,9 +217,8 @@ impl Scene {
         }
     }
 
-    /// The witness that sees the proxy's answers, if one does.
+    /// The witness that sees the responses of the proxy, if there is one.
     pub fn answers_seen_by(&self) -> Vec<&'static str> {
-        use super::proxy::Listen;
         match (self.setup.listen, self.proxy.kind()) {
             (Listen::Plain | Listen::PlainV6, _) => vec!["http"],
             (Listen::Tls, Kind::Nginx | Kind::Apache | Kind::Haproxy) => vec!["tls"],
@@ -220,83 +226,93 @@ impl Scene {
         }
     }
 
-    /// Whether a witness tells the answer's status: nobody looks into HTTP/2, and the error logs of
-    /// nginx and Apache don't say.
-    fn tells_status(&self) -> bool {
+    /// Whether a witness sees the status of the response: none looks into HTTP/2, and the error
+    /// logs of nginx and Apache do not have it.
+    fn status_seen(&self) -> bool {
         !self.answers_seen_by().is_empty()
             || matches!(self.proxy.kind(), Kind::Haproxy | Kind::Caddy)
     }
 
-    /// Notes a request that the application failed.
+    /// Notes a request that failed because of the application.
     #[track_caller]
-    pub fn lost(&mut self, outcome: Outcome, failures: &[&'static str], because: Option<Death>) {
-        let blame = vec![self.blame(because)];
-        self.lost_to(outcome, failures, blame);
-    }
-
-    /// The same with one of several to blame.
-    #[track_caller]
-    pub fn lost_to(&mut self, outcome: Outcome, failures: &[&'static str], blame: Vec<Blame>) {
-        let mut evidence = self.answers_seen_by();
-        let logged = match self.proxy.kind() {
-            Kind::Nginx | Kind::Apache => !failures.contains(&"answered"),
-            // They write the line after the answer, at times too late for it to be waited for.
-            Kind::Haproxy | Kind::Caddy => evidence.is_empty(),
-        };
-        if logged {
-            evidence.push("log");
-        }
-        self.ledger.add(Lost {
-            outcome,
-            failures: failures.to_vec(),
-            blame,
-            evidence,
-            told_status: self.tells_status(),
-        });
-    }
-
-    /// Notes one of many at a time: a log may be read too late to be told as evidence.
-    #[track_caller]
-    pub fn lost_in_storm(
+    pub fn note_failure(
         &mut self,
         outcome: Outcome,
         failures: &[&'static str],
         because: Option<Death>,
     ) {
-        self.ledger.add(Lost {
+        let blame = vec![self.blame(because)];
+        self.note_failure_of(outcome, failures, blame);
+    }
+
+    /// The same with one of several upstreams to blame.
+    #[track_caller]
+    pub fn note_failure_of(
+        &mut self,
+        outcome: Outcome,
+        failures: &[&'static str],
+        blame: Vec<Blame>,
+    ) {
+        let mut evidence = self.answers_seen_by();
+        let logged = match self.proxy.kind() {
+            Kind::Nginx | Kind::Apache => !failures.contains(&"answered"),
+            // They log after the response, sometimes too late for the finding.
+            Kind::Haproxy | Kind::Caddy => evidence.is_empty(),
+        };
+        if logged {
+            evidence.push("log");
+        }
+        self.ledger.add(FailedRequest {
+            outcome,
+            failures: failures.to_vec(),
+            blame,
+            evidence,
+            status_seen: self.status_seen(),
+        });
+    }
+
+    /// Notes one of many simultaneous failures: the log may be read too late to be evidence.
+    #[track_caller]
+    pub fn note_storm_failure(
+        &mut self,
+        outcome: Outcome,
+        failures: &[&'static str],
+        because: Option<Death>,
+    ) {
+        self.ledger.add(FailedRequest {
             outcome,
             failures: failures.to_vec(),
             blame: vec![self.blame(because)],
             evidence: self.answers_seen_by(),
-            told_status: self.tells_status(),
+            status_seen: self.status_seen(),
         });
     }
 
-    /// Notes a request that ended without an answer.
+    /// Notes a request without a response.
     #[track_caller]
-    pub fn gone(&mut self, outcome: Outcome, failure: &'static str, blame: Blame) {
-        self.ledger.add(Lost {
+    pub fn note_no_response(&mut self, outcome: Outcome, failure: &'static str, blame: Blame) {
+        self.ledger.add(FailedRequest {
             outcome,
             failures: vec![failure],
             blame: vec![blame],
             evidence: self.answers_seen_by(),
-            told_status: self.tells_status(),
+            status_seen: self.status_seen(),
         });
     }
 
-    /// Notes a request whose answer began well and did not end: only the log tells.
+    /// Notes a truncated response: only the log shows it.
     #[track_caller]
-    pub fn cut_short(&mut self, outcome: Outcome, blame: Blame) {
-        self.ledger.add(Lost {
+    pub fn note_truncated(&mut self, outcome: Outcome, blame: Blame) {
+        self.ledger.add(FailedRequest {
             outcome,
             failures: vec!["cut", "reset"],
             blame: vec![blame],
             evidence: vec!["log"],
-            told_status: false,
+            status_seen: false,
         });
     }
 
-    /// Requests that succeed.
+    /// Sends requests that must succeed.
     #[track_caller]
     pub fn fine(&self, what: &str) {
         for outcome in [
@@ -307,10 +323,10 @@ impl Scene {
         }
     }
 
-    /// Every way of a proxied request to fail, one after the other; healthy ones in between.
+    /// Makes requests fail in every way, one after another, with successful ones in between.
     #[track_caller]
     pub fn all_ways(&mut self) {
-        // A kept connection that ends is tried again on a new one: that is refused then.
+        // A request on a kept connection that closes is retried on a new one, which may be refused.
         let cut: &[&'static str] = if self.setup.keep_alive {
             &["cut", "reset", "refused"]
         } else {
@@ -325,55 +341,55 @@ impl Scene {
             pid: self.kill(),
             cause: "killed",
         };
-        self.lost(open.join().unwrap(), cut, Some(death));
+        self.note_failure(open.join().unwrap(), cut, Some(death));
         self.refusals("kill", death);
 
         self.restart();
         self.fine("again");
         let outcome = self.curl.get(&self.target("memory/leak"));
         let death = Death {
-            pid: self.ended(),
+            pid: self.wait_for_exit(),
             cause: "oom_cgroup",
         };
-        self.lost(outcome, cut, Some(death));
+        self.note_failure(outcome, cut, Some(death));
         self.refusals("memory", death);
 
         self.restart();
         let outcome = self.curl.post(&self.target("exit/exit1"), "order=7");
         let death = Death {
-            pid: self.ended(),
+            pid: self.wait_for_exit(),
             cause: "error",
         };
-        self.lost(outcome, cut, Some(death));
+        self.note_failure(outcome, cut, Some(death));
         self.refusals("exit", death);
 
-        // What fails now is no death's fault.
+        // No death explains the next failures.
         self.restart();
         self.fine("back");
         for number in 0..2 {
             let outcome = self.curl.get(&self.target(&format!("{number}/answer500")));
             assert_eq!(outcome.status, Some(500));
-            // Where nobody tells the final status, the proxy may as well have tried again.
-            if self.tells_status() {
-                self.lost(outcome, &["answered"], None);
+            // Without a witness of the final status, the proxy may have retried successfully.
+            if self.status_seen() {
+                self.note_failure(outcome, &["answered"], None);
             }
         }
         let outcome = self.curl.get(&self.target("timeout/hang"));
-        self.lost(outcome, &["timeout"], None);
+        self.note_failure(outcome, &["timeout"], None);
         self.fine("last");
     }
 
-    /// Requests while nothing listens.
+    /// Sends requests while nothing listens.
     #[track_caller]
     fn refusals(&mut self, what: &str, death: Death) {
         let get = self.curl.get(&self.target(&format!("{what}/ok/1")));
-        self.lost(get, &["refused"], Some(death));
+        self.note_failure(get, &["refused"], Some(death));
         let post = self.curl.post(&self.target(&format!("{what}/ok/2")), "a=1");
-        self.lost(post, &["refused"], Some(death));
+        self.note_failure(post, &["refused"], Some(death));
     }
 
-    /// Whether a `request_failed` is about this scene: by path, else by upstream, and when it has
-    /// neither, it may be.
+    /// Whether a `request_failed` is about this scene: by its path, else by its upstream. One with
+    /// neither may be.
     pub fn is_ours(&self, finding: &Value) -> bool {
         if finding["kind"] != "request_failed" {
             return false;
@@ -388,7 +404,8 @@ impl Scene {
         }
     }
 
-    /// Waits for what is to be found, and a little for what is not, and compares.
+    /// Waits for the findings, and a while for ones that must not come, and compares them with the
+    /// ledger.
     #[track_caller]
     pub fn check(mut self) -> Vec<Value> {
         let until = Instant::now() + LIMIT;
@@ -406,29 +423,32 @@ impl Scene {
             Kind::Haproxy => "haproxy",
             Kind::Caddy => "caddy",
         };
-        // The tracer's end closes the accounts of incidents.
+        // When the tracer stops, it reports the final state of open incidents.
         let (ours, ledger) = (self.ours(), std::mem::take(&mut self.ledger));
         let log = self.proxy.log();
-        let ended = self.tracer.stop();
-        let wrong = ledger.compare(proxy, &ours, &ended.findings);
+        let run = self.tracer.stop();
+        let wrong = ledger.compare(proxy, &ours, &run.findings);
         assert!(wrong.is_empty(), "{wrong}\nThe proxy's log:\n{log}");
         if matches!(self.proxy.kind(), Kind::Haproxy) && !ledger.is_empty() {
             let logged = |finding: &Value| {
                 let evidence = finding["evidence"].as_array().unwrap();
                 evidence.iter().any(|witness| witness == "log")
             };
-            assert!(ours.iter().any(logged), "its log told of nothing:\n{log}");
+            assert!(
+                ours.iter().any(logged),
+                "its log is no evidence of any failure:\n{log}"
+            );
         }
-        assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
-        ended.findings
+        assert!(!run.stderr.contains(SECRET), "{}", run.stderr);
+        run.findings
     }
 
-    /// Ends the tracer without a look at the ledger; gives all that it found.
+    /// Stops the tracer without comparing, and returns all findings.
     #[track_caller]
-    pub fn end(self) -> Vec<Value> {
-        let ended = self.tracer.stop();
-        assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
-        ended.findings
+    pub fn stop(self) -> Vec<Value> {
+        let run = self.tracer.stop();
+        assert!(!run.stderr.contains(SECRET), "{}", run.stderr);
+        run.findings
     }
 
     fn ours(&mut self) -> Vec<Value> {
@@ -436,14 +456,14 @@ impl Scene {
         all.into_iter().filter(|it| self.is_ours(it)).collect()
     }
 
-    /// A finding that is to come: for what the ledger can't tell.
+    /// Waits for a finding that the ledger does not cover.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         self.tracer.wait_for(what, LIMIT, fits)
     }
 }
 
-/// The name of the application on the upstream of this number.
+/// The service name of the application on the upstream of this number.
 fn service(name: &str, number: usize) -> String {
     match number {
         0 => name.to_owned(),

@@ -1,4 +1,4 @@
-//! One outage of a node worker behind nginx, as client and tracer see it.
+//! One outage of a node worker behind nginx, as the client and the tracer see it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,35 +9,37 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::http::get_meanwhile;
-use super::{Nginx, wait_until};
-use crate::Tracer;
+use super::nginx::Nginx;
+use super::node::WARM_UP;
+use crate::patience::wait_until;
+use crate::tracer::Tracer;
 
-/// Name of the script that kills.
+/// Name of the script that kills the worker.
 pub const KILLER: &str = "deploy.sh";
 
-/// How the worker comes to its end.
+/// How the worker dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
-    /// Its cgroup's limit.
+    /// It reaches the limit of its cgroup.
     Oom,
-    /// SIGKILL by the script of an administrator.
+    /// The script of an administrator sends SIGKILL.
     Deploy,
-    /// Itself, with status 1.
+    /// It exits with status 1.
     Exit,
 }
 
-/// An outage, start to end.
+/// A finished outage.
 pub struct Outage {
     /// Pid of the worker that died.
     pub pid: u64,
     /// The findings, `start` to `end`.
     pub findings: Vec<Value>,
-    /// How many connects failed while nothing listened, by nginx's own log.
+    /// How many connects failed while nothing listened, according to nginx's log.
     pub refused: u64,
 }
 
-/// Waits for the worker, watches, ends it with a request in flight, sees 502, waits until it is
-/// back, and for the tracer to say so.
+/// Starts the tracer, makes the worker die with a request in flight, sees 502, and waits until the
+/// worker is back and the tracer has reported that.
 #[track_caller]
 pub fn outage(folder: &Path, nginx: &Nginx, service: &str, kill: Kill) -> Outage {
     let pid = nginx.wait_for(200).number("pid");
@@ -56,8 +58,8 @@ pub fn outage(folder: &Path, nginx: &Nginx, service: &str, kill: Kill) -> Outage
     nginx.wait_for(502);
     assert_ne!(nginx.wait_for(200).number("pid"), pid);
     let refused = nginx.failed_connects() - refused_before;
-    assert!(refused > 0, "no request came while nothing listened");
-    tracer.wait_for("the end of the incident", Duration::from_secs(5), |f| {
+    assert!(refused > 0, "no connect failed while nothing listened");
+    tracer.wait_for("the closed incident", Duration::from_secs(5), |f| {
         f["kind"] == "incident" && f["state"] == "closed" && f["service"]["name"] == service
     });
     for _ in 0..5 {
@@ -71,7 +73,7 @@ pub fn outage(folder: &Path, nginx: &Nginx, service: &str, kill: Kill) -> Outage
     }
 }
 
-/// SIGKILL by a script, [`KILLER`], whose name tells who it was.
+/// Kills a process with SIGKILL from a script named [`KILLER`].
 #[track_caller]
 pub fn kill_by_script(folder: &Path, pid: u64) {
     let script = folder.join(KILLER);
@@ -82,7 +84,7 @@ pub fn kill_by_script(folder: &Path, pid: u64) {
 }
 
 impl Outage {
-    /// The findings of a kind that fit.
+    /// The findings of this kind that fit.
     pub fn of(&self, kind: &str, fits: impl Fn(&Value) -> bool) -> Vec<&Value> {
         self.findings
             .iter()
@@ -90,39 +92,76 @@ impl Outage {
             .collect()
     }
 
-    /// The finding of a kind that fits, of which there is just one.
+    /// The only finding of this kind that fits.
     #[track_caller]
     pub fn only(&self, kind: &str, fits: impl Fn(&Value) -> bool) -> &Value {
         match self.of(kind, fits)[..] {
             [one] => one,
-            ref many => panic!("{} of {kind}: {:#?}", many.len(), self.findings),
+            ref many => panic!(
+                "{} findings of kind {kind}: {:#?}",
+                many.len(),
+                self.findings
+            ),
         }
     }
 
-    /// Checks all that was found about the outage of `service`, which listens on `port`.
+    /// Checks all findings about the outage of `service`, which listens on `port`.
     #[track_caller]
     pub fn check(&self, kill: Kill, service: &str, manager: &str, port: u16) {
-        let address = format!("127.0.0.1:{port}");
-        let cause = match kill {
+        let outage = Expected {
+            outage: self,
+            kill,
+            service,
+            address: format!("127.0.0.1:{port}"),
+        };
+        let running = self.findings[0]["services"].as_array().unwrap();
+        let listed = running.iter().find(|it| it["name"] == service).unwrap();
+        let listens = serde_json::json!([outage.address]);
+        assert_eq!(listed["listens"], listens, "{listed}");
+
+        let death = outage.check_death(manager);
+        outage.check_listener();
+        let closed = outage.check_incident(death);
+        outage.check_failed_connects(death);
+        outage.check_cuts(death, closed);
+    }
+}
+
+/// An outage, and the findings that it must have.
+struct Expected<'a> {
+    outage: &'a Outage,
+    kill: Kill,
+    service: &'a str,
+    address: String,
+}
+
+impl<'a> Expected<'a> {
+    fn is_ours(&self, finding: &Value) -> bool {
+        finding["service"]["name"] == self.service
+    }
+
+    fn cause(&self) -> &'static str {
+        match self.kill {
             Kill::Oom => "oom_cgroup",
             Kill::Deploy => "killed",
             Kill::Exit => "error",
-        };
-        let is_ours = |f: &Value| f["service"]["name"] == service;
+        }
+    }
 
-        let running = self.findings[0]["services"].as_array().unwrap();
-        let listed = running.iter().find(|it| it["name"] == service).unwrap();
-        assert_eq!(listed["listens"], serde_json::json!([address]), "{listed}");
-
-        let death = self.only("death", is_ours);
-        assert_eq!(death["process"]["pid"], self.pid, "{death}");
+    /// Returns the only death.
+    #[track_caller]
+    fn check_death(&self, manager: &str) -> &'a Value {
+        let pid = self.outage.pid;
+        let death = self.outage.only("death", |f| self.is_ours(f));
+        assert_eq!(death["process"]["pid"], pid, "{death}");
         assert_eq!(death["service"]["manager"], manager, "{death}");
-        assert_eq!(death["cause"], cause, "{death}");
-        match kill {
+        assert_eq!(death["cause"], self.cause(), "{death}");
+        match self.kill {
             Kill::Oom => {
                 assert_eq!(death["signal"], "SIGKILL", "{death}");
                 assert!(death["memory"]["limit_bytes"].is_u64(), "{death}");
-                assert_eq!(self.only("oom", is_ours)["process"]["pid"], self.pid);
+                let oom = self.outage.only("oom", |f| self.is_ours(f));
+                assert_eq!(oom["process"]["pid"], pid);
             }
             Kill::Deploy => {
                 assert_eq!(death["signal"], "SIGKILL", "{death}");
@@ -134,48 +173,65 @@ impl Outage {
                 assert!(death["by"].is_null(), "{death}");
             }
         }
+        death
+    }
 
-        let down = self.only("listener_down", is_ours);
-        assert_eq!(down["address"], address, "{down}");
-        let up = self.only("listener_up", is_ours);
-        assert_eq!(up["address"], address, "{up}");
-        assert_ne!(up["process"]["pid"], self.pid, "{up}");
+    #[track_caller]
+    fn check_listener(&self) {
+        let down = self.outage.only("listener_down", |f| self.is_ours(f));
+        assert_eq!(down["address"], self.address, "{down}");
+        let up = self.outage.only("listener_up", |f| self.is_ours(f));
+        assert_eq!(up["address"], self.address, "{up}");
+        assert_ne!(up["process"]["pid"], self.outage.pid, "{up}");
         let down_ms = up["down_ms"].as_f64().unwrap();
-        let warm_up_ms = super::WARM_UP.as_secs_f64() * 1000.0;
+        let warm_up_ms = WARM_UP.as_secs_f64() * 1000.0;
         assert!((warm_up_ms..15_000.0).contains(&down_ms), "{up}");
+    }
 
-        let opened = self.only("incident", |f| is_ours(f) && f["state"] == "open");
-        let closed = self.only("incident", |f| is_ours(f) && f["state"] == "closed");
+    /// Returns the closed incident.
+    #[track_caller]
+    fn check_incident(&self, death: &Value) -> &'a Value {
+        let [opened, closed] = ["open", "closed"].map(|state| {
+            let fits = |f: &Value| self.is_ours(f) && f["state"] == state;
+            self.outage.only("incident", fits)
+        });
         for incident in [opened, closed] {
-            assert_eq!(incident["cause"], cause, "{incident}");
+            assert_eq!(incident["cause"], self.cause(), "{incident}");
             assert_eq!(incident["id"], death["incident"], "{incident}");
         }
         assert_eq!(closed["deaths"], 1, "{closed}");
         assert_eq!(closed["crash_loop"], false, "{closed}");
-        assert_eq!(closed["connects_failed"], self.refused, "{closed}");
+        assert_eq!(closed["connects_failed"], self.outage.refused, "{closed}");
+        closed
+    }
 
-        // As many as nginx itself complains of: none is missed, none invented.
-        let failures = self.of("connect_failed", |f| f["upstream"]["address"] == *address);
+    /// The findings count as many failed connects as nginx logged.
+    #[track_caller]
+    fn check_failed_connects(&self, death: &Value) {
+        let at_worker = |f: &Value| f["upstream"]["address"] == *self.address;
         let mut count = 0;
-        for failure in failures {
+        for failure in self.outage.of("connect_failed", at_worker) {
             assert_eq!(failure["proxy"]["name"], "nginx", "{failure}");
             assert_eq!(failure["proxy"]["manager"], "proxy", "{failure}");
-            assert_eq!(failure["upstream"]["service"], service, "{failure}");
+            assert_eq!(failure["upstream"]["service"], self.service, "{failure}");
             assert_eq!(failure["error"], "refused", "{failure}");
-            assert_eq!(failure["because"]["cause"], cause, "{failure}");
-            assert_eq!(failure["because"]["death"], self.pid, "{failure}");
+            assert_eq!(failure["because"]["cause"], self.cause(), "{failure}");
+            assert_eq!(failure["because"]["death"], self.outage.pid, "{failure}");
             assert_eq!(failure["because"]["incident"], death["incident"]);
             count += failure["count"].as_u64().unwrap();
         }
-        assert_eq!(count, self.refused);
+        assert_eq!(count, self.outage.refused);
+    }
 
-        // The slow request, and the one that ended the worker.
-        let expected = if kill == Kill::Deploy { 1 } else { 2 };
-        // Told together, unless closing them takes the dying process longer than that.
+    /// The connections of the slow request and of the request that killed the worker were cut.
+    #[track_caller]
+    fn check_cuts(&self, death: &Value, closed: &Value) {
+        let expected = if self.kill == Kill::Deploy { 1 } else { 2 };
+        // In one finding, unless the dying process took long between closing them.
         let mut count = 0;
-        for cut in self.of("connection_cut", is_ours) {
-            assert_eq!(cut["address"], address, "{cut}");
-            assert_eq!(cut["pid"], self.pid, "{cut}");
+        for cut in self.outage.of("connection_cut", |f| self.is_ours(f)) {
+            assert_eq!(cut["address"], self.address, "{cut}");
+            assert_eq!(cut["pid"], self.outage.pid, "{cut}");
             assert_eq!(cut["peer"]["name"], "nginx", "{cut}");
             assert_eq!(cut["incident"], death["incident"], "{cut}");
             count += cut["count"].as_u64().unwrap();

@@ -4,10 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Daemon, WARM_UP, program};
+use super::daemon::Daemon;
+use super::installed::program;
+use super::node::WARM_UP;
 
-/// A supervisord that restarts its program whenever it ends. Asked to end, it kills a program that
-/// lingers before [`Daemon`] loses its patience with supervisord itself.
+/// A supervisord that restarts its program whenever that exits. When it is stopped, it kills a
+/// program that does not exit before [`Daemon`] kills supervisord.
 pub struct Supervisor {
     _daemon: Daemon,
     config: PathBuf,
@@ -61,7 +63,7 @@ redirect_stderr=true
         }
     }
 
-    /// The command line of its client, as a shell script has it.
+    /// The command line of its client, for a shell script.
     pub fn client(&self) -> String {
         format!("supervisorctl -c {}", self.config.display())
     }

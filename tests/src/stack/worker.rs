@@ -1,4 +1,4 @@
-//! An application behind a proxy, without a manager: the test starts it again.
+//! An application behind a proxy, without a manager: the test restarts it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use super::asset;
+use super::asset::asset;
 use super::resident::keep_node_resident;
-use crate::{Guard, MemoryCgroup};
+use crate::cgroup::MemoryCgroup;
+use crate::process::Guard;
 
-/// Where an application listens.
+/// The address of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A port of 127.0.0.1.
@@ -20,7 +21,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// As `shop.js` is told.
+    /// As an argument of `shop.js`.
     pub fn listen(&self) -> String {
         match self {
             Self::Tcp(port) => port.to_string(),
@@ -51,7 +52,7 @@ impl Worker {
         Self::start_with(name, address, cgroup, 511)
     }
 
-    /// The same with a listener whose backlog is so long.
+    /// The same with this listen backlog.
     #[track_caller]
     pub fn start_with(
         name: &str,
@@ -75,7 +76,7 @@ impl Worker {
         }
     }
 
-    /// The command line of one, for managers.
+    /// The command line that starts it, for managers.
     pub fn command_line(name: &str, address: &Address) -> String {
         let listen = address.listen();
         format!("node {} {name} {listen}", asset("shop.js").display())
@@ -86,28 +87,28 @@ impl Worker {
         self.guard.pid()
     }
 
-    /// Waits until it works on a request that takes long.
+    /// Waits until it prints that it has received a request.
     #[track_caller]
     pub fn wait_for(&mut self, kind: &str, path: &str) {
         assert_eq!(self.guard.line(), format!("{kind} {path}"));
     }
 
-    /// Kills it, and gives the pid of the dead.
+    /// Kills it, and returns its pid.
     #[track_caller]
     pub fn kill(mut self) -> u32 {
         self.guard.signal(Signal::KILL);
-        self.end()
+        self.wait_for_exit()
     }
 
-    /// Sends it a signal: SIGSTOP and SIGCONT, say.
+    /// Sends it a signal.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         self.guard.signal(signal);
     }
 
-    /// Waits for its end, and gives the pid of the dead.
+    /// Waits until it exits, and returns its pid.
     #[track_caller]
-    pub fn end(&mut self) -> u32 {
+    pub fn wait_for_exit(&mut self) -> u32 {
         self.guard.wait();
         self.pid()
     }

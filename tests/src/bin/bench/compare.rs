@@ -1,7 +1,7 @@
-//! What being watched costs a load.
+//! What it costs a load to be watched.
 //!
-//! Machines are noisy, and rented ones more so: in each round a load runs with nobody, the tracer
-//! and each other tool in turn, and what counts is the median of the rounds' ratios.
+//! Machines are noisy, rented ones more so. So in each round a load runs with nobody, with the
+//! tracer and with each other tool in turn, and the result is the median of the rounds' ratios.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,17 +12,17 @@ use anyhow::{Context as _, Result};
 use crate::load::nginx::Nginx;
 use crate::load::{Driven, connects, exits, http};
 use crate::watcher::{
-    BPFTRACE_CONNECTS, BPFTRACE_EXITS, EXITSNOOP, Peer, TCPSTATES, Told, Tracer, nobody,
+    BPFTRACE_CONNECTS, BPFTRACE_EXITS, EXITSNOOP, Peer, TCPSTATES, Totals, Tracer, nobody,
 };
 
-/// A load, and what must be told of it.
+/// A load, and how many of its events the tracer must report.
 pub struct Load {
     pub name: &'static str,
     pub unit: Unit,
-    /// The worst ratio that is aimed at.
+    /// The worst ratio that is acceptable.
     pub aim: f64,
     peers: &'static [&'static Peer],
-    told: fn(&Told) -> u64,
+    reported: fn(&Totals) -> u64,
     kind: Kind,
 }
 
@@ -45,7 +45,7 @@ pub static EXITS: Load = Load {
     unit: Unit::MicrosEach,
     aim: 1.02,
     peers: &[&EXITSNOOP, &BPFTRACE_EXITS],
-    told: |told| told.total("exits"),
+    reported: |totals| totals.total("exits"),
     kind: Kind::Exits,
 };
 pub static EXITS_ON_ONE_PROCESSOR: Load = Load {
@@ -58,7 +58,7 @@ pub static CONNECTS: Load = Load {
     unit: Unit::MicrosEach,
     aim: 1.05,
     peers: &[&TCPSTATES, &BPFTRACE_CONNECTS],
-    told: |told| told.total("connects_failed"),
+    reported: |totals| totals.total("connects_failed"),
     kind: Kind::Connects,
 };
 pub static HEALTHY: Load = Load {
@@ -66,7 +66,7 @@ pub static HEALTHY: Load = Load {
     unit: Unit::PerSecond,
     aim: 0.99,
     peers: &[],
-    told: |told| told.requests_failed,
+    reported: |totals| totals.requests_failed,
     kind: Kind::Http { status: 200 },
 };
 pub static REFUSED: Load = Load {
@@ -74,21 +74,21 @@ pub static REFUSED: Load = Load {
     unit: Unit::PerSecond,
     aim: 0.95,
     peers: &[],
-    told: |told| told.requests_failed,
+    reported: |totals| totals.requests_failed,
     kind: Kind::Http { status: 502 },
 };
 
-/// A load's values, round by round.
+/// The values of a load, by round.
 pub struct Compared {
     pub load: &'static Load,
     pub alone: Vec<f64>,
     /// The tracer first.
     pub watched: Vec<Watched>,
-    /// What the tracer did not tell, over all rounds.
+    /// Events that the tracer did not report, over all rounds.
     pub missed: u64,
 }
 
-/// The tracer, as the kernel lets it watch or with less.
+/// The tracer with all hooks of this kernel, or with fewer.
 #[derive(Clone, Copy)]
 pub struct Variant {
     pub name: &'static str,
@@ -100,7 +100,8 @@ pub const WHOLE: Variant = Variant {
     name: "tracer",
     without: "",
 };
-/// What only kernels without fentry and kprobes need, and all of their system calls pay for.
+/// Without the hook that only kernels without fentry and kprobes need, and that slows each system
+/// call.
 pub const NO_SYSTEM_CALLS: Variant = Variant {
     name: "tracer without the system call's tracepoint",
     without: "syscall",
@@ -109,7 +110,7 @@ pub const NO_SYSTEM_CALLS: Variant = Variant {
 pub struct Watched {
     pub by: &'static str,
     pub values: Vec<f64>,
-    /// To the same round's value without anybody.
+    /// Relative to the value of the same round with nobody.
     pub ratios: Vec<f64>,
 }
 
@@ -152,13 +153,13 @@ pub fn compare(
         for (variant, watched) in variants.iter().zip(&mut compared.watched) {
             let tracer = Tracer::start_without(variant.without, binary, &[], |_| {})?;
             let driven = drive()?;
-            let told = (load.told)(&tracer.stop()?);
+            let reported = (load.reported)(&tracer.stop()?);
             let expected = load.expected(driven);
-            compared.missed += expected.saturating_sub(told);
+            compared.missed += expected.saturating_sub(reported);
             watched.add(load.value(driven), alone);
             let _ = write!(
                 line,
-                ", {:.2} with {}, which told {told} of {expected}",
+                ", {:.2} with {}, which reported {reported} of {expected}",
                 load.value(driven),
                 variant.name
             );

@@ -1,4 +1,4 @@
-//! The machine that numbers were measured on, in a few words.
+//! A short description of the machine on which the numbers were measured.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// Processors, kernel, and the hooks that this kernel does not offer the best way to.
+/// Processors, kernel, and the hooks that are not on their best rung on this kernel.
 pub fn described(tracer: &Path) -> Result<String> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
@@ -27,7 +27,7 @@ pub fn described(tracer: &Path) -> Result<String> {
     Ok(parts.join("; "))
 }
 
-/// Whether what connect() returns is seen by the last rung, for which all system calls pay.
+/// Whether the results of connect() are observed on the last rung, which slows all system calls.
 pub fn sees_connects_by_system_calls(tracer: &Path) -> Result<bool> {
     let lower = lower_rungs(tracer)?;
     Ok(lower
@@ -35,14 +35,15 @@ pub fn sees_connects_by_system_calls(tracer: &Path) -> Result<bool> {
         .any(|(hook, via)| hook == "connect" && via.starts_with("tracepoint syscalls/")))
 }
 
-/// Hooks, and how they were got, for which the tracer says why by no better way.
+/// The hooks that are not on their best rung, and the rung of each.
 fn lower_rungs(tracer: &Path) -> Result<Vec<(String, String)>> {
     let mut watch = Command::new(tracer);
     watch.args(["watch", "--json", "--for", "1s"]);
     let output = watch.output().context("starting the tracer")?;
     let first = output.stdout.split(|byte| *byte == b'\n').next();
-    let start: Value = serde_json::from_slice(first.unwrap_or_default()).context("its start")?;
-    let hooks = start["hooks"].as_array().context("its hooks")?;
+    let start: Value =
+        serde_json::from_slice(first.unwrap_or_default()).context("reading its `start`")?;
+    let hooks = start["hooks"].as_array().context("reading its hooks")?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     Ok(hooks
         .iter()

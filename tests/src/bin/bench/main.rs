@@ -1,5 +1,11 @@
-//! What the tracer costs the work that it watches, beside other tools, and what it costs by
-//! itself. Traffic stays on loopback; loads are bounded in time.
+//! Benchmarks of the tracer on a machine: what it costs the work that it watches, compared with
+//! other tools, and what it costs by itself. `cargo xtask bench` runs them and writes
+//! `docs/benchmarks.md`.
+//!
+//! A benchmark belongs here if it needs the kernel: the tracer's binary and its hooks, root, and a
+//! machine without other work. Traffic stays on loopback, and loads are bounded in time. A
+//! benchmark of a function (decoding, analysis, log lines, replay) belongs in the `benches/` of its
+//! crate and runs with `cargo bench`.
 
 mod compare;
 mod figures;
@@ -30,7 +36,7 @@ struct Args {
     #[arg(value_name = "WHAT")]
     what: Vec<What>,
 
-    /// How often each load is run with each watcher
+    /// Runs of each load with each watcher
     #[arg(long, default_value_t = 15)]
     rounds: usize,
 
@@ -38,11 +44,11 @@ struct Args {
     #[arg(long, default_value_t = 1)]
     seconds: u64,
 
-    /// Seconds that the tracer is watched while nothing happens
+    /// Seconds of idling, for its processor time
     #[arg(long, default_value_t = 60)]
     idle: u64,
 
-    /// Seconds of processes and connects coming and going, for its memory
+    /// Seconds of short processes and refused connects, for its memory
     #[arg(long, default_value_t = 60)]
     churn: u64,
 
@@ -50,7 +56,7 @@ struct Args {
     #[arg(long, default_value_t = 30)]
     storm: u64,
 
-    /// Write the page
+    /// Write docs/benchmarks.md
     #[arg(long, conflicts_with = "what")]
     write: bool,
 
@@ -63,21 +69,21 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum What {
-    /// Processes that begin and end
+    /// Short processes
     Exits,
     /// Refused connects
     Connects,
-    /// nginx answers by itself, with 200
+    /// nginx responds with 200 by itself
     Healthy,
-    /// nginx answers 502, because nobody listens at its upstream
+    /// nginx responds with 502, because nothing listens at its upstream
     Refused,
-    /// Start, memory, processor, binary
+    /// Start time, memory, processor time, size of the binary
     Itself,
-    /// Processor time per event, by how many services there are
+    /// Processor time per event, by the number of services
     Events,
-    /// From the event to the line about it
+    /// Time from an event to the line about it
     Latency,
-    /// Exits and refused connects at once, as many as possible
+    /// As many exits and refused connects as possible
     Storm,
     /// Nanoseconds per run of each kernel program
     Programs,
@@ -144,32 +150,32 @@ fn section(what: What, args: &Args) -> Result<Section> {
     let tracer = &args.tracer;
     Ok(match what {
         What::Latency => Section {
-            title: "How fast it tells",
-            about: "From the kernel's time of an exit until another process has read the line about it: 500 processes that \
-                    end, one every 10 ms.",
+            title: "How fast it reports",
+            about: "Time from an exit, by the kernel's clock, until another process has read the line about it. 500 processes \
+                    exit, one every 10 ms.",
             figures: latency::measure(tracer)?,
         },
         What::Events => Section {
-            title: "What an event costs it",
-            about: "Processor time of the tracer for each event, less what it takes while nothing happens. The services make \
-                    processes that end at once, each in its turn; of each process two events are sent. Median of five.",
+            title: "What an event costs",
+            about: "Processor time of the tracer for each event, without the time that it takes while idle. The services take \
+                    turns in starting processes that exit at once; each process is two events. Median of five.",
             figures: events::measure(tracer, seconds(args.seconds))?,
         },
         What::Storm => Section {
             title: "In a storm",
-            about: "One thread makes processes, one connects to where nobody listens, both as fast as they can; every \
-                    100 ms a process ends whose death is told. The tracer competes with both for the processors.",
+            about: "One thread starts processes, another makes connects that are refused, both as fast as they can; every \
+                    100 ms a process dies that is reported. The tracer competes with both for the processors.",
             figures: storm::measure(tracer, seconds(args.storm))?,
         },
         What::Programs => Section {
             title: "The kernel programs",
-            about: "The kernel's own measurement (`kernel.bpf_stats_enabled`) while all loads run; taking the time is part of \
-                    it.",
+            about: "Measured by the kernel (`kernel.bpf_stats_enabled`) while all loads run. Measuring is part of the \
+                    result.",
             figures: programs::measure(tracer, seconds(args.seconds))?,
         },
         _ => Section {
-            title: "What it needs for itself",
-            about: "`tracer watch --json`, everything on.",
+            title: "What it needs by itself",
+            about: "`tracer watch --json` with everything on.",
             figures: itself::measure(tracer, seconds(args.idle), seconds(args.churn))?,
         },
     })

@@ -1,6 +1,6 @@
-//! Quantiles of what was measured.
+//! Quantiles.
 
-/// What lies below this many hundredths of the values.
+/// The value below which this many hundredths of the values lie.
 pub fn percentile(values: &[f64], hundredths: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

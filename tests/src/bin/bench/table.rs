@@ -1,4 +1,4 @@
-//! What was measured, as a table to read and as docs/benchmarks.md.
+//! The results as tables, on the terminal and in docs/benchmarks.md.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use crate::compare::{Compared, Unit};
 use crate::figures::{Aim, Figure};
 use crate::statistics::{median, percentile};
 
-/// Figures about one thing.
+/// Figures about one topic.
 pub struct Section {
     pub title: &'static str,
     pub about: &'static str,
@@ -17,8 +17,8 @@ pub fn page(costs: &str, sections: &[Section], machine: &str) -> String {
     let mut text = format!(
         "# Benchmarks
 
-`cargo xtask bench --write` measures all of this, and writes this page. How the tracer came to cost no more is told in
-[performance](performance.md).
+`cargo xtask bench --write` measures all of this and writes this page. [Performance](performance.md) explains how the costs were
+reduced.
 
 Machine: {machine}.
 
@@ -30,15 +30,15 @@ Machine: {machine}.
     text
 }
 
-/// What being watched costs.
+/// What it costs to be watched.
 pub fn costs(all: &[Compared], rounds: usize, seconds: u64) -> String {
     let mut text = format!(
         "## What it costs the work that it watches
 
 Each load runs with nobody watching (a process that sleeps), with `tracer watch --json` (everything on), and with other tools
-that tell of the same, in turn: {rounds} rounds of {seconds} s each. nginx is in a cgroup of its own, its client is not; one
-worker, the client and whoever watches share the processors. Values are medians; the ratio to nobody is the median of the rounds' ratios,
-with its quartiles. *Missed* are events that the tracer neither told nor counted, over all rounds.
+that report the same events, in turn: {rounds} rounds of {seconds} s each. nginx is in its own cgroup, its client is not; its one
+worker, the client and the watcher share the processors. Values are medians; the ratio to nobody is the median of the rounds' ratios,
+with its quartiles. *Missed* events were neither reported nor counted by the tracer, over all rounds.
 
 | load | watched by | value | ratio | aim | missed |
 |---|---|---:|---:|---:|---:|

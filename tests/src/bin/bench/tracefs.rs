@@ -1,4 +1,4 @@
-//! The other tools attach by way of tracefs, which not every machine has mounted.
+//! The other tools need tracefs to attach. Not every machine has it mounted.
 
 use anyhow::{Context as _, Result};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 const PLACE: &str = "/sys/kernel/tracing";
 
-/// Mounted; when nobody else had done it, dropping undoes it.
+/// A mounted tracefs. Dropping it unmounts it, unless it was mounted before.
 pub struct Tracefs {
     ours: bool,
 }

@@ -1,4 +1,4 @@
-//! Who watches while a load runs: nobody, the tracer as users run it, or another tool.
+//! What watches while a load runs: nothing, the tracer as users run it, or another tool.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Tools write their header when they begin to attach, or when they are done: no more is known.
+/// Time itself: no tool prints when it has attached. Some print a header when they begin to.
 const PEER_ATTACHES: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Another tool that tells of the same.
+/// Another tool that reports the same events.
 pub struct Peer {
     pub name: &'static str,
     program: &'static str,
@@ -51,9 +51,9 @@ pub static BPFTRACE_CONNECTS: Peer = Peer {
 };
 
 impl Peer {
-    /// None where it is not installed.
+    /// `None` if it is not installed.
     pub fn start(&self) -> Result<Option<Watching>> {
-        // Debian's tools are where administrators look.
+        // Debian installs the tools in folders for administrators.
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new(self.program);
         command
@@ -63,7 +63,7 @@ impl Peer {
             Ok(mut watching) => {
                 sleep(PEER_ATTACHES);
                 if let Some(status) = watching.child.try_wait().context("looking at a peer")? {
-                    bail!("{} ended ({status})", self.name);
+                    bail!("{} exited ({status})", self.name);
                 }
                 Ok(Some(watching))
             }
@@ -73,8 +73,8 @@ impl Peer {
     }
 }
 
-/// Somebody who does nothing: what is compared with. Whatever a running tool changes by being there
-/// (a process more, a thread that reads its output), so does this one.
+/// A process that sleeps, for comparison. It changes the machine as a running tool does: one more
+/// process, and a thread that reads its output.
 pub fn nobody() -> Result<Watching> {
     Watching::spawn(Command::new("sleep").arg("infinity"), |_| {}).context("starting sleep")
 }
@@ -97,8 +97,8 @@ impl Watching {
             .spawn()?;
         let stdout = child.stdout.take();
         let reader = thread::spawn(move || {
-            // Of this thread alone. When a line was written is what counts, not when a busy machine
-            // lets it be read; without the privilege that is measured along.
+            // Affects only this thread. It should read a line when it is written, not when a busy
+            // machine gets to it. Without the privilege, that delay is part of the result.
             let _ = rustix::process::setpriority_process(None, -20);
             let Some(stdout) = stdout else { return };
             for text in lines(stdout) {
@@ -117,16 +117,16 @@ impl Watching {
         kill_process(pid, signal).context("sending a signal")
     }
 
-    /// Ends it; what it writes until then is read. Whether it ended by itself: if not, it was killed.
+    /// Stops it and reads its output to the end; false if it had to be killed.
     pub fn stop(mut self) -> Result<bool> {
-        // INT is ignored by what a script starts in the background.
+        // Processes that a script starts in the background ignore SIGINT.
         self.signal(Signal::TERM)?;
         let until = Instant::now() + PATIENCE;
         let mut killed = false;
         while self
             .child
             .try_wait()
-            .context("waiting for its end")?
+            .context("waiting until it exits")?
             .is_none()
         {
             if Instant::now() > until && !killed {
@@ -148,31 +148,31 @@ fn lines(from: impl Read) -> impl Iterator<Item = String> {
         .map_while(Result::ok)
 }
 
-/// The tracer, armed.
+/// The tracer, with its hooks armed.
 pub struct Tracer {
     watching: Watching,
-    told: std::sync::mpsc::Receiver<Told>,
-    /// From its start until its first line.
+    totals: std::sync::mpsc::Receiver<Totals>,
+    /// Time from its start to its first line.
     pub armed_after: Duration,
 }
 
-/// What it told.
+/// What it reported.
 #[derive(Default)]
-pub struct Told {
-    /// Failed requests.
+pub struct Totals {
+    /// The number of failed requests.
     pub requests_failed: u64,
     /// The last finding.
     pub end: Value,
 }
 
-impl Told {
+impl Totals {
     pub fn total(&self, what: &str) -> u64 {
         self.end[what].as_u64().unwrap_or_default()
     }
 }
 
 impl Tracer {
-    /// Returns once its hooks are armed. Each finding's text is shown to `line` as it comes.
+    /// Starts it, and returns once its hooks are armed. Calls `line` with the text of each finding.
     pub fn start(
         binary: &Path,
         args: &[&str],
@@ -181,16 +181,16 @@ impl Tracer {
         Self::start_without("", binary, args, line)
     }
 
-    /// The same as if the kernel lacked these features, as `TRACER_WITHOUT` names them.
+    /// The same as if the kernel lacked these features of `TRACER_WITHOUT`.
     pub fn start_without(
         features: &str,
         binary: &Path,
         args: &[&str],
         mut line: impl FnMut(&str) + Send + 'static,
     ) -> Result<Self> {
-        let (send, told) = std::sync::mpsc::channel();
+        let (send, totals) = std::sync::mpsc::channel();
         let (armed, is_armed) = std::sync::mpsc::channel();
-        let mut sum = Told::default();
+        let mut sum = Totals::default();
         let began = Instant::now();
         let mut command = Command::new(binary);
         command.args(["watch", "--json"]).args(args);
@@ -212,7 +212,7 @@ impl Tracer {
             .context("the tracer did not start: try `tracer doctor`")?;
         Ok(Self {
             watching,
-            told,
+            totals,
             armed_after,
         })
     }
@@ -225,16 +225,16 @@ impl Tracer {
         self.watching.signal(signal)
     }
 
-    pub fn stop(self) -> Result<Told> {
-        let ended = self.watching.stop()?;
-        ensure!(ended, "the tracer did not end within {PATIENCE:?}");
-        let told = self.told.recv().context("the tracer told no end")?;
-        ensure!(told.end.is_object(), "the tracer's end is no JSON");
-        Ok(told)
+    pub fn stop(self) -> Result<Totals> {
+        let exited = self.watching.stop()?;
+        ensure!(exited, "the tracer did not exit within {PATIENCE:?}");
+        let totals = self.totals.recv().context("the tracer printed no `end`")?;
+        ensure!(totals.end.is_object(), "the tracer's `end` is not JSON");
+        Ok(totals)
     }
 }
 
-/// How many requests a line is about.
+/// The number of requests that a line counts.
 fn count_of(line: &str) -> u64 {
     line.split_once("\"count\":")
         .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())

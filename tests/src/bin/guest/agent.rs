@@ -1,5 +1,5 @@
-//! Follows the plan: runs its steps one after another, each with a time limit, tells the host how
-//! each ended, and switches the machine off.
+//! Follows the plan: runs its steps one after another, each with a time limit, sends the results to
+//! the host, and powers the machine off.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -11,39 +11,39 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::tell;
+use crate::host;
 
 const PROGRAMS: &str = "/run/vm/programs";
 const DATA: &str = "/run/vm/data";
-/// How often the host hears something while a step runs.
+/// How often it sends the host a sign of life while a step runs.
 const ALIVE: Duration = Duration::from_secs(10);
 const PULSE: Duration = Duration::from_millis(50);
 
-/// Runs the plan and ends the machine.
+/// Runs the plan and powers the machine off.
 pub fn run() {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    tell(&format!("up {}", release.trim()));
+    host::send(&format!("up {}", release.trim()));
     let plan = fs::read_to_string(Path::new(PROGRAMS).join("plan.json")).unwrap();
     let plan: Value = serde_json::from_str(&plan).unwrap();
     let boot = boot();
     let steps = plan.as_array().unwrap().iter();
     for step in steps.filter(|step| step["boot"] == boot) {
         let name = step["name"].as_str().unwrap();
-        tell(&format!("begin {name}"));
+        host::send(&format!("begin {name}"));
         let began = Instant::now();
         let failed = follow(step);
         let ms = began.elapsed().as_millis();
         match failed {
-            None => tell(&format!("pass {ms} {name}")),
-            Some(why) => tell(&format!("fail {ms} {name} {why}")),
+            None => host::send(&format!("pass {ms} {name}")),
+            Some(why) => host::send(&format!("fail {ms} {name} {why}")),
         }
     }
     rustix::fs::sync();
-    tell("done");
+    host::send("done");
     let _ = Command::new("systemctl").args(["poweroff", "-ff"]).status();
 }
 
-/// Which boot this is of the guest's disk of data: 1, or 2 after its power was cut.
+/// The number of this boot with the same data disk: 1, or 2 after the power was cut.
 fn boot() -> u32 {
     let mark = Path::new(DATA).join("booted");
     if mark.exists() {
@@ -54,7 +54,7 @@ fn boot() -> u32 {
     1
 }
 
-/// Runs one step; why it failed.
+/// Runs one step. Returns why it failed, if it did.
 fn follow(step: &Value) -> Option<String> {
     let mut command = Command::new(Path::new(PROGRAMS).join(step["program"].as_str()?));
     command
@@ -65,7 +65,7 @@ fn follow(step: &Value) -> Option<String> {
     for (name, value) in step["env"].as_object()? {
         command.env(name, value.as_str()?);
     }
-    // The agent is spared by the OOM killer; what it starts is as others are.
+    // The OOM killer spares the agent, but not the steps.
     // SAFETY: between fork and exec only a file is written, in a process with one thread.
     unsafe { command.pre_exec(|| fs::write("/proc/self/oom_score_adj", "0")) };
     let mut child = match command.spawn() {
@@ -79,7 +79,7 @@ fn follow(step: &Value) -> Option<String> {
     let limit = Duration::from_secs(step["limit_s"].as_u64()?);
     let status = wait(&mut child, limit);
     for reader in readers.into_iter().flatten() {
-        // What a step left running may hold its output open: not waited for.
+        // Processes that a step left behind may keep its output open: this does not wait for them.
         let until = Instant::now() + Duration::from_secs(1);
         while !reader.is_finished() && Instant::now() < until {
             thread::sleep(PULSE);
@@ -92,17 +92,17 @@ fn follow(step: &Value) -> Option<String> {
     }
 }
 
-/// Waits for its end; kills it when that takes too long.
+/// Waits until it exits; kills it when it takes longer than `limit`.
 fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let began = Instant::now();
-    let mut told = began;
+    let mut sent = began;
     while began.elapsed() < limit {
         if let Ok(Some(status)) = child.try_wait() {
             return Some(status);
         }
-        if told.elapsed() > ALIVE {
-            tell("alive");
-            told = Instant::now();
+        if sent.elapsed() > ALIVE {
+            host::send("alive");
+            sent = Instant::now();
         }
         thread::sleep(PULSE);
     }
@@ -111,7 +111,7 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     None
 }
 
-/// Prints what a step prints, a line at a time.
+/// Prints the output of a step, a line at a time.
 fn pass_on(from: impl Read + Send + 'static) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut from = BufReader::new(from);

@@ -1,4 +1,4 @@
-//! The tracer as an administrator runs it: `tracer.service`, its findings in a file.
+//! The tracer as an administrator runs it: as `tracer.service`, with its findings in a file.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -14,15 +14,15 @@ use crate::systemd::{PATIENCE, property, systemctl, unit};
 const UNIT: &str = "tracer.service";
 const FILE: &str = "/run/tracer.jsonl";
 
-/// A tracer.service that runs.
+/// A running tracer.service.
 pub struct TracerService {
     lines: BufReader<File>,
-    /// The beginning of a line that is not written to its end yet.
+    /// The beginning of a line that is not complete yet.
     begun: String,
     seen: Findings,
 }
 
-/// What a tracer found; printed when the scenario fails.
+/// The findings of a tracer. They are printed when the scenario fails.
 #[derive(Default)]
 pub struct Findings(Vec<Value>);
 
@@ -59,7 +59,7 @@ impl TracerService {
                 binary().display()
             ),
         );
-        // One that a failed scenario left behind writes to a file that is gone.
+        // A tracer that a failed scenario left behind writes to the removed file.
         systemctl(&["restart", UNIT]);
         let mut tracer = Self {
             lines: BufReader::new(File::open(FILE).unwrap()),
@@ -70,7 +70,7 @@ impl TracerService {
         tracer
     }
 
-    /// The first finding, seen already or to come, that fits.
+    /// Waits for the first finding that fits; it may have come already.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + PATIENCE;
@@ -85,13 +85,13 @@ impl TracerService {
             }
             assert!(
                 Instant::now() < until,
-                "not seen within {PATIENCE:?}: {what}"
+                "not found within {PATIENCE:?}: {what}"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// The death of a process.
+    /// Waits for the death of a process.
     #[track_caller]
     pub fn death_of(&mut self, pid: u32) -> Value {
         self.wait_for(&format!("death of {pid}"), |finding| {
@@ -99,10 +99,10 @@ impl TracerService {
         })
     }
 
-    /// Stops the service, which must have worked until then; all findings.
+    /// Stops the service, which must have run until now, and returns all findings.
     #[track_caller]
     pub fn stop(mut self) -> Findings {
-        assert_eq!(property(UNIT, "ActiveState"), "active", "the tracer ended");
+        assert_eq!(property(UNIT, "ActiveState"), "active", "the tracer exited");
         assert_eq!(property(UNIT, "NRestarts"), "0");
         systemctl(&["stop", UNIT]);
         self.wait_for("end", |finding| finding["kind"] == "end");
@@ -110,7 +110,7 @@ impl TracerService {
         self.seen
     }
 
-    /// Takes what was written since.
+    /// Reads the findings that were written since the last call.
     fn read(&mut self) {
         while self.lines.read_line(&mut self.begun).unwrap() > 0 {
             if !self.begun.ends_with('\n') {

@@ -1,10 +1,11 @@
-//! What runs inside the virtual machines of `cargo xtask vm`: `guest agent` follows the plan that
-//! the host left on the disk of programs, `guest run <scenario>` plays one scenario.
+//! The program inside the virtual machines of `cargo xtask vm`: `guest agent` follows the plan that
+//! the host put on the disk of programs, `guest run <scenario>` runs one scenario.
 //!
-//! A scenario fails by panicking, as a test does.
+//! A scenario fails by panicking, like a test.
 
 mod agent;
 mod findings;
+mod host;
 mod scenario;
 mod systemd;
 
@@ -19,11 +20,4 @@ fn main() {
             std::process::exit(64);
         }
     }
-}
-
-/// Tells the host something, in one line of the console: the other side of
-/// `xtask/src/vm/protocol.rs`.
-fn tell(said: &str) {
-    // In a line of its own, whatever was printed before.
-    println!("\n@@vm {said}");
 }

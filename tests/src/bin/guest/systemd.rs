@@ -1,17 +1,17 @@
-//! Units of the scenarios' own, and systemctl.
+//! Units for the scenarios, and systemctl.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use tracer_tests::stack::wait_until;
+use tracer_tests::wait_until;
 
-/// What a scenario waits for takes seconds. An emulated guest beside another that thrashes stood
-/// still for more than a minute, though.
+/// Scenarios usually wait for seconds. But an emulated guest beside another that thrashes once
+/// stood still for more than a minute.
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
-/// Writes a unit, or a drop-in (`nginx.service.d/limit.conf`), until the next boot.
+/// Writes a unit or a drop-in (`nginx.service.d/limit.conf`) that lasts until the next boot.
 pub fn unit(name: &str, text: &str) {
     let path = Path::new("/run/systemd/system").join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();

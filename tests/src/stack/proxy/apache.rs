@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Address, Listen, Setup, TIMEOUT_S, program};
+use super::setup::{Listen, Setup, TIMEOUT_S};
+use crate::stack::installed::program;
+use crate::stack::worker::Address;
 
-/// Where distributions keep the modules.
+/// The folders in which distributions install the modules.
 const MODULES: [&str; 3] = [
     "/usr/lib/apache2/modules",
     "/usr/lib64/httpd/modules",
@@ -36,7 +38,7 @@ pub(super) fn prepare(
         "ssl",
         "http2",
     ] {
-        // Some builds have some of them inside.
+        // Some builds contain some of them.
         writeln!(
             text,
             "<IfModule !{name}_module>\nLoadModule {name}_module {}/mod_{name}.so\n</IfModule>",

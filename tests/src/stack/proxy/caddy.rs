@@ -1,10 +1,12 @@
-//! Caddy. Its TLS is Go's own, into which nobody but its log looks.
+//! Caddy. It uses Go's own TLS, so that its log is the only witness inside TLS.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Address, Listen, Setup, TIMEOUT_S, program};
+use super::setup::{Listen, Setup, TIMEOUT_S};
+use crate::stack::installed::program;
+use crate::stack::worker::Address;
 
 pub(super) fn prepare(
     folder: &Path,

@@ -1,11 +1,13 @@
-//! HAProxy, without checks of its servers' health: every request is tried.
+//! HAProxy without health checks: it tries every request.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Address, Listen, Setup, TIMEOUT_S, program};
+use super::setup::{Listen, Setup, TIMEOUT_S};
+use crate::stack::installed::program;
+use crate::stack::worker::Address;
 
 pub(super) fn prepare(
     folder: &Path,

@@ -1,10 +1,11 @@
-//! The proxies that failed requests are shown with, each as its distribution's program with a
-//! configuration of its own, on loopback.
+//! The proxies that are tested with failed requests: each is the program of the distribution with
+//! its own configuration, on loopback.
 
 mod apache;
 mod caddy;
 mod haproxy;
 mod nginx;
+mod setup;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -12,71 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+pub use setup::{Kind, Listen, Setup, TIMEOUT_S};
+
 use super::client::Curl;
-use super::worker::Address;
-use super::{Daemon, program, wait_until};
-use crate::free_port;
+use super::daemon::Daemon;
+use crate::patience::wait_until;
+use crate::port::free_port;
 
-/// How long a proxy waits for its upstream's answer, in seconds: more than the application ever
-/// needs on a busy machine.
-pub const TIMEOUT_S: u64 = 5;
-
-/// Which program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One worker process. Its error log is a file.
-    Nginx,
-    /// `mod_proxy_http` and the event MPM. Its error log is a file.
-    Apache,
-    /// `option httplog`. Its log is its standard output.
-    Haproxy,
-    /// Its log is its standard error, in JSON.
-    Caddy,
-}
-
-/// How clients reach it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// Plain HTTP/1 on 127.0.0.1.
-    Plain,
-    /// Plain HTTP/1 on ::1.
-    PlainV6,
-    /// HTTP/1.1 over TLS.
-    Tls,
-    /// HTTP/2 over TLS.
-    TlsHttp2,
-}
-
-/// What is configured.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// How clients reach it.
-    pub listen: Listen,
-    /// Where the application listens; the next is tried when one fails.
-    pub upstreams: Vec<Address>,
-    /// Whether it keeps connections to them.
-    pub keep_alive: bool,
-    /// Whether it logs all requests, where that is the program's choice (Caddy).
-    pub access_log: bool,
-}
-
-impl Setup {
-    /// Plain HTTP before one application.
-    pub fn before(upstream: &Address) -> Self {
-        Self {
-            listen: Listen::Plain,
-            upstreams: vec![upstream.clone()],
-            keep_alive: false,
-            access_log: false,
-        }
-    }
-
-    fn tls(&self) -> bool {
-        matches!(self.listen, Listen::Tls | Listen::TlsHttp2)
-    }
-}
-
-/// A running proxy; it ends with the test.
+/// A running proxy. Dropping it stops it.
 pub struct Proxy {
     kind: Kind,
     listen: Listen,
@@ -120,7 +64,7 @@ impl Proxy {
             },
             daemon,
         };
-        wait_until("the proxy's start", Duration::from_secs(10), || {
+        wait_until("the proxy to listen", Duration::from_secs(10), || {
             TcpStream::connect(address).ok()
         });
         proxy
@@ -131,7 +75,7 @@ impl Proxy {
         self.kind
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -141,7 +85,7 @@ impl Proxy {
         matches!(self.listen, Listen::Plain | Listen::PlainV6)
     }
 
-    /// A client that speaks what it speaks.
+    /// A client for its protocol.
     pub fn curl(&self) -> Curl {
         let (scheme, version) = match self.listen {
             Listen::Plain | Listen::PlainV6 => ("http", "--http1.1"),
@@ -151,12 +95,12 @@ impl Proxy {
         Curl::new(&format!("{scheme}://{}", self.address)).args(&[version])
     }
 
-    /// Its first process.
+    /// The pid of its main process.
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
 
-    /// The pids of its children: nginx's workers.
+    /// The pids of its children, such as the workers of nginx.
     #[track_caller]
     pub fn children(&self) -> Vec<u32> {
         let pid = self.pid();
@@ -167,13 +111,13 @@ impl Proxy {
             .collect()
     }
 
-    /// What its log says so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
-/// A key and a certificate of its own: `key.pem`, `cert.pem`, and both in `both.pem`.
+/// Makes a key and a certificate: `key.pem`, `cert.pem`, and both in `both.pem`.
 #[track_caller]
 fn certificate(folder: &Path) {
     let output = Command::new("openssl")

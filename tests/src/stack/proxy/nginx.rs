@@ -1,11 +1,13 @@
-//! nginx: one worker, so that all requests share what it remembers of its upstreams.
+//! nginx with one worker, so that all requests share the state of the upstreams.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Address, Listen, Setup, TIMEOUT_S, program};
+use super::setup::{Listen, Setup, TIMEOUT_S};
+use crate::stack::installed::program;
+use crate::stack::worker::Address;
 
 pub(super) fn prepare(
     folder: &Path,
@@ -19,7 +21,7 @@ pub(super) fn prepare(
             Address::Tcp(port) => format!("127.0.0.1:{port}"),
             Address::Unix(path) => format!("unix:{}", path.display()),
         };
-        // Never regarded as down: every request is tried.
+        // Never marked as down: nginx tries every request.
         writeln!(servers, "        server {at} max_fails=0;").unwrap();
     }
     let keep_alive = if setup.keep_alive { "keepalive 8;" } else { "" };

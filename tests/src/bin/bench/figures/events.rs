@@ -1,4 +1,4 @@
-//! What an event costs the tracer, by how many services there are.
+//! What an event costs the tracer, by the number of services.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -13,10 +13,10 @@ use crate::statistics::median;
 use crate::watcher::Tracer;
 
 const ROUNDS: usize = 5;
-/// A process that comes and goes.
+/// The start and the exit of a process.
 const EVENTS_EACH: f64 = 2.0;
 
-/// Processor time of the tracer for each event, less what it takes while nothing happens.
+/// Processor time of the tracer for each event, without the time that it takes while idle.
 pub fn measure(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for count in [10, 1_000, 10_000] {
@@ -39,14 +39,14 @@ pub fn measure(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
             let events = driven.count as f64 * EVENTS_EACH;
             each.push(used.as_secs_f64() * 1e6 / events);
         }
-        let told = tracer.stop()?.total("exits");
+        let counted = tracer.stop()?.total("exits");
         figures.push(Figure::new(
             format!("{count} services"),
             median(&each),
             "µs",
             2,
         ));
-        let missed = processes.saturating_sub(told);
+        let missed = processes.saturating_sub(counted);
         figures.push(Figure::count("… exits not counted", missed).zero());
     }
     Ok(figures)

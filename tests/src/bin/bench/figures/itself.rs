@@ -1,4 +1,4 @@
-//! What the tracer needs for itself: time to start, processor, memory, disk.
+//! What the tracer needs by itself: start time, processor time, memory, disk.
 
 use std::fs;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::statistics::median;
 use crate::watcher::Tracer;
 
 const STARTS: usize = 20;
-/// After this the tracer has read all that it reads at its start.
+/// Time itself: after this the tracer has finished its start.
 pub const SETTLED: Duration = Duration::from_secs(3);
-/// The load between two looks at its memory.
+/// The duration of a load between two looks at its memory.
 const CHURN: Duration = Duration::from_secs(5);
 
 pub fn measure(binary: &Path, idle: Duration, churn: Duration) -> Result<Vec<Figure>> {
@@ -37,7 +37,7 @@ pub fn measure(binary: &Path, idle: Duration, churn: Duration) -> Result<Vec<Fig
     Ok(figures)
 }
 
-/// From its start to its first line: the hooks are armed, what runs is known.
+/// Time from its start to its first line: the hooks are armed, and the running services are known.
 fn starts(binary: &Path, processes: usize) -> Result<Figure> {
     let mut times = Vec::new();
     for _ in 0..STARTS {
@@ -90,7 +90,7 @@ fn idle_processor(binary: &Path, time: Duration) -> Result<Figure> {
     .at_most(0.1))
 }
 
-/// Memory at the beginning, half-way and at the end of much coming and going.
+/// Memory at the beginning, in the middle and at the end of many short processes and connects.
 fn churned(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
     let tracer = Tracer::start(binary, &[], |_| {})?;
     let began = Instant::now();
@@ -122,17 +122,17 @@ fn churned(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
         })
         .collect();
     figures.extend([
-        Figure::new("the peak of it, its start too", mib(peak), "MiB", 1),
-        Figure::count("processes that came and went meanwhile", processes),
+        Figure::new("its peak, including the start", mib(peak), "MiB", 1),
+        Figure::count("processes meanwhile", processes),
         Figure::count("refused connects meanwhile", refused),
     ]);
     Ok(figures)
 }
 
-/// What a process has in memory.
+/// The memory of a process.
 struct Memory {
     resident: u64,
-    /// Of that, what is no file's: not its program, not its rings.
+    /// Anonymous memory: neither its program nor its rings.
     own: u64,
 }
 
@@ -152,7 +152,7 @@ fn in_words(time: Duration) -> String {
     }
 }
 
-/// A value of /proc/<pid>/status, which has them in KiB.
+/// A value of /proc/<pid>/status, converted from KiB to bytes.
 pub fn status_bytes(pid: u32, name: &str) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;
@@ -165,9 +165,9 @@ pub fn status_bytes(pid: u32, name: &str) -> Result<u64> {
     Ok(kib << 10)
 }
 
-/// What a process used, in user space and in the kernel.
+/// The processor time of a process, in user space and in the kernel.
 pub fn processor_time(pid: u32) -> Result<Duration> {
-    // The scheduler's own count, in nanoseconds: ticks are too coarse for an idle minute.
+    // The scheduler's count in nanoseconds: ticks are too coarse for an idle minute.
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = fs::read_to_string(task?.path().join("schedstat"))?;

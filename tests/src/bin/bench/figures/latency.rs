@@ -1,11 +1,11 @@
-//! From the kernel's own time of an exit to the line about it in another process.
+//! Time from an exit, by the kernel's clock, until another process has read the line about it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -15,9 +15,9 @@ use crate::watcher::Tracer;
 
 const DEATHS: usize = 500;
 const BETWEEN: Duration = Duration::from_millis(10);
-/// Lines that are late are waited for.
+/// The time that the last lines may take.
 const LATE: Duration = Duration::from_secs(1);
-/// The processes that die, as they are told.
+/// The command of the processes that die.
 pub const VICTIM: &str = "exit 23";
 
 pub fn measure(binary: &Path) -> Result<Vec<Figure>> {
@@ -43,36 +43,39 @@ fn deaths(binary: &Path) -> Result<Vec<f64>> {
         die()?;
         sleep(BETWEEN);
     }
-    sleep(LATE);
+    let until = Instant::now() + LATE;
+    while delays.lock().is_ok_and(|seen| seen.len() < DEATHS) && Instant::now() < until {
+        sleep(BETWEEN);
+    }
     tracer.stop()?;
     let delays = delays.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
     ensure!(
         delays.len() >= DEATHS,
-        "{} of {DEATHS} deaths were told",
+        "{} of {DEATHS} deaths were reported",
         delays.len()
     );
     Ok(delays.clone())
 }
 
-/// A process that ends with status 23.
+/// Runs a process that exits with status 23.
 pub fn die() -> Result<()> {
     let status = Command::new("sh")
         .args(["-c", VICTIM])
         .stdin(Stdio::null())
         .status()
         .context("starting a shell")?;
-    ensure!(status.code() == Some(23), "{VICTIM} ended with {status}");
+    ensure!(status.code() == Some(23), "{VICTIM} exited with {status}");
     Ok(())
 }
 
-/// How long ago the death of one of these processes was when its line came, in ms.
+/// If the line is about the death of one of these processes: how many ms ago it died.
 pub fn delay_of(line: &str) -> Option<f64> {
     if !line.contains("\"kind\":\"death\"") || !line.contains("\"exit_code\":23") {
         return None;
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     let (_, at) = line.split_once("\"at\":\"")?;
-    // 2026-11-23T03:42:27.694895016Z: that it is the same day is known well enough.
+    // 2026-11-23T03:42:27.694895016Z. It is the same day, so the time is enough.
     let time = at.get(11..29)?;
     let (clock, nanos) = time.split_once('.')?;
     let mut seconds = 0;
@@ -101,7 +104,7 @@ pub fn of(when: &str, delays: &[f64], p50: f64, p99: f64) -> Vec<Figure> {
     ]
 }
 
-/// A thread on every processor that only counts.
+/// A busy loop for every processor.
 struct Busy {
     stop: Arc<AtomicBool>,
 }

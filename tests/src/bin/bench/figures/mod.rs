@@ -1,4 +1,4 @@
-//! What is measured of the tracer itself.
+//! Measurements of the tracer itself.
 
 pub mod events;
 pub mod itself;
@@ -6,12 +6,12 @@ pub mod latency;
 pub mod programs;
 pub mod storm;
 
-/// A number, what it is of, and what it should be.
+/// A number, its meaning, and its aim.
 pub struct Figure {
     pub what: String,
     pub value: f64,
     pub unit: &'static str,
-    /// After the point.
+    /// Digits after the decimal point.
     pub digits: usize,
     pub aim: Aim,
 }

@@ -1,4 +1,4 @@
-//! What one run of each kernel program takes, by the kernel's own clock.
+//! The time of one run of each kernel program, by the kernel's clock.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::watcher::Tracer;
 
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
-/// Taking the time is itself part of it: about 20 ns.
+/// Measuring is part of the result: about 20 ns.
 pub fn measure(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
     let before: BTreeSet<u32> = loaded_programs().flatten().map(|one| one.id()).collect();
     let refused = Nginx::start(true)?;

@@ -1,5 +1,5 @@
-//! Exits and refused connects as fast as two threads can cause them, and deaths that matter among
-//! them; then the same while the tracer is stopped for a while.
+//! Exits and refused connects as fast as two threads can cause them, with reported deaths among
+//! them; then the same with a tracer that is paused for a while.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -12,18 +12,18 @@ use rustix::process::Signal;
 use super::latency::{delay_of, die, of};
 use super::{Figure, itself};
 use crate::load::{Driven, connects, exits};
-use crate::watcher::{Told, Tracer};
+use crate::watcher::{Totals, Tracer};
 
 const BETWEEN_DEATHS: Duration = Duration::from_millis(100);
 const STOPPED: Duration = Duration::from_secs(5);
 
-/// What a storm was, and what was told of it.
+/// A storm, and what the tracer reported.
 struct Storm {
     exits: Driven,
     connects: Driven,
     deaths: u64,
     delays: Vec<f64>,
-    told: Told,
+    totals: Totals,
     processor: Duration,
     resident: u64,
 }
@@ -39,11 +39,11 @@ pub fn measure(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
         )
         .zero(),
         Figure::count(
-            "deaths not told",
+            "deaths not reported",
             storm.deaths.saturating_sub(storm.delays.len() as u64),
         )
         .zero(),
-        Figure::count("events lost, as counted", storm.told.total("lost")).zero(),
+        Figure::count("events lost, as counted", storm.totals.total("lost")).zero(),
     ];
     let mut delays = of("a death inside the storm", &storm.delays, f64::NAN, 5.0);
     delays.remove(0);
@@ -64,13 +64,13 @@ pub fn measure(binary: &Path, time: Duration) -> Result<Vec<Figure>> {
     let stopped = rage(binary, STOPPED + Duration::from_secs(3), Some(STOPPED))?;
     figures.push(
         Figure::count(
-            "tracer stopped for 5 s: refused connects not counted",
+            "tracer paused for 5 s: refused connects not counted",
             missed(&stopped, "connects_failed"),
         )
         .zero(),
     );
     let exits = missed(&stopped, "exits");
-    let lost = stopped.told.total("lost");
+    let lost = stopped.totals.total("lost");
     figures.push(Figure::count("… exits not seen", exits));
     figures.push(Figure::count("… events lost, as counted", lost));
     figures.push(
@@ -88,7 +88,7 @@ fn missed(storm: &Storm, what: &str) -> u64 {
         "exits" => storm.exits.count + storm.deaths,
         _ => storm.connects.count,
     };
-    driven.saturating_sub(storm.told.total(what))
+    driven.saturating_sub(storm.totals.total(what))
 }
 
 fn rage(binary: &Path, time: Duration, stopped: Option<Duration>) -> Result<Storm> {
@@ -120,14 +120,14 @@ fn rage(binary: &Path, time: Duration, stopped: Option<Duration>) -> Result<Stor
     let connects = connects.join().map_err(|_| anyhow!("connecting"))??;
     let processor = itself::processor_time(tracer.pid())?.saturating_sub(before);
     let resident = itself::status_bytes(tracer.pid(), "VmRSS:")?;
-    let told = tracer.stop()?;
+    let totals = tracer.stop()?;
     let delays = delays.lock().map_err(|_| anyhow!("poisoned"))?.clone();
     Ok(Storm {
         exits,
         connects,
         deaths,
         delays,
-        told,
+        totals,
         processor,
         resident,
     })

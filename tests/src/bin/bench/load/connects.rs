@@ -1,4 +1,4 @@
-//! Connects to a loopback port where nobody listens, one after the other.
+//! Refused connects to a loopback port, one after another.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Processes that begin and end, as fast as one thread can make them: vfork, exit, wait.
+//! Short processes, as fast as one thread can start them: vfork, exit, wait.
 
 use std::io;
 use std::ptr;
@@ -17,8 +17,8 @@ pub fn drive(time: Duration) -> Result<Driven> {
     repeat(time, || one(&mut stack)).context("making processes")
 }
 
-/// The same, where parents and children run on one processor: between two, most of the time goes to
-/// waking the other, and what happens elsewhere decides how often it sleeps.
+/// The same with parent and children on one processor. On two, most of the time is spent on waking
+/// the other, and other load decides how often it sleeps.
 pub fn drive_on_one_processor(time: Duration) -> Result<Driven> {
     let anywhere = sched_getaffinity(None).context("asking where this thread may run")?;
     let mut here = CpuSet::new();
@@ -29,7 +29,7 @@ pub fn drive_on_one_processor(time: Duration) -> Result<Driven> {
     driven
 }
 
-/// A single one.
+/// Runs a single process.
 pub fn once() -> io::Result<()> {
     one(&mut stack())
 }
@@ -40,8 +40,8 @@ fn stack() -> Vec<u128> {
 
 fn one(stack: &mut [u128]) -> io::Result<()> {
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the child runs on a stack of its own, of which this is the end, and touches nothing
-    // else; this thread waits until it is gone.
+    // SAFETY: the child runs on its own stack, of which this is the end, and touches nothing else;
+    // this thread waits until it has exited.
     let pid = unsafe {
         let top = stack.as_mut_ptr_range().end.cast::<c_void>();
         libc::clone(end, top, flags, ptr::null_mut())
@@ -49,7 +49,7 @@ fn one(stack: &mut [u128]) -> io::Result<()> {
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the status is not asked for.
+    // SAFETY: the pointer to the status may be null.
     if unsafe { libc::waitpid(pid, ptr::null_mut(), 0) } != pid {
         return Err(io::Error::last_os_error());
     }
@@ -57,6 +57,6 @@ fn one(stack: &mut [u128]) -> io::Result<()> {
 }
 
 extern "C" fn end(_: *mut c_void) -> c_int {
-    // SAFETY: ends the child, which shares memory but no libc state with its parent.
+    // SAFETY: exits the child without running libc's clean-up, whose state belongs to the parent.
     unsafe { libc::_exit(0) }
 }

@@ -1,4 +1,4 @@
-//! An HTTP client as light as can be: kept-alive connections, one request at a time on each.
+//! A light HTTP client: kept-alive connections, with one request at a time on each.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ const CONNECTIONS: usize = 32;
 const REQUEST: &[u8] = b"GET /api/orders/17?customer=4711 HTTP/1.1\r\nHost: shop.example\r\n\
                          User-Agent: bench\r\nAccept: */*\r\n\r\n";
 
-/// Asks the server at `port` for `time`; every answer must have `status`.
+/// Sends requests to a port for `time`; every response must have `status`.
 pub fn drive(port: u16, status: u16, time: Duration) -> Result<Driven> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -28,10 +28,10 @@ pub fn drive(port: u16, status: u16, time: Duration) -> Result<Driven> {
     let wanted = format!("HTTP/1.1 {status} ");
     ensure!(
         answer.starts_with(wanted.as_bytes()),
-        "nginx answered {:?} instead of {status}",
+        "nginx sent {:?} instead of {status}",
         String::from_utf8_lossy(&answer[..answer.len().min(32)])
     );
-    // All answers are as long as the first: they differ in nothing but the date.
+    // All responses are as long as the first: they differ only in the date.
     let mut buffer = vec![0; answer.len()];
     let began = Instant::now();
     let mut requests = 1;
@@ -42,10 +42,10 @@ pub fn drive(port: u16, status: u16, time: Duration) -> Result<Driven> {
         for stream in &mut connections {
             stream
                 .read_exact(&mut buffer)
-                .context("reading an answer")?;
+                .context("reading a response")?;
             ensure!(
                 buffer.starts_with(wanted.as_bytes()),
-                "nginx answered {:?}",
+                "nginx sent {:?}",
                 String::from_utf8_lossy(&buffer[..32.min(buffer.len())])
             );
         }
@@ -57,13 +57,13 @@ pub fn drive(port: u16, status: u16, time: Duration) -> Result<Driven> {
     })
 }
 
-/// The whole first answer: header, and as much body as it declares.
+/// The first response: its headers and its body.
 fn first_answer(stream: &mut TcpStream) -> Result<Vec<u8>> {
     stream.write_all(REQUEST).context("sending a request")?;
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
     loop {
-        let len = stream.read(&mut chunk).context("reading an answer")?;
+        let len = stream.read(&mut chunk).context("reading a response")?;
         ensure!(len > 0, "nginx closed the connection");
         answer.extend_from_slice(&chunk[..len]);
         let text = String::from_utf8_lossy(&answer);

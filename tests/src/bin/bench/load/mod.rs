@@ -1,4 +1,4 @@
-//! Work that is watched. Each load says how much of it was done in how long.
+//! Work that is watched. Each load returns how much it did, and in which time.
 
 pub mod connects;
 pub mod exits;
@@ -9,10 +9,10 @@ pub mod services;
 
 use std::time::{Duration, Instant};
 
-/// What a load did.
+/// The work that a load did.
 #[derive(Clone, Copy)]
 pub struct Driven {
-    /// Exits, connects, answered requests.
+    /// Exits, connects, or responses.
     pub count: u64,
     pub time: Duration,
 }
@@ -28,9 +28,9 @@ impl Driven {
     }
 }
 
-/// Does something again and again for `time`.
+/// Repeats something for `time`.
 fn repeat<E>(time: Duration, mut once: impl FnMut() -> Result<(), E>) -> Result<Driven, E> {
-    /// Looking at the clock is part of what is measured.
+    /// Reading the clock is part of the measurement.
     const BETWEEN_LOOKS: u64 = 32;
     let began = Instant::now();
     let mut count = 0;

@@ -1,5 +1,5 @@
-//! The proxy under load: an nginx of our own, in a folder of its own and, as a service has it, in a
-//! cgroup of its own: its clients are elsewhere.
+//! The proxy under load: an nginx in its own folder and, like a service, in its own cgroup. Its
+//! clients are outside.
 
 use std::fs;
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Hands on to an upstream where nobody listens, or answers by itself.
+    /// Starts it with an upstream that refuses connects, or without one.
     pub fn start(refused: bool) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("tracer-bench-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
@@ -59,9 +59,9 @@ http {{
             .arg(&config)
             .stdin(Stdio::null())
             .stderr(Stdio::null());
-        // However this program ends, nginx ends with it: nobody measures beside it later.
-        // SAFETY: between fork and exec only a file is written and the kernel asked for a signal; no
-        // lock or allocation of the parent's other threads is waited for that glibc does not reset.
+        // nginx stops when this program exits, however it does: it must not disturb later runs.
+        // SAFETY: between fork and exec the child only makes system calls and writes a file; it
+        // waits for no lock of the parent's other threads that glibc does not reset.
         unsafe {
             command.pre_exec(move || {
                 set_parent_process_death_signal(Some(Signal::TERM))?;
@@ -93,14 +93,14 @@ http {{
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Its workers end with it.
+        // Its workers exit with it.
         let _ = Command::new("kill")
             .arg("-TERM")
             .arg(self.child.id().to_string())
             .status();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
-        // Fails while a worker is still on its way out: for a moment.
+        // Fails for a moment, until the workers have exited.
         for _ in 0..100 {
             if fs::remove_dir(&self.cgroup).is_ok() {
                 return;
@@ -110,7 +110,7 @@ impl Drop for Nginx {
     }
 }
 
-/// Where cgroup v2 is mounted.
+/// The mount point of cgroup v2.
 fn unified() -> Result<&'static Path> {
     ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
         .map(Path::new)

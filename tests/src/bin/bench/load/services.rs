@@ -1,4 +1,4 @@
-//! So many services, which the tracer knows by name, and work that goes round among them.
+//! Services that the tracer knows by name, and work that they do in turn.
 
 use std::env;
 use std::fs::File;
@@ -12,20 +12,21 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{Driven, exits};
 
-/// The first argument of a program that is to be a service.
+/// The first argument, for this program to be a service.
 const ARGUMENT: &str = "service";
-/// So many work, or are about to: none waits long, and the pipes are never full.
+/// Pieces of work at a time: few enough that the pipes are never full.
 const AT_ONCE: usize = 32;
 
-/// How long no service may be done with anything: a piece of work is one short process.
+/// The time that a piece of work may take: it is one short process.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One process each, under supervisord as far as its environment tells. Dropping ends them.
+/// One process for each service, under supervisord according to its environment. Dropping them
+/// stops them.
 pub struct Services {
     processes: Vec<Child>,
-    /// A byte for each piece of work: the service that waits longest takes it.
+    /// A byte for each piece of work, for the service that has waited longest.
     work: Option<File>,
-    /// A byte for each that is done.
+    /// A byte for each piece that is done.
     done: File,
 }
 
@@ -52,12 +53,12 @@ impl Services {
         Ok(services)
     }
 
-    /// For so long they make processes that end at once, each in its turn.
+    /// The services take turns in starting processes that exit at once.
     pub fn drive(&mut self, time: Duration) -> Result<Driven> {
         let began = Instant::now();
         let mut count = 0;
         while began.elapsed() < time {
-            let work = self.work.as_mut().context("the services have ended")?;
+            let work = self.work.as_mut().context("the services have exited")?;
             work.write_all(&[0; AT_ONCE]).context("handing out work")?;
             self.finish(AT_ONCE)?;
             count += AT_ONCE as u64;
@@ -68,19 +69,19 @@ impl Services {
         })
     }
 
-    /// Waits until so many pieces of work are done. A service that fails says why, and ends with its
-    /// piece undone.
+    /// Waits until `pieces` of work are done. A service that fails prints why, and exits without
+    /// doing its piece.
     fn finish(&mut self, mut pieces: usize) -> Result<()> {
         let patience = Timespec::try_from(PATIENCE).context("a time to wait")?;
         let mut done = [0; AT_ONCE];
         while pieces > 0 {
             let mut ready = [PollFd::new(&self.done, PollFlags::IN)];
             let any = poll(&mut ready, Some(&patience)).context("waiting for the services")?;
-            ensure!(any > 0, "{pieces} pieces of work stay undone");
+            ensure!(any > 0, "{pieces} pieces of work are not done");
             let wanted = done.len().min(pieces);
             let now = self.done.read(&mut done[..wanted]);
             let now = now.context("waiting for the services")?;
-            ensure!(now > 0, "the services have ended");
+            ensure!(now > 0, "the services have exited");
             pieces -= now;
         }
         Ok(())
@@ -89,7 +90,7 @@ impl Services {
 
 impl Drop for Services {
     fn drop(&mut self) {
-        // Nothing more to read: each ends by itself.
+        // At the end of its input, each exits by itself.
         self.work = None;
         for process in &mut self.processes {
             let _ = process.wait();
@@ -97,16 +98,16 @@ impl Drop for Services {
     }
 }
 
-/// Whether this program was started to be a service; then it has been one, until there was no more work.
+/// If this program was started as a service, works until there is no more work, and returns true.
 pub fn served() -> Result<bool> {
     if env::args().nth(1).as_deref() != Some(ARGUMENT) {
         return Ok(false);
     }
     let mut byte = [0];
-    // Not through buffers: a byte is taken only when it is worked on.
+    // Without a buffer: it takes a byte only when it does that piece.
     while rustix::io::read(io::stdin(), &mut byte).context("waiting for work")? == 1 {
         exits::once().context("making a process")?;
-        rustix::io::write(io::stdout(), &byte).context("telling that it is done")?;
+        rustix::io::write(io::stdout(), &byte).context("reporting that it is done")?;
     }
     Ok(true)
 }

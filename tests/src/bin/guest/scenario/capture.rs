@@ -1,5 +1,5 @@
-//! A capture survives a machine that loses its power: `write` records an incident and has the
-//! power cut, `read` replays the file after the next boot.
+//! A capture survives a power failure: `write` records an incident and lets the host cut the power,
+//! `read` replays the file after the next boot.
 
 use std::fs;
 use std::process::Command;
@@ -10,13 +10,13 @@ use tracer_tests::binary;
 
 use super::systemd::stack;
 use crate::findings::TracerService;
+use crate::host;
 use crate::systemd::{main_pid, systemctl, unit};
-use crate::tell;
 
-/// On the disk that survives.
+/// On the disk that survives the power failure.
 const FILE: &str = "/run/vm/data/capture";
 const PID: &str = "/run/vm/data/pid";
-/// A recorder writes what it has once a second; the machine is slow.
+/// Time itself is tested: a recording is on the disk after a second. The machine is slow.
 const WRITTEN: Duration = Duration::from_secs(10);
 
 pub fn write() {
@@ -36,12 +36,12 @@ pub fn write() {
     let mut tracer = TracerService::start();
     let _ = tracer_tests::stack::http::get(80, "/leak");
     tracer.death_of(pid);
-    tracer.wait_for("the end of the outage", |finding| {
+    tracer.wait_for("the closed incident", |finding| {
         finding["kind"] == "incident" && finding["state"] == "closed"
     });
     std::thread::sleep(WRITTEN);
-    tell("cut");
-    // The host ends it here.
+    host::send("cut");
+    // The host cuts the power meanwhile.
     std::thread::sleep(Duration::from_mins(2));
     panic!("the power was not cut");
 }
@@ -70,5 +70,5 @@ pub fn read() {
     let closed = findings
         .iter()
         .any(|one| one["kind"] == "incident" && one["state"] == "closed");
-    assert!(closed, "the outage's end is in the capture:\n{said}");
+    assert!(closed, "no closed incident in the capture:\n{said}");
 }

@@ -1,11 +1,11 @@
-//! A container as engines make them, by hand: namespaces of its own, in a scope that systemd made
-//! and named like Docker's, with a memory limit.
+//! A container made by hand, as engines make them: its own namespaces, in a scope of systemd that
+//! is named like Docker's and has a memory limit.
 
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::geteuid;
 
-use super::hog;
+use super::hog::hog;
 use crate::findings::TracerService;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -40,7 +40,7 @@ pub fn run() {
     tracer.stop();
 }
 
-/// Listens inside, then leaks.
+/// The load: a process that listens for two seconds, so that the tracer sees it, and then leaks.
 fn start(scope: &str) -> Child {
     let script = format!(
         "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 8080)); s.listen(); \

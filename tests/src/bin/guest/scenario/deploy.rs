@@ -1,5 +1,5 @@
-//! `tracer deploy` around `systemctl restart`: a good release, one that ends on its start, one that
-//! leaks under load, one that never listens.
+//! `tracer deploy` around `systemctl restart`: a good release, one that exits on its start, one
+//! that leaks under load, one that never listens.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn good() {
     assert_eq!(service["memory"]["limit_bytes"], 64 << 20, "{deployed:#?}");
 }
 
-/// Two seconds after its start, and again after each restart.
+/// The release leaks two seconds after each start: that is the load.
 fn leaks() {
     let leak = "server.listen(64)
 import threading, time
@@ -92,11 +92,11 @@ fn deaf() {
     assert_eq!(deployed.failures(), ["listener_down"], "{deployed:#?}");
 }
 
-/// The good release runs again, however often it was started lately.
+/// Starts the good release, even if systemd has counted too many starts.
 fn recover() {
     fs::write("/run/worker.py", WORKER).unwrap();
     systemctl(&["stop", "api.service"]);
-    // systemd forgets a unit that was stopped and has not failed: there is nothing to reset then.
+    // This fails if the unit has not failed: systemd has forgotten it then.
     let _ = Command::new("systemctl")
         .args(["reset-failed", "api.service"])
         .status();

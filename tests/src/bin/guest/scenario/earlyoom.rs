@@ -1,7 +1,7 @@
-//! earlyoom ends a process because memory is short: neither the kernel's OOM killer nor somebody's
-//! `kill`.
+//! earlyoom kills a process because memory is short: it is neither the kernel's OOM killer nor an
+//! operator's `kill`.
 
-use super::hog;
+use super::hog::hog;
 use crate::findings::{TracerService, about, only};
 use crate::systemd::{main_pid, systemctl, unit};
 
@@ -14,7 +14,7 @@ pub fn run() {
         ),
     );
     let mut tracer = TracerService::start();
-    // It strikes while less than this part of the memory is available, whatever the swap.
+    // It kills while less than this part of the memory is available, regardless of swap.
     unit(
         "earlyoom.service.d/early.conf",
         "[Service]\nEnvironment=\nEnvironmentFile=\nExecStart=\n\

@@ -1,5 +1,5 @@
-//! The whole machine runs out of memory. The kernel's choice is told, with whoever asked for the
-//! last page, and the tracer is still there to tell it.
+//! The whole machine runs out of memory. The tracer survives, and reports the victim and the
+//! trigger of the OOM kill.
 
 use std::fs;
 
@@ -11,8 +11,8 @@ pub fn run() {
     unit(
         "glutton.service",
         &format!(
-            // Locked: a glutton whose code is taken from it with everybody else's has to read it
-            // again for each page it takes, and an emulated guest then stands still for minutes.
+            // Its code is locked in memory. Otherwise the kernel drops the code, the glutton has to
+            // reread it for each page, and an emulated guest stands still for minutes.
             "[Service]\nExecStart={} leak-locked\nType=exec\n",
             fixture.display()
         ),
@@ -22,19 +22,19 @@ pub fn run() {
     assert_eq!(fs::read_to_string(score).unwrap().trim(), "-900");
     systemctl(&["start", "glutton.service"]);
     let pid = main_pid("glutton.service");
-    let mark = tracer.wait_for("the OOM killer's choice", |one| {
+    let mark = tracer.wait_for("the OOM victim", |one| {
         one["kind"] == "oom" && one["process"]["pid"] == pid
     });
     tracer.death_of(pid);
     wait_for_state("glutton.service", "failed");
-    // Also asserts that the service never went.
+    // Also asserts that the service ran until now.
     let findings = tracer.stop();
     let death = only(&findings, "death", "glutton.service");
     for finding in [&mark, death] {
         assert_eq!(finding["cause"], "oom_global", "{finding}");
         assert_eq!(finding["process"]["pid"], pid, "{finding}");
         assert!(finding["memory"]["limit_cgroup"].is_null(), "{finding}");
-        // Mostly the glutton itself; whoever else it was has a name.
+        // Usually the glutton itself. Any other trigger has a name too.
         let trigger = &finding["trigger"];
         assert!(trigger["pid"].as_u64().is_some(), "{finding}");
         assert!(!trigger["comm"].as_str().unwrap().is_empty(), "{finding}");

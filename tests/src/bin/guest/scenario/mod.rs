@@ -5,6 +5,7 @@ mod container;
 mod deploy;
 mod earlyoom;
 mod global_oom;
+mod hog;
 mod php_fpm;
 mod stops;
 mod support;
@@ -12,7 +13,7 @@ mod systemd;
 mod systemd_oomd;
 mod tls;
 
-/// Plays one.
+/// Runs a scenario.
 pub fn run(name: &str) {
     match name {
         "support" => support::run(),
@@ -29,15 +30,4 @@ pub fn run(name: &str) {
         "capture-read" => capture::read(),
         _ => panic!("no scenario {name}"),
     }
-}
-
-/// A program for `python3 -c` that takes `mib` MiB and uses them, then sleeps.
-fn hog(mib: u32) -> String {
-    // In pieces: what is more than the machine has is refused in one. Touching pages: copying
-    // would thrash for many seconds before the kernel gives up.
-    format!(
-        "import time; hoard = [bytearray(8 << 20) for _ in range({mib} // 8)]; \
-         [piece.__setitem__(page, 1) for piece in hoard for page in range(0, 8 << 20, 4096)]; \
-         time.sleep(999)"
-    )
 }

@@ -1,5 +1,5 @@
-//! nginx in front of PHP-FPM on a unix socket, as Debian sets them up: a script leaks, its worker
-//! is killed at the unit's limit, the master starts another.
+//! nginx in front of PHP-FPM on a unix socket, as Debian configures them: a script leaks, its
+//! worker is OOM-killed at the limit of the unit, and the master starts another worker.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ pub fn run() {
     let mut tracer = TracerService::start();
     let answer = get(80, "/leak.php").unwrap();
     assert_eq!(answer.status, 502, "{answer:?}");
-    tracer.wait_for("the request's failure", |finding| {
+    tracer.wait_for("the failed request", |finding| {
         finding["kind"] == "request_failed" && finding["path"] == "/leak.php"
     });
     wait_for_answer(200);

@@ -1,19 +1,18 @@
-//! How units end under systemd: a stop, a restart, a stop that times out into SIGKILL, and the
-//! two ways in which an OOM kill ends a whole unit.
+//! How units stop and die under systemd: a restart, a stop that times out into SIGKILL, and the two
+//! ways in which an OOM kill takes a whole unit with it.
 
 use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
-use tracer_tests::MemoryCgroup;
-use tracer_tests::stack::wait_until;
+use tracer_tests::{MemoryCgroup, wait_until};
 
-use super::hog;
+use super::hog::hog;
 use super::systemd::{stack, wait_for_answer};
 use crate::findings::{TracerService, about, only};
 use crate::systemd::{PATIENCE, main_pid, property, systemctl, unit, wait_for_state};
 
-/// Of the units and cgroups that reach it.
+/// The memory limit of the units and cgroups that reach it.
 const LIMIT: u64 = 40 << 20;
 
 pub fn run() {
@@ -53,7 +52,7 @@ fn stubborn() -> u32 {
     );
     systemctl(&["start", "stubborn.service"]);
     let pid = main_pid("stubborn.service");
-    wait_until("SIGTERM ignored", PATIENCE, || {
+    wait_until("the unit to ignore SIGTERM", PATIENCE, || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let ignored = status.lines().find_map(|it| it.strip_prefix("SigIgn:"))?;
         let ignored = u64::from_str_radix(ignored.trim(), 16).ok()?;
@@ -63,7 +62,7 @@ fn stubborn() -> u32 {
     pid
 }
 
-/// An ordinary restart of a listening unit.
+/// Restarts a listening unit.
 fn restarted() -> u32 {
     let pid = main_pid("api.service");
     systemctl(&["restart", "api.service"]);
@@ -81,7 +80,7 @@ fn restart(findings: &[Value], pid: u32) {
     assert!(!about(findings, "listener_up", "api.service").is_empty());
 }
 
-/// A unit of two processes, one of which reaches the limit: the whole unit goes.
+/// A unit of two processes, one of which reaches the limit: both die.
 fn whole_group(name: &str, policy: &str) -> u32 {
     unit(
         name,
@@ -97,8 +96,8 @@ fn whole_group(name: &str, policy: &str) -> u32 {
     pid
 }
 
-/// The one that leaked died by the unit's limit. The other member is killed by the kernel too
-/// (`OOMPolicy=kill`), unless systemd, which is told at the same instant, was faster.
+/// The leaking process died because of the unit's limit. The kernel kills the other process too
+/// (`OOMPolicy=kill`), unless systemd, which is notified at the same time, was faster.
 fn assert_oom(findings: &[Value], service: &str, leaker: u32) {
     let deaths = about(findings, "death", service);
     assert!(!deaths.is_empty(), "no death in {service}");
@@ -114,7 +113,7 @@ fn assert_oom(findings: &[Value], service: &str, leaker: u32) {
     }
 }
 
-/// A cgroup that the kernel kills as a whole, and nobody else looks at.
+/// A cgroup that the kernel kills as a whole, without systemd.
 fn kernels_group(tracer: &mut TracerService) {
     let cgroup = MemoryCgroup::new("group", LIMIT);
     cgroup.write("memory.oom.group", "1");

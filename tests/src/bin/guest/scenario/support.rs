@@ -1,16 +1,16 @@
-//! What works on this kernel, with every rung that can be forced: `tracer doctor` must be content
-//! with each (that compares what is read at offsets with /proc), and the hooks are told to the
-//! host, which makes the table of supported kernels of them.
+//! What works on this kernel, on every rung that can be forced: `tracer doctor`, which compares
+//! what the hooks read with /proc, must succeed on each, and the host gets the hooks for the table
+//! of supported kernels.
 
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tracer_tests::binary;
 
+use crate::host;
 use crate::systemd::systemctl;
-use crate::tell;
 
-/// What is forbidden to the tracer, best rungs first.
+/// The kernel features that the tracer does without, best rungs first.
 const WITHOUT: [&str; 6] = [
     "",
     "cast",
@@ -21,7 +21,7 @@ const WITHOUT: [&str; 6] = [
 ];
 
 pub fn run() {
-    // Requests are followed where there is a proxy.
+    // Requests are only observed where a proxy runs.
     systemctl(&["start", "nginx.service"]);
     for without in WITHOUT {
         let doctor = tracer(&["doctor", "--json"], without);
@@ -47,12 +47,12 @@ pub fn run() {
             "hooks": start["hooks"],
             "blind": start["blind"],
         });
-        tell(&format!("tell support {support}"));
+        host::send(&format!("tell support {support}"));
     }
     systemctl(&["stop", "nginx.service"]);
 }
 
-/// Whether this kernel is from 6.2 on, where programs can read memory by plain loads.
+/// Whether this is kernel 6.2 or newer, where programs can read memory by plain loads.
 fn has_cast() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release

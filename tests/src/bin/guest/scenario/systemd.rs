@@ -1,12 +1,12 @@
-//! nginx in front of a worker with a memory limit, all of it under systemd: the worker leaks, is
-//! killed by the kernel, and comes back. The tracer must tell one story of it.
+//! nginx in front of a worker with a memory limit, both under systemd: the worker leaks, is
+//! OOM-killed, and is restarted. The findings must fit together.
 
 use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
 use tracer_tests::stack::http::get;
-use tracer_tests::stack::wait_until;
+use tracer_tests::wait_until;
 
 use crate::findings::{TracerService, about};
 use crate::systemd::{PATIENCE, main_pid, property, systemctl, unit};
@@ -19,7 +19,7 @@ const SITE: &str = "server {
 }
 ";
 
-/// nginx.service before api.service, both answering.
+/// Starts nginx.service in front of api.service, and waits for a response.
 pub fn stack() {
     fs::write("/run/worker.py", WORKER).unwrap();
     unit(
@@ -32,7 +32,7 @@ pub fn stack() {
     wait_for_answer(200);
 }
 
-/// Makes this nginx's only site.
+/// Makes this the only site of nginx.
 pub fn site(text: &str) {
     let folder = "/etc/nginx/sites-enabled";
     for file in fs::read_dir(folder).unwrap() {
@@ -41,10 +41,11 @@ pub fn site(text: &str) {
     fs::write(format!("{folder}/vm"), text).unwrap();
 }
 
-/// Asks until the proxy answers with this status.
+/// Sends requests until the proxy responds with this status.
 #[track_caller]
 pub fn wait_for_answer(status: u16) {
-    wait_until(&format!("an answer of {status}"), PATIENCE, || {
+    wait_until(&format!("a response of {status}"), PATIENCE, || {
+        // A slow load: each request may fail and is then reported.
         std::thread::sleep(Duration::from_millis(200));
         get(80, "/").ok().filter(|answer| answer.status == status)
     });
@@ -55,14 +56,14 @@ pub fn run() {
     let pid = main_pid("api.service");
     let mut tracer = TracerService::start();
     assert_eq!(get(80, "/leak").unwrap().status, 502);
-    // Until then the dead worker's backlog may still take a connection.
+    // Until then the backlog of the dead worker may accept a connection.
     tracer.wait_for("the listener going down", |finding| {
         finding["kind"] == "listener_down" && finding["service"]["name"] == "api.service"
     });
     assert_eq!(get(80, "/orders?id=7").unwrap().status, 502);
     wait_for_answer(200);
     assert_eq!(property("api.service", "NRestarts"), "1");
-    let closed = tracer.wait_for("the end of the outage", |finding| {
+    let closed = tracer.wait_for("the closed incident", |finding| {
         finding["kind"] == "incident" && finding["state"] == "closed"
     });
     let findings = tracer.stop();
@@ -73,12 +74,12 @@ pub fn run() {
 }
 
 fn death(findings: &[Value], pid: u32) {
-    let marks = about(findings, "oom", "api.service");
+    let events = about(findings, "oom", "api.service");
     let deaths = about(findings, "death", "api.service");
-    let ([mark], [death]) = (&marks[..], &deaths[..]) else {
-        panic!("one mark and one death: {marks:?} {deaths:?}");
+    let ([event], [death]) = (&events[..], &deaths[..]) else {
+        panic!("not one OOM victim event and one death: {events:?} {deaths:?}");
     };
-    for finding in [mark, death] {
+    for finding in [event, death] {
         assert_eq!(finding["cause"], "oom_cgroup", "{finding}");
         assert_eq!(finding["process"]["pid"], pid, "{finding}");
         assert_eq!(finding["service"]["manager"], "systemd", "{finding}");
@@ -97,7 +98,7 @@ fn outage(findings: &[Value], closed: &Value) {
     let up = about(findings, "listener_up", "api.service");
     assert_eq!(down[0]["address"], "127.0.0.1:3000", "{down:?}");
     assert_eq!(up[0]["address"], "127.0.0.1:3000", "{up:?}");
-    // RestartSec, and the start of an interpreter.
+    // RestartSec and the start of an interpreter.
     let down_ms = up[0]["down_ms"].as_f64().unwrap();
     assert!((2000.0..60_000.0).contains(&down_ms), "{up:?}");
     assert_eq!(closed["service"]["name"], "api.service", "{closed}");
@@ -113,10 +114,10 @@ fn outage(findings: &[Value], closed: &Value) {
     let cut = findings
         .iter()
         .any(|one| one["kind"] == "connection_cut" && one["service"]["name"] == "api.service");
-    assert!(cut, "the leaking request's connection was cut");
+    assert!(cut, "the connection of the leaking request was not cut");
 }
 
-/// Both requests: the one that the leaking worker was working on, and the one after.
+/// Checks both requests: the one that made the worker leak, and the next one.
 fn requests(findings: &[Value], closed: &Value, pid: u32) {
     let failed = |path: &str| {
         let fits = |one: &&Value| one["kind"] == "request_failed" && one["path"] == path;

@@ -1,15 +1,15 @@
-//! systemd-oomd kills a whole unit because it waits for memory too much.
+//! systemd-oomd kills a whole unit because of its memory pressure.
 
 use std::fs;
 
-use super::hog;
+use super::hog::hog;
 use crate::findings::{TracerService, about};
 use crate::systemd::{main_pid, systemctl, unit, wait_for_state};
 
 const DAEMON: &str = "systemd-oomd.service";
 
 pub fn run() {
-    // The shortest that it takes.
+    // The shortest duration that it accepts.
     let settings = "/run/systemd/oomd.conf.d";
     fs::create_dir_all(settings).unwrap();
     fs::write(
@@ -17,7 +17,7 @@ pub fn run() {
         "[OOM]\nDefaultMemoryPressureDurationSec=1s\n",
     )
     .unwrap();
-    // There is no swap: what it has taken stays, and it waits longer for every page more.
+    // Without swap its memory stays, and each additional page causes more pressure.
     unit(
         "thrashing.service",
         &format!(
@@ -28,7 +28,7 @@ pub fn run() {
         ),
     );
     systemctl(&["start", DAEMON]);
-    // It may be started and yet not run: where a condition of its unit is not met.
+    // systemctl succeeds even if a condition of the unit is not met.
     wait_for_state(DAEMON, "active");
     let mut tracer = TracerService::start();
     systemctl(&["start", "thrashing.service"]);

@@ -1,4 +1,4 @@
-//! The same stack behind TLS: what the clients asked for is seen by probes on nginx's OpenSSL.
+//! The same stack behind TLS: probes on nginx's OpenSSL see the requests.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use super::systemd::{site, stack};
 use crate::findings::TracerService;
 use crate::systemd::{main_pid, systemctl};
 
-/// A certificate for localhost and its key, which are no secret.
+/// A certificate for localhost and its key, which is not secret.
 const PEM: &str = include_str!("../../../../fixtures/localhost.pem");
 
 pub fn run() {
@@ -30,7 +30,7 @@ pub fn run() {
     let answer = ask("/leak");
     assert!(answer.contains(" 502 "), "{answer}");
     tracer.death_of(pid);
-    let request = tracer.wait_for("the request's failure", |one| {
+    let request = tracer.wait_for("the failed request", |one| {
         one["kind"] == "request_failed" && one["path"] == "/leak"
     });
     tracer.stop();
@@ -44,7 +44,7 @@ pub fn run() {
     assert!(witnesses.contains(&"tls".into()), "{request}");
 }
 
-/// One request inside TLS; the whole answer.
+/// Sends one request inside TLS, and returns the response.
 #[track_caller]
 fn ask(path: &str) -> String {
     let mut client = Command::new("openssl")
@@ -54,7 +54,7 @@ fn ask(path: &str) -> String {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // Held open: at its end the client would not wait for the answer.
+    // Kept open: at the end of its input, the client would not wait for the response.
     let mut stdin = client.stdin.take().unwrap();
     let request = format!("GET {path} HTTP/1.0\r\nHost: shop.test\r\n\r\n");
     stdin.write_all(request.as_bytes()).unwrap();

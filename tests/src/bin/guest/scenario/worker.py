@@ -1,4 +1,4 @@
-"""A small HTTP server that leaks when it is asked to."""
+"""A small HTTP server that leaks on request."""
 import socket
 
 server = socket.socket()
@@ -10,7 +10,7 @@ while True:
     client, _ = server.accept()
     request = client.recv(4096)
     if request.startswith(b"GET /leak"):
-        # Touching pages: copying would thrash for many seconds before the kernel gives up.
+        # Touches pages, because copying would thrash for many seconds before the kernel kills it.
         hoard.append(bytearray(256 << 20))
         for page in range(0, 256 << 20, 4096):
             hoard[0][page] = 1
