@@ -282,7 +282,7 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
     let newer = {
         let sample = concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/../tracer/src/capture/tests/samples/v1.capture"
+            "/../tracer/crates/capture/src/tests/samples/v1.capture"
         );
         let mut bytes = fs::read(sample).unwrap();
         // The checksum shows that the version number is damaged.

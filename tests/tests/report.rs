@@ -2,16 +2,31 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use tracer_tests::Browser;
 
-/// The snapshot of a page: a day with six incidents, one of them of a service with a hostile name.
-fn page() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tracer/src/report/snapshots/tracer__report__tests__page.snap.html")
-        .canonicalize()
-        .expect("the snapshot is part of the sources")
+/// A page: a day with six incidents, one of them of a service with a hostile name. The snapshot in the
+/// sources has placeholders for its style and script; here it is as `tracer report` writes it.
+fn page() -> &'static Path {
+    static PAGE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let report =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracer/crates/present/src/report");
+        let source = |name: &str| std::fs::read_to_string(report.join(name)).unwrap();
+        let mut page = source("snapshots/tracer_present__report__tests__page.snap.html");
+        for (placeholder, name) in [
+            ("/* page.css */", "html/page.css"),
+            ("// page.js", "html/page.js"),
+        ] {
+            assert_eq!(page.matches(placeholder).count(), 1, "{placeholder}");
+            page = page.replace(placeholder, &source(name));
+        }
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page.html");
+        std::fs::write(&path, page).unwrap();
+        path
+    });
+    &PAGE
 }
 
 /// Writes a picture to the folder in `TRACER_TEST_PICTURES`, if that is set.
@@ -24,7 +39,7 @@ fn keep(name: &str, base64: &str) {
 fn opened() -> Browser {
     let mut browser = Browser::start();
     browser.look(1280, 900, false);
-    browser.open(&page());
+    browser.open(page());
     browser
 }
 
@@ -196,7 +211,7 @@ fn the_page_fits_a_phone_and_a_dark_theme() {
     let mut browser = Browser::start();
     for dark in [false, true] {
         browser.look(360, 740, dark);
-        browser.open(&page());
+        browser.open(page());
         let over = browser
             .value("document.documentElement.scrollWidth - document.documentElement.clientWidth");
         assert_eq!(over, 0, "the page is wider than the screen");
@@ -223,7 +238,7 @@ fn the_page_fits_a_phone_and_a_dark_theme() {
         keep(name, &browser.picture(false));
     }
     browser.look(1280, 900, true);
-    browser.open(&page());
+    browser.open(page());
     keep("dark.png.base64", &browser.picture(false));
 }
 
@@ -240,7 +255,7 @@ fn everything_is_unfolded_in_print() {
 
 /// A capture in the sources: the OOM kill of a unit behind nginx.
 fn capture() -> String {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracer/src/capture/tests");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracer/crates/capture/src/tests");
     let sample = sources.join("samples/v1.capture");
     sample.to_str().unwrap().to_owned()
 }
