@@ -81,7 +81,7 @@ fn a_service_that_is_killed_is_down_and_comes_back_on_the_screen() {
 
     service.kill();
     let shown = tmux.wait_for("that it is down", |shown| {
-        shown.contains("1 service down") && shown.contains("not yet, since")
+        shown.contains("1 service down") && shown.contains("not yet, down for")
     });
     let port = format!("×127.0.0.1:{}", service.port);
     assert!(
@@ -93,7 +93,7 @@ fn a_service_that_is_killed_is_down_and_comes_back_on_the_screen() {
 
     service.restart();
     let shown = tmux.wait_for("that it is back", |shown| {
-        shown.contains("all well") && shown.contains("back, it was down for")
+        shown.contains("all well") && shown.contains("recovered, down for")
     });
     let restarted = row(&shown, " up ").unwrap();
     assert!(restarted.contains("top-api"), "{shown}");

@@ -16,6 +16,8 @@ pub mod top;
 
 use std::io::{self, Write};
 
+/// The zone in which times are shown. Looking up that of the machine is the caller's work.
+pub use jiff::tz::TimeZone;
 use tracer_model::Finding;
 
 /// Where findings go. Errors, a closed pipe among them, are the caller's to judge.
@@ -28,9 +30,9 @@ pub enum Sink<W> {
 }
 
 impl<W: Write> Sink<W> {
-    /// Lines for people, in local time.
-    pub fn text(out: W, colour: bool) -> Self {
-        Self::Text(text::Text::new(out, colour))
+    /// Lines for people, with times of `zone`.
+    pub fn text(out: W, colour: bool, zone: TimeZone) -> Self {
+        Self::Text(text::Text::new(out, colour, zone))
     }
 
     /// One JSON object per line.

@@ -15,7 +15,7 @@ pub use verdict::{CommandEnd, FAIL_ON, Verdict};
 use tracer_analysis::world::ServiceView;
 use tracer_model::quantity::millis;
 use tracer_model::{
-    Body, Cause, Death, FailedRequest, Failure, Finding, Incident, IncidentState, Kind,
+    Because, Body, Cause, Death, FailedRequest, Failure, Finding, Incident, IncidentState, Kind,
     ListenerChange, Manager, NetNs, Observation, Pid, Service, Timestamp, WallTime,
 };
 
@@ -61,11 +61,19 @@ pub struct Deployment {
     known: BTreeSet<ServiceKey>,
     /// The service that the command belongs to: a CI runner, a session.
     own: Option<ServiceKey>,
-    requests: BTreeMap<RequestsKey, (u64, Option<String>)>,
+    requests: BTreeMap<RequestsKey, FailedAlike>,
     requests_failed: u64,
     events_lost: u64,
     seen: BTreeMap<Kind, u64>,
     last: WallTime,
+}
+
+/// Failed requests of one kind.
+#[derive(Debug, Default)]
+struct FailedAlike {
+    count: u64,
+    /// What explains the first of them that is explained.
+    because: Option<Because>,
 }
 
 #[derive(Debug)]
@@ -207,13 +215,14 @@ impl Deployment {
             .requests
             .iter()
             .map(
-                |((proxy, upstream, status, failure), (count, because))| RequestsFailed {
+                |((proxy, upstream, status, failure), alike)| RequestsFailed {
                     proxy: proxy.clone(),
                     upstream: upstream.clone(),
                     status: *status,
                     failure: *failure,
-                    count: *count,
-                    because: because.clone(),
+                    count: alike.count,
+                    because: alike.because.as_ref().map(|it| it.sentence.clone()),
+                    cause: alike.because.as_ref().and_then(|it| it.cause),
                 },
             )
             .collect();
@@ -378,13 +387,10 @@ impl Deployment {
         } else {
             key
         };
-        let group = self.requests.entry(key).or_default();
-        group.0 = group.0.saturating_add(request.count);
-        if group.1.is_none() && !full {
-            group.1 = request
-                .because
-                .as_ref()
-                .map(|because| because.sentence.clone());
+        let alike = self.requests.entry(key).or_default();
+        alike.count = alike.count.saturating_add(request.count);
+        if alike.because.is_none() && !full {
+            alike.because.clone_from(&request.because);
         }
     }
 

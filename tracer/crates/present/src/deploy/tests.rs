@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tracer_model::{
-    Actor, Because, Comm, Endpoint, Exit, ExitStatus, LostEvents, MemoryInfo, Party, ProcessInfo,
+    Actor, Comm, Endpoint, Exit, ExitStatus, LostEvents, MemoryInfo, Party, ProcessInfo,
     ProcessKey, Ring, SignalSent, TaskFacts, Upstream, What,
 };
 
@@ -337,7 +337,10 @@ fn an_oom_kill_after_a_good_restart_fails_with_its_requests() {
     scene.good_restart();
     scene.dies(3000, NEW, Cause::OomCgroup, killed(), &[]);
     scene.down(3001);
-    scene.find(3010, failed_request("web, dead for 10 ms: OOM"));
+    scene.find(
+        3010,
+        failed_request("web died 10 ms earlier: OOM, cgroup limit"),
+    );
     scene.up(3800, 3000, NEW + 1, Some(799.0));
     let verdict = scene.verdict();
     insta::assert_snapshot!(shown(&verdict));

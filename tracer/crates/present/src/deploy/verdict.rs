@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use tracer_model::quantity::{bytes, duration};
+use tracer_model::wording::{self, counted};
 use tracer_model::{Cause, Failure, Kind, Pid, Service, WallTime};
 
 /// What fails a deployment unless `--fail-on` says otherwise.
@@ -172,6 +173,9 @@ pub struct RequestsFailed {
     /// Why, of the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// Cause of the death behind the first of them.
+    #[serde(skip)]
+    pub cause: Option<Cause>,
 }
 
 /// How a line is to be taken.
@@ -393,25 +397,23 @@ impl ServiceStory {
 }
 
 impl RequestsFailed {
-    /// `3 requests to web failed: 502, refused (web, dead for 140 ms: …)`.
+    /// `3 requests to web failed: 502, connection refused (web died 140 ms earlier: …)`.
     pub fn sentence(&self) -> String {
-        let requests = match self.count {
-            1 => "1 request".to_owned(),
-            count => format!("{count} requests"),
-        };
+        let requests = counted(self.count, "request", "requests");
         let to = self
             .upstream
             .as_ref()
             .map_or_else(String::new, |upstream| format!(" to {upstream}"));
         let status = self
             .status
-            .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            .map_or_else(|| "no response".to_owned(), |status| status.to_string());
         let because = self
             .because
             .as_ref()
             .map_or_else(String::new, |because| format!(" ({because})"));
-        let how = crate::report::failure_in_words(self.failure);
-        format!("{requests}{to} failed: {status}, {how}{because}")
+        let how = wording::failure(self.failure, self.status, self.cause)
+            .map_or_else(String::new, |how| format!(", {how}"));
+        format!("{requests}{to} failed: {status}{how}{because}")
     }
 }
 
@@ -457,10 +459,7 @@ pub(super) fn reasons(
         }
     }
     if wants(Kind::RequestFailed) && verdict.requests_failed > 0 {
-        let what = match verdict.requests_failed {
-            1 => "1 request failed".to_owned(),
-            count => format!("{count} requests failed"),
-        };
+        let what = wording::requests_failed(verdict.requests_failed);
         reasons.push(Reason {
             kind: "request_failed",
             what,

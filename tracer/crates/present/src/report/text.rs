@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Color, Style};
 use jiff::tz::TimeZone;
 use tracer_model::quantity::bytes;
-use tracer_model::{IncidentState, printable};
+use tracer_model::{IncidentState, printable, wording};
 
 use super::model::{Capped, DeathAt, IncidentReport, Phase, Report, Step, Unseen};
 use super::words::{self, Clock, counted, ms, number};
@@ -100,14 +100,14 @@ pub(super) fn verdict(verdict: &Verdict, colour: bool) -> String {
 
 /// Columns of the services' table after the first, and their widths.
 const HEADINGS: [&str; 6] = [
-    "requests lost",
+    "requests failed",
     "connects failed",
     "down",
     "deaths",
     "incidents",
     "causes",
 ];
-const COLUMNS: [usize; 6] = [15, 17, 10, 8, 11, 0];
+const COLUMNS: [usize; 6] = [17, 17, 10, 8, 11, 0];
 
 struct Page {
     clock: Clock,
@@ -222,7 +222,11 @@ impl Page {
             } else {
                 "–".to_owned()
             };
-            let causes: Vec<_> = service.causes.iter().map(|it| words::cause(*it)).collect();
+            let causes: Vec<_> = service
+                .causes
+                .iter()
+                .map(|it| wording::cause(*it))
+                .collect();
             let cells = [
                 number(service.requests_failed),
                 number(service.connects_failed),
@@ -250,7 +254,7 @@ impl Page {
                 "── {} · {} {} · {}",
                 incident.id,
                 name(&incident.service.name),
-                words::verb(incident.cause),
+                wording::what_happened(incident.cause),
                 words::downtime(incident)
             ),
             style,
@@ -333,7 +337,7 @@ impl Page {
 
     fn requests(&mut self, incident: &IncidentReport) {
         let requests = &incident.requests;
-        let mut label = "lost";
+        let mut label = "requests";
         for kind in &requests.by_template.items {
             let what = format!(
                 "{:>6}  {}  {}",
@@ -381,7 +385,7 @@ impl Page {
                 number(group.count),
                 words::status(group.status),
                 group.proxy,
-                words::failure(group.failure),
+                wording::failure_or_unknown(group.failure, group.status, None),
                 self.clock.time(group.first),
                 self.clock.time(group.last)
             );

@@ -52,7 +52,7 @@ impl Log {
         Self {
             lines: VecDeque::new(),
             first: 0,
-            text: Text::in_zone(Vec::new(), false, zone.clone()),
+            text: Text::new(Vec::new(), false, zone.clone()),
             zone,
         }
     }

@@ -16,7 +16,9 @@ pub(crate) use log::{Filter, Line, Log, Tone};
 pub(crate) use service::{Health, Service};
 
 use tracer_analysis::world::{ServiceKey, ServiceView};
-use tracer_model::{Body, ConnectFailure, Cut, Death, FailedRequest, Finding, Manager, WallTime};
+use tracer_model::{
+    Body, ConnectFailure, Cut, Death, FailedRequest, Finding, Manager, WallTime, wording,
+};
 
 /// Services kept; those that stopped go first.
 const MAX_SERVICES: usize = 1_024;
@@ -172,9 +174,9 @@ impl State {
                 if let Some(incident) = self.incident_mut(change.incident, &change.service, at) {
                     let text = match change.down_ms {
                         Some(down_ms) => format!(
-                            "{} listening again, after {}",
+                            "{} listening again after {}",
                             change.address,
-                            tracer_model::quantity::duration(ms(down_ms))
+                            wording::milliseconds(down_ms)
                         ),
                         None => format!("{} listening", change.address),
                     };
@@ -184,7 +186,7 @@ impl State {
             Body::ConnectFailed(failure) => self.connect_failed(at, failure),
             Body::ConnectionCut(cut) => self.cut(at, cut),
             Body::RequestFailed(request) => self.request_failed(at, request),
-            Body::Incident(incident) => self.incident_told(incident),
+            Body::Incident(incident) => self.incident_reported(incident),
             Body::Lost(lost) => self.lost = self.lost.saturating_add(lost.count),
         }
     }
@@ -218,8 +220,8 @@ impl State {
         if let Some(incident) = self.known_incident(because.incident) {
             incident.connects_failed = incident.connects_failed.saturating_add(failure.count);
             let address = &failure.upstream.address;
-            let error = serde_name(&failure.error).replace('_', " ");
-            let text = format!("{} → {address} {error}", failure.proxy.name);
+            let error = wording::connect_error(failure.error);
+            let text = format!("{} → {address}: {error}", failure.proxy.name);
             incident
                 .effects
                 .count(at, text, Some(address), failure.count);
@@ -235,8 +237,8 @@ impl State {
             Some(peer) => peer.name.to_string(),
             None => cut.peer_address.to_string(),
         };
-        let many = if cut.count == 1 { "" } else { "s" };
-        let text = format!("{} connection{many} of {peer} cut", cut.count);
+        let connections = wording::counted(cut.count, "connection", "connections");
+        let text = format!("{connections} of {peer} cut");
         incident.effects.add(at, text);
     }
 
@@ -260,24 +262,24 @@ impl State {
         if let Some(because) = &request.because
             && let Some(incident) = self.known_incident(because.incident)
         {
-            incident.lost(request);
+            incident.request_failed(request);
         }
     }
 
-    fn incident_told(&mut self, told: &tracer_model::Incident) {
-        let at = told.closed.unwrap_or(told.opened);
-        let Some(incident) = self.incident_mut(Some(told.id), &told.service, at) else {
+    fn incident_reported(&mut self, reported: &tracer_model::Incident) {
+        let at = reported.closed.unwrap_or(reported.opened);
+        let Some(incident) = self.incident_mut(Some(reported.id), &reported.service, at) else {
             return;
         };
-        incident.told(told);
+        incident.update(reported);
         let (open, id) = (incident.open, incident.id);
-        let service = self.service(&told.service, at);
+        let service = self.service(&reported.service, at);
         if open {
-            service.incident = Some((id, told.opened));
+            service.incident = Some((id, reported.opened));
         } else if service.incident.is_some_and(|(known, _)| known == id) {
             service.incident = None;
         }
-        service.crash_loop = open && told.crash_loop;
+        service.crash_loop = open && reported.crash_loop;
     }
 
     /// The service, which is added when it is new.
@@ -340,16 +342,4 @@ fn incident_of(body: &Body) -> Option<u64> {
         Body::Incident(incident) => Some(incident.id),
         Body::Start(_) | Body::Mark(_) | Body::Lost(_) | Body::End(_) => None,
     }
-}
-
-/// How a value without fields is called in JSON.
-fn serde_name(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
-    }
-}
-
-fn ms(ms: f64) -> std::time::Duration {
-    std::time::Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default()
 }

@@ -6,9 +6,10 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use tracer_model::printable;
+use tracer_model::wording::counted;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::paint::{self, count, counted, time_of_day};
+use super::paint::{self, count, time_of_day};
 use crate::top::screen::{Pane, Screen};
 use crate::top::state::Health;
 use crate::top::theme::{ACCENT, BAD, CALM, EFFECT, PLAIN, QUIET, STRONG};
@@ -91,7 +92,7 @@ fn verdict(screen: &Screen) -> (String, ratatui::style::Style) {
         let open = counted(open, "incident open", "incidents open");
         (format!("● {open}{failed}"), EFFECT)
     } else if failing > 0 {
-        let failing = counted(failing, "service fails", "services fail");
+        let failing = counted(failing, "service failing", "services failing");
         (format!("● {failing}{failed}"), EFFECT)
     } else if state.began().is_some() {
         (format!("● all well{failed}"), CALM)

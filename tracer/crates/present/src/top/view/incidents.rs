@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use tracer_model::printable;
+use tracer_model::wording::milliseconds;
 
 use super::paint::{self, count, lasting, time_of_day};
 use crate::cell::cell;
@@ -108,9 +109,7 @@ fn fate(screen: &Screen, incident: &Incident) -> String {
             );
         }
         (false, Some(down_ms)) => {
-            let down = std::time::Duration::try_from_secs_f64(down_ms / 1000.0);
-            let down = tracer_model::quantity::duration(down.unwrap_or_default());
-            let _ = write!(text, "down {down}");
+            let _ = write!(text, "down {}", milliseconds(down_ms));
         }
         (false, None) => text.push_str("over"),
     }

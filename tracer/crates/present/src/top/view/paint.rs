@@ -161,11 +161,6 @@ pub(super) fn lasting(from: WallTime, now: WallTime) -> String {
     }
 }
 
-/// `1 service`, `2 services`.
-pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
 /// A time of day.
 pub(super) fn time_of_day(at: WallTime, zone: &jiff::tz::TimeZone, millis: bool) -> String {
     let zoned = at.to_jiff().to_zoned(zone.clone());

@@ -3,9 +3,10 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use tracer_model::wording::counted;
 use tracer_model::{Endpoint, WallTime};
 
-use super::paint::{self, count, counted, lasting, share, size, spark};
+use super::paint::{self, count, lasting, share, size, spark};
 use crate::top::screen::{Pane, Screen, Sort};
 use crate::top::state::{Health, Service};
 use crate::top::theme::{BAD, CALM, CHOSEN, EFFECT, PLAIN, QUIET, STRONG};
