@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidf
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracer_model::SI_KERNEL;
-use tracer_present::deploy::CommandEnd;
+use tracer_present::deploy::model::CommandEnd;
 
 use crate::live::residency::OomScore;
 

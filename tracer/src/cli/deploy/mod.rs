@@ -21,8 +21,8 @@ use tracer_capture::{Notice, Setup, Target};
 use tracer_kernel::settings::{HttpMode, Settings};
 use tracer_model::{Body, Finding, Kind, Timestamp};
 use tracer_observe::{clock, usage};
-use tracer_present::deploy::verdict::Memory;
-use tracer_present::deploy::{CommandEnd, Deployment, FAIL_ON};
+use tracer_present::deploy::Deployment;
+use tracer_present::deploy::model::{CommandEnd, FAIL_ON, Memory};
 use tracer_present::report::Builder;
 
 use self::command::{Signals, Started};

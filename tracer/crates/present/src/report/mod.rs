@@ -47,11 +47,6 @@ pub struct Options {
     pub zone: TimeZone,
 }
 
-/// A deployment's verdict as text for a terminal.
-pub fn verdict_as_text(verdict: &crate::deploy::Verdict, colour: bool) -> String {
-    text::verdict(verdict, colour)
-}
-
 /// Writes `report`. Errors are those of `out`.
 pub fn write(report: &Report, options: &Options, out: &mut impl Write) -> io::Result<()> {
     let zone = options.zone.clone();

@@ -10,17 +10,12 @@ use tracer_model::{IncidentState, printable, wording};
 use super::model::{Capped, DeathAt, IncidentReport, Phase, Report, Step, Unseen};
 use super::words::{self, Clock, counted, ms, number};
 use crate::cell::{NAME_COLUMNS, cell, name, push};
-use crate::deploy::Verdict;
-use crate::deploy::verdict::Tone;
+use crate::deploy;
 
 /// How many single requests are shown.
 const REQUESTS: usize = 20;
 /// Widest sentence.
 const SENTENCE: usize = 240;
-/// Widest headline of a deployment: it has the command.
-const HEADLINE: usize = 400;
-/// Columns of a service's name in a deployment.
-const ABOUT: usize = 16;
 /// Indentation of what belongs to an incident.
 const INDENT: usize = 3;
 /// Columns of a label in an incident.
@@ -63,39 +58,6 @@ pub(super) fn write(
     page.deaths(&report.deaths);
     page.unseen(&report.unseen);
     out.write_all(page.text.as_bytes())
-}
-
-/// A deployment's verdict by itself.
-pub(super) fn verdict(verdict: &Verdict, colour: bool) -> String {
-    let mut text = String::with_capacity(1024);
-    let style = |tone| match tone {
-        _ if !colour => None,
-        Tone::Bad => Some(BAD),
-        Tone::Good => Some(GOOD),
-        Tone::Plain => None,
-    };
-    let headline = verdict.headline();
-    push(&mut text, "── ", None, INDENT);
-    push(
-        &mut text,
-        &cell(&headline.what, HEADLINE),
-        style(headline.tone),
-        0,
-    );
-    text.push('\n');
-    let mut about = String::new();
-    for line in verdict.lines() {
-        // A service's name only on the first of its lines.
-        let shown = if line.about == about { "" } else { &line.about };
-        push(&mut text, "", None, INDENT);
-        if !line.about.is_empty() {
-            push(&mut text, &cell(shown, ABOUT - 1), None, ABOUT);
-        }
-        push(&mut text, &cell(&line.what, SENTENCE), style(line.tone), 0);
-        text.push('\n');
-        about = line.about;
-    }
-    text
 }
 
 /// Columns of the services' table after the first, and their widths.
@@ -185,7 +147,7 @@ impl Page {
 
     fn deployment(&mut self, report: &Report) {
         if let Some(deployment) = &report.deployment {
-            self.text.push_str(&verdict(deployment, self.colour));
+            self.text.push_str(&deploy::text(deployment, self.colour));
             self.text.push('\n');
         }
     }
