@@ -25,7 +25,10 @@ fn a_good_restart(under: Under) {
     assert_eq!(deployed.status.code(), Some(0), "{deployed:#?}");
     assert!(deployed.stdout.ends_with("deployed\n"), "{deployed:#?}");
     assert!(!deployed.stdout.contains("deployment"), "{deployed:#?}");
-    assert!(deployed.stderr.contains("deployment succeeded"), "{deployed:#?}");
+    assert!(
+        deployed.stderr.contains("deployment succeeded"),
+        "{deployed:#?}"
+    );
     let service = deployed.service();
     assert_eq!(service["asked_for"], 1, "{deployed:#?}");
     assert_eq!(service["unexpected"], 0, "{deployed:#?}");

@@ -7,7 +7,8 @@ use tracer_model::wording::{self, counted, milliseconds};
 use tracer_model::{Cause, WallTime, printable};
 
 use super::paint::{self, count, lasting, time_of_day, wrap};
-use crate::top::screen::{Pane, Screen};
+use crate::top::panes::Pane;
+use crate::top::screen::Screen;
 use crate::top::state::{Incident, Steps};
 use crate::top::theme::{BAD, EFFECT, GOOD, PLAIN, QUIET, STRONG};
 

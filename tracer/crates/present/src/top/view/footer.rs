@@ -8,12 +8,13 @@ use ratatui::layout::Rect;
 use tracer_model::WallTime;
 
 use super::paint::{self, time_of_day};
-use crate::top::screen::{Input, Pane, Playback, Screen};
+use crate::top::panes::Pane;
+use crate::top::screen::{Playback, Screen, Typing};
 use crate::top::theme::{ACCENT, BAD, CHOSEN, PLAIN, QUIET, STRONG};
 
 pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
-    if let Some(input) = screen.input {
-        prompt(screen, input, area, buffer);
+    if let Some(typing) = screen.typing {
+        prompt(screen, typing, area, buffer);
         return;
     }
     let own: &[(&str, &str)] = match screen.focus {
@@ -68,10 +69,10 @@ fn hint(buffer: &mut Buffer, at: (u16, u16), key: &str, what: &str) {
     paint::spans(buffer, at, columns(key, what), spans);
 }
 
-fn prompt(screen: &Screen, input: Input, area: Rect, buffer: &mut Buffer) {
-    let (name, text, hint) = match input {
-        Input::Search => ("search: ", &screen.search, "Enter finds · Esc forgets"),
-        Input::Filter => (
+fn prompt(screen: &Screen, typing: Typing, area: Rect, buffer: &mut Buffer) {
+    let (name, text, hint) = match typing {
+        Typing::Search => ("search: ", &screen.search, "Enter finds · Esc forgets"),
+        Typing::Filter => (
             "filter: ",
             &screen.filter,
             "!word leaves out · Enter keeps · Esc forgets",

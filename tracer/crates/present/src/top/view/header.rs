@@ -10,22 +10,10 @@ use tracer_model::wording::counted;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::paint::{self, count, time_of_day};
-use crate::top::screen::{Pane, Screen};
+use crate::top::panes::{TABS, tab_columns};
+use crate::top::screen::Screen;
 use crate::top::state::Health;
 use crate::top::theme::{ACCENT, BAD, CALM, EFFECT, PLAIN, QUIET, STRONG};
-
-/// The panes by name.
-pub(super) const TABS: [(Pane, &str); 4] = [
-    (Pane::Services, "1 Services"),
-    (Pane::Incidents, "2 Incidents"),
-    (Pane::Detail, "3 Story"),
-    (Pane::Events, "4 Events"),
-];
-
-/// Columns that a pane's name takes, the space around it included.
-pub(super) fn tab_columns(name: &str) -> u16 {
-    u16::try_from(name.width()).unwrap_or(0) + 3
-}
 
 pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     let state = &screen.state;

@@ -10,7 +10,8 @@ use tracer_model::wording::milliseconds;
 
 use super::paint::{self, count, lasting, time_of_day};
 use crate::cell::cell;
-use crate::top::screen::{Pane, Screen};
+use crate::top::panes::Pane;
+use crate::top::screen::Screen;
 use crate::top::state::Incident;
 use crate::top::theme::{BAD, CALM, CHOSEN, PLAIN, QUIET, STRONG};
 
@@ -44,20 +45,20 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
         .incident_top
         .clamp(chosen.saturating_sub(rows.saturating_sub(1)), chosen)
         .min(all.len().saturating_sub(rows));
+    let story_is_shown = screen
+        .panes
+        .as_ref()
+        .is_some_and(|panes| panes.detail.is_some());
     let shown = all.iter().enumerate().skip(top).take(rows);
     for (y, (index, incident)) in (area.y + 1..).zip(shown) {
         let line = Rect::new(area.x, y, area.width, 1);
         row(screen, incident, line, buffer);
-        if index == chosen && (focused || screen.panes.as_ref().is_some_and(told_beside)) {
+        if index == chosen && (focused || story_is_shown) {
             let style = if focused { CHOSEN } else { STRONG };
             paint::highlight(buffer, area, y, style);
         }
     }
     screen.incident_top = top;
-}
-
-fn told_beside(panes: &super::Panes) -> bool {
-    panes.detail.is_some()
 }
 
 fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {

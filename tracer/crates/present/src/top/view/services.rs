@@ -7,12 +7,10 @@ use tracer_model::wording::counted;
 use tracer_model::{Endpoint, WallTime};
 
 use super::paint::{self, count, lasting, share, size, spark};
-use crate::top::screen::{Pane, Screen, Sort};
+use crate::top::panes::{Pane, SERVICES_HEAD_ROWS};
+use crate::top::screen::{Screen, Sort};
 use crate::top::state::{Health, Service};
 use crate::top::theme::{BAD, CALM, CHOSEN, EFFECT, PLAIN, QUIET, STRONG};
-
-/// Title and column heads.
-pub(super) const HEAD_ROWS: u16 = 2;
 
 /// Memory this close to its limit is worth a warning, and this close an alarm; per cent.
 const HIGH: u64 = 75;
@@ -103,7 +101,7 @@ impl Columns {
 pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     let focused = screen.focus == Pane::Services;
     let total = screen.rows.len();
-    let rows = usize::from(area.height.saturating_sub(HEAD_ROWS));
+    let rows = usize::from(area.height.saturating_sub(SERVICES_HEAD_ROWS));
     let chosen = screen.service_index();
     // Follows what is chosen, else shows the first.
     let last_top = total.saturating_sub(rows);
@@ -126,7 +124,7 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     let now = screen.state.now();
     let services: std::collections::BTreeMap<_, _> = screen.state.services().collect();
     let shown = screen.rows.iter().enumerate().skip(top).take(rows);
-    for (y, (index, key)) in (area.y + HEAD_ROWS..).zip(shown) {
+    for (y, (index, key)) in (area.y + SERVICES_HEAD_ROWS..).zip(shown) {
         if let Some(service) = services.get(key) {
             row(service, now, columns, (area.x, y), buffer);
         }
