@@ -266,18 +266,18 @@ fn a_capture_is_played_and_gone_through_in_both_directions() {
     });
     tmux.press(["Right", "Right", "Right"]);
     tmux.wait_for("its end", |shown| {
-        shown.contains("1, all over") && shown.contains("listening again")
+        shown.contains("1, all closed") && shown.contains("listening again")
     });
     tmux.press(["Left", "Left", "Left", "Left", "Left"]);
     tmux.wait_for("what was before it", |shown| {
-        shown.contains("No service was lost") && !shown.contains("SIGKILL")
+        shown.contains("No service went down") && !shown.contains("SIGKILL")
     });
     tmux.press(["]"]);
     tmux.wait_for("the incident again", |shown| shown.contains("1, 1 open"));
 
     tmux.press(["+", "+", "Space"]);
     tmux.wait_for("its end, played", |shown| {
-        shown.contains("paused  4×") && shown.contains("1, all over")
+        shown.contains("paused  4×") && shown.contains("1, all closed")
     });
     tmux.press(["q"]);
     tmux.wait_for("the shell", |shown| shown.trim_end().ends_with("ready$"));

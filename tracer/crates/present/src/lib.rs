@@ -1,4 +1,4 @@
-//! Shows findings, and what else the commands print. One file per form; none of them decides
+//! Shows findings, and everything else that commands print. One file per form. None of them decides
 //! anything, and none lets text from outside reach a terminal unescaped.
 
 pub mod cell;
@@ -20,7 +20,7 @@ use std::io::{self, Write};
 pub use jiff::tz::TimeZone;
 use tracer_model::Finding;
 
-/// Where findings go. Errors, a closed pipe among them, are the caller's to judge.
+/// Where findings go. Errors, such as a closed pipe, are for the caller to judge.
 #[derive(Debug)]
 pub enum Sink<W> {
     /// Lines for people.
@@ -40,7 +40,7 @@ impl<W: Write> Sink<W> {
         Self::Json(json::Json::new(out))
     }
 
-    /// Shows one finding at once.
+    /// Writes one finding at once.
     pub fn finding(&mut self, finding: &Finding) -> io::Result<()> {
         match self {
             Self::Text(sink) => sink.finding(finding),

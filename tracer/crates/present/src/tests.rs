@@ -320,7 +320,7 @@ fn colours_change_nothing_but_colours() {
 }
 
 #[test]
-fn a_death_is_told_unless_its_oom_line_said_it_all() {
+fn a_death_has_a_line_unless_its_oom_line_said_it_all() {
     let oom = finding(0, Body::Oom(Box::new(death("a"))));
     let other = Death {
         cause: Cause::Error,
@@ -421,7 +421,7 @@ fn rename(body: &mut Body, name: &str) {
 }
 
 #[test]
-fn requests_without_an_answer_or_detail_have_their_own_words() {
+fn requests_without_a_response_or_detail_have_words_of_their_own() {
     let with = |change: fn(&mut FailedRequest)| {
         let mut request = request();
         change(&mut request);

@@ -66,7 +66,7 @@ mod tests {
     fn text_from_outside_cannot_be_a_command_to_github() {
         let verdict = Verdict {
             command: "x".to_owned(),
-            ended: None,
+            exited: None,
             ran_ms: 0,
             watched_ms: 0,
             failures: vec![Reason {

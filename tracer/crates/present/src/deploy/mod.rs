@@ -24,7 +24,7 @@ pub use self::sentences::{Line, Tone};
 pub use self::text::text;
 
 use self::affected::{Affected, LOOP, Share, place};
-use self::model::{CommandEnd, Memory, RequestsFailed, Verdict};
+use self::model::{CommandExit, Memory, RequestsFailed, Verdict};
 use self::reasons::reasons;
 use self::tree::{Asked, Tree};
 
@@ -44,7 +44,7 @@ pub struct Deployment {
     tree: Tree,
     /// When the command started. What happened before was not its doing.
     began: Option<Timestamp>,
-    ended: Option<(Timestamp, CommandEnd)>,
+    exited: Option<(Timestamp, CommandExit)>,
     /// Who asked for the newest exit. If that was a death, its finding comes next.
     asked: Option<Asked>,
     affected: BTreeMap<ServiceKey, Affected>,
@@ -91,8 +91,8 @@ impl Deployment {
     }
 
     /// The command has exited.
-    pub fn command_ended(&mut self, end: CommandEnd, at: Timestamp) {
-        self.ended = Some((at, end));
+    pub fn command_exited(&mut self, exit: CommandExit, at: Timestamp) {
+        self.exited = Some((at, exit));
     }
 
     /// Whether that process is one of the command's.
@@ -173,7 +173,7 @@ impl Deployment {
     /// The verdict, given which kinds of findings fail a deployment; it is `now`.
     pub fn verdict(&self, fail_on: &[Kind], now: Timestamp) -> Verdict {
         let began = self.began.unwrap_or(now);
-        let ended = self.ended.map_or(now, |(at, _)| at);
+        let exited = self.exited.map_or(now, |(at, _)| at);
         let ms = |from: Timestamp, to: Timestamp| {
             u64::try_from(to.since(from).as_millis()).unwrap_or(u64::MAX)
         };
@@ -186,9 +186,9 @@ impl Deployment {
             .collect();
         let mut verdict = Verdict {
             command: self.command.clone(),
-            ended: self.ended.map(|(_, end)| end),
-            ran_ms: ms(began, ended),
-            watched_ms: ms(ended, now),
+            exited: self.exited.map(|(_, exit)| exit),
+            ran_ms: ms(began, exited),
+            watched_ms: ms(exited, now),
             failures: Vec::new(),
             services,
             services_left_out: self.left_out.len() as u64,

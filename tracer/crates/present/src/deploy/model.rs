@@ -10,14 +10,14 @@ pub const FAIL_ON: [Kind; 3] = [Kind::Death, Kind::ListenerDown, Kind::RequestFa
 /// How the command exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CommandEnd {
+pub enum CommandExit {
     /// With an exit status.
     ExitCode(u8),
     /// By a signal.
     Signal(u8),
 }
 
-impl CommandEnd {
+impl CommandExit {
     /// As a shell reports it: the status, or 128 and the signal.
     pub fn code(self) -> u8 {
         match self {
@@ -33,7 +33,8 @@ pub struct Verdict {
     /// The command.
     pub command: String,
     /// How it exited; None when it could not be started or its exit was not seen.
-    pub ended: Option<CommandEnd>,
+    #[serde(rename = "ended")]
+    pub exited: Option<CommandExit>,
     /// How long it ran, ms.
     pub ran_ms: u64,
     /// How long the services were watched after its exit, ms.
@@ -55,8 +56,8 @@ pub struct Verdict {
 impl Verdict {
     /// The exit code: the command's own if it failed; else 3 when something failed; else 0.
     pub fn exit_code(&self) -> u8 {
-        match self.ended {
-            Some(ended) if ended.code() != 0 => ended.code(),
+        match self.exited {
+            Some(exit) if exit.code() != 0 => exit.code(),
             Some(_) if self.failures.is_empty() => 0,
             Some(_) => 3,
             None => 1,

@@ -8,7 +8,7 @@ use tracer_model::wording::{self, counted, milliseconds};
 use tracer_model::{Cause, Pid, SignalName};
 
 use super::model::{
-    CommandEnd, DeathStory, ListenerState, ListenerStory, Memory, RequestsFailed, ServiceStory,
+    CommandExit, DeathStory, ListenerState, ListenerStory, Memory, RequestsFailed, ServiceStory,
     Verdict,
 };
 
@@ -53,9 +53,9 @@ impl Verdict {
             0 => (Tone::Good, "succeeded"),
             _ => (Tone::Bad, "FAILED"),
         };
-        let exited = match self.ended {
-            Some(CommandEnd::ExitCode(code)) => format!("exited with {code}"),
-            Some(CommandEnd::Signal(signal)) => {
+        let exited = match self.exited {
+            Some(CommandExit::ExitCode(code)) => format!("exited with {code}"),
+            Some(CommandExit::Signal(signal)) => {
                 format!("was killed by {}", SignalName(u32::from(signal)))
             }
             None => "did not finish".to_owned(),

@@ -202,11 +202,11 @@ impl Scene {
 
     /// The command succeeds at 2000 ms, and the grace ends at 5000.
     fn verdict(self) -> Verdict {
-        self.verdict_with(CommandEnd::ExitCode(0), &FAIL_ON)
+        self.verdict_with(CommandExit::ExitCode(0), &FAIL_ON)
     }
 
-    fn verdict_with(mut self, end: CommandEnd, fail_on: &[Kind]) -> Verdict {
-        self.0.command_ended(end, ms(2000));
+    fn verdict_with(mut self, end: CommandExit, fail_on: &[Kind]) -> Verdict {
+        self.0.command_exited(end, ms(2000));
         self.find(5000, Body::End(tracer_model::End::default()));
         self.0.verdict(fail_on, ms(5000))
     }
@@ -400,9 +400,9 @@ fn a_kill_after_an_ignored_stop_was_asked_for_and_says_so() {
     ];
     scene.dies(91_150, OLD, Cause::Killed, killed(), &signals);
     let verdict = scene.verdict();
-    let ended = &verdict.services[0].deaths[0];
-    assert!(ended.asked_for);
-    assert_eq!(ended.ignored.as_deref(), Some("SIGTERM"));
+    let death = &verdict.services[0].deaths[0];
+    assert!(death.asked_for);
+    assert_eq!(death.ignored.as_deref(), Some("SIGTERM"));
     assert!(shown(&verdict).contains("killed after its stop timed out: it ignored SIGTERM"));
 }
 
@@ -478,10 +478,10 @@ fn processes_of_the_command_and_transient_programs_are_not_judged() {
 #[test]
 fn the_exit_code_is_the_commands_own_if_it_failed() {
     for (end, want) in [
-        (CommandEnd::ExitCode(7), 7),
-        (CommandEnd::Signal(2), 130),
-        (CommandEnd::Signal(15), 143),
-        (CommandEnd::ExitCode(0), 3),
+        (CommandExit::ExitCode(7), 7),
+        (CommandExit::Signal(2), 130),
+        (CommandExit::Signal(15), 143),
+        (CommandExit::ExitCode(0), 3),
     ] {
         let mut scene = Scene::start();
         scene.dies(1500, OLD, Cause::Crash, killed(), &[]);
@@ -505,7 +505,7 @@ fn only_the_kinds_that_were_chosen_fail() {
             since: wall(0),
         };
         scene.find(1600, Body::Lost(lost));
-        let verdict = scene.verdict_with(CommandEnd::ExitCode(0), kinds);
+        let verdict = scene.verdict_with(CommandExit::ExitCode(0), kinds);
         assert_eq!(verdict.exit_code(), want, "{kinds:?}");
         assert_eq!(verdict.events_lost, 3);
     }
@@ -521,7 +521,7 @@ fn what_happened_before_the_command_is_not_judged() {
         body: down,
     });
     deployment.command_started(COMMAND, ms(1000));
-    deployment.command_ended(CommandEnd::ExitCode(0), ms(1100));
+    deployment.command_exited(CommandExit::ExitCode(0), ms(1100));
     let verdict = deployment.verdict(&FAIL_ON, ms(2000));
     assert_eq!(verdict.exit_code(), 0);
     insta::assert_snapshot!(shown(&verdict));

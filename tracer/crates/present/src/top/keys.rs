@@ -1,4 +1,4 @@
-//! Which key does what. The table is also what the screen shows as help.
+//! Which key does what. The tables at the end are the help.
 
 use super::input::{Key, KeyCode};
 
@@ -118,24 +118,24 @@ fn replay(key: Key) -> Option<Action> {
 
 /// Keys and what they do, for the help.
 pub(crate) const HELP: [(&str, &str); 12] = [
-    ("Tab  1 2 3 4", "the next pane, or one of them"),
-    ("↑ ↓  j k", "choose; also PgUp PgDn Home End"),
-    ("Enter", "a service's events, an incident's story"),
-    ("Esc", "close; forget filter, then search"),
-    ("/  n N", "search the events: next, one before"),
-    ("f", "filter the events: words, !without"),
-    ("s", "sort: worst, name, memory, failures"),
-    ("[  ]", "the incident before, the next one"),
-    ("m", "leave the mouse to the terminal"),
-    ("Ctrl-L", "draw everything again"),
+    ("Tab  1 2 3 4", "next pane, or a pane by its number"),
+    ("↑ ↓  j k", "move; also PgUp PgDn Home End"),
+    ("Enter", "show a service's events, an incident's story"),
+    ("Esc", "back; clear the filter, then the search"),
+    ("/  n N", "search the events; next, previous match"),
+    ("f", "filter the events: words, !excluded"),
+    ("s", "sort services: worst, name, memory, failures"),
+    ("[  ]", "previous, next incident"),
+    ("m", "give the mouse to the terminal, take it back"),
+    ("Ctrl-L", "redraw"),
     ("?", "this help"),
     ("q  Ctrl-C", "quit"),
 ];
 
 /// The same for a capture.
 pub(crate) const REPLAY_HELP: [(&str, &str); 4] = [
-    ("Space", "pause, go on"),
-    ("← →", "a second back or on; with Shift a minute"),
-    ("<  >", "ten seconds back or on"),
+    ("Space", "pause, play"),
+    ("← →", "back, forward 1 s; with Shift 1 min"),
+    ("<  >", "back, forward 10 s"),
     ("+  -", "faster, slower"),
 ];

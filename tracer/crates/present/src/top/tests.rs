@@ -1,4 +1,4 @@
-//! Every pane at every size, hostile names in all of them, and whatever a user may do.
+//! Every pane at every size, hostile names in all of them, and anything a user may do.
 
 mod stories;
 
@@ -193,7 +193,7 @@ fn only_the_sixteen_colours_are_used() {
 }
 
 #[test]
-fn enter_on_a_service_shows_its_events_and_escape_all_again() {
+fn enter_on_a_service_shows_its_events_and_escape_shows_all() {
     let mut screen = screen();
     incident(&mut screen, true);
     shown(&mut screen, (120, 40));
@@ -208,7 +208,7 @@ fn enter_on_a_service_shows_its_events_and_escape_all_again() {
 }
 
 #[test]
-fn n_goes_round_through_what_was_found() {
+fn the_next_match_wraps_around() {
     let mut screen = screen();
     incident(&mut screen, true);
     shown(&mut screen, (120, 40));
@@ -281,7 +281,7 @@ proptest! {
                     press(&mut screen, &key);
                 }
             }
-            // A buffer panics on what is outside of it; what is around the area must stay as it is.
+            // A buffer panics when something is drawn outside of it.
             let mut buffer = Buffer::empty(Rect::new(0, 0, size.0, size.1));
             screen.draw(&mut buffer);
             for cell in &buffer.content {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracer_model::{Endpoint, FailedRequest, IncidentState, WallTime, template};
 
-/// Steps kept of each part of an incident's story; what is more is counted.
+/// Steps kept of each part of an incident's story; further ones are counted.
 const MAX_STEPS: usize = 32;
 /// Kinds of failed requests kept while it is open.
 const MAX_TEMPLATES: usize = 50;
@@ -18,7 +18,7 @@ pub(crate) struct Step {
     pub(crate) text: String,
     /// How often.
     pub(crate) count: u64,
-    /// Where it happened, when that tells it from others.
+    /// Where it happened, if steps at different places are to be distinguished.
     address: Option<Endpoint>,
 }
 
@@ -34,7 +34,7 @@ impl Steps {
         self.count(at, text, None, 1);
     }
 
-    /// The same thing again only counts.
+    /// Adds a step; if the same happened at the same address before, only counts it.
     pub(super) fn count(
         &mut self,
         at: WallTime,
@@ -74,7 +74,7 @@ pub(crate) struct FailedKind {
 pub(crate) struct Incident {
     pub(crate) id: u64,
     pub(crate) service: Arc<str>,
-    /// The cause in words, empty until it is known.
+    /// The cause in words; empty while it is unknown.
     pub(crate) summary: String,
     pub(crate) open: bool,
     pub(crate) opened: WallTime,

@@ -1,4 +1,4 @@
-//! What there is to show: findings and samples in, services, incidents and lines out. Pure and
+//! What there is to show: findings and samples in; services, incidents and lines out. Pure and
 //! bounded; knows nothing about screens.
 
 mod incident;
@@ -20,9 +20,9 @@ use tracer_model::{
     Body, ConnectFailure, Cut, Death, FailedRequest, Finding, Manager, WallTime, wording,
 };
 
-/// Services kept; those that stopped go first.
+/// Services kept; stopped ones are dropped first.
 const MAX_SERVICES: usize = 1_024;
-/// Incidents kept; closed ones go first.
+/// Incidents kept; closed ones are dropped first.
 const MAX_INCIDENTS: usize = 200;
 
 /// A service that runs, and the memory it uses, when that is known.
@@ -71,7 +71,7 @@ impl State {
         self.now
     }
 
-    /// When what is shown begins.
+    /// When the tracer started.
     pub(crate) fn began(&self) -> Option<WallTime> {
         self.began
     }
@@ -88,12 +88,12 @@ impl State {
         &self.log
     }
 
-    /// Requests that failed, all in all.
+    /// Number of requests that failed.
     pub(crate) fn requests_failed(&self) -> u64 {
         self.requests_failed
     }
 
-    /// Events that were lost, and findings that came faster than they could be shown.
+    /// Events lost, and findings that came faster than they could be shown.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.saturating_add(self.unshown)
     }
@@ -116,7 +116,7 @@ impl State {
         self.now = self.now.max(now);
     }
 
-    /// Findings were left out because there were too many to show.
+    /// So many findings were left out, because there were too many to show.
     pub(crate) fn unshown(&mut self, count: u64) {
         self.unshown = self.unshown.saturating_add(count);
     }
@@ -139,7 +139,7 @@ impl State {
         });
     }
 
-    /// Something was found.
+    /// Takes in a finding.
     pub(crate) fn found(&mut self, finding: &Finding) {
         let at = finding.at;
         self.advance(at);
@@ -161,7 +161,7 @@ impl State {
             Body::Death(death) => self.death(at, death),
             Body::ListenerDown(change) => {
                 let service = self.service(&change.service, at);
-                service.listens_no_more(&change.address, at);
+                service.stopped_listening(&change.address, at);
                 if let Some(incident) = self.incident_mut(change.incident, &change.service, at) {
                     let text = format!("{} stopped listening", change.address);
                     incident.effects.add(at, text);
@@ -253,7 +253,7 @@ impl State {
         };
         if let Some(service) = service {
             if service.requests_failed == 0 {
-                // Connects are no longer what is counted.
+                // From now on requests are counted, not connects.
                 service.failed = series::Series::default();
             }
             service.requests_failed = service.requests_failed.saturating_add(request.count);
@@ -282,7 +282,7 @@ impl State {
         service.crash_loop = open && reported.crash_loop;
     }
 
-    /// The service, which is added when it is new.
+    /// The service; added when it is new.
     fn service(&mut self, service: &tracer_model::Service, at: WallTime) -> &mut Service {
         let key = tracer_analysis::world::key_of(service);
         if self.services.len() >= MAX_SERVICES && !self.services.contains_key(&key) {
@@ -312,7 +312,7 @@ impl State {
         self.incidents.iter_mut().find(|one| one.id == id)
     }
 
-    /// The incident, which is added when it is new.
+    /// The incident; added when it is new.
     fn incident_mut(
         &mut self,
         id: Option<u64>,

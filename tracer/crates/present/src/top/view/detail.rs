@@ -19,7 +19,7 @@ const TIME: u16 = 13;
 
 /// A line of the story.
 struct Line {
-    /// What is left of the text: a time, a number.
+    /// To the left of the text: a time, a number.
     margin: String,
     margin_style: Style,
     text: String,

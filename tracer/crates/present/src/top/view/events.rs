@@ -32,7 +32,7 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
         }
     }
     if screen.events.is_empty() && !screen.filter.is_empty() {
-        let text = "No event fits the filter; Esc forgets it.";
+        let text = "No event matches the filter. Esc clears it.";
         paint::text(
             buffer,
             (area.x + 2, area.y + 1),
@@ -46,7 +46,7 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
 fn summary(screen: &Screen) -> String {
     let mut text = if screen.event.is_some() {
         let below = screen.events.len().saturating_sub(screen.event_index() + 1);
-        format!("{below} newer below, End follows")
+        format!("{below} newer below · End follows")
     } else {
         "following".to_owned()
     };
@@ -64,8 +64,8 @@ fn summary(screen: &Screen) -> String {
 fn row(line: &Line, search: &str, area: Rect, buffer: &mut Buffer) {
     let tone = style(line.tone);
     let at = (area.x, area.y);
-    // A line that begins with a time has a tag after it; the others are frames and what is said
-    // below them.
+    // A line that begins with a time has a tag after it. The others are rules and the lines that
+    // belong to them.
     match (line.text.get(..TIME_BYTES), line.text.get(TIME_BYTES..)) {
         (Some(time), Some(rest)) if time.starts_with(|c: char| c.is_ascii_digit()) => {
             let used = paint::text(buffer, at, area.width, time, QUIET);

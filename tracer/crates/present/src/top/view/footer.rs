@@ -1,5 +1,5 @@
-//! The last row: the keys of the pane that is chosen, or the text being typed. Above it, in a
-//! replay, where in the capture it is.
+//! The last row: the keys of the chosen pane, or the text being typed. In a replay, the row above it
+//! shows the position in the capture.
 
 use std::borrow::Cow;
 
@@ -30,15 +30,15 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     };
     let all: &[(&str, &str)] = &[
         ("Tab", "pane"),
-        ("↑↓", "choose"),
+        ("↑↓", "move"),
         ("/", "search"),
         ("f", "filter"),
         ("?", "help"),
         ("q", "quit"),
     ];
-    // Help and the way out are always there.
+    // Help and quit are always shown.
     let (always, rest) = (&all[4..], &all[..4]);
-    // The last one needs no gap after it.
+    // No gap after the last one.
     let mut x = area.right() + 2;
     for (key, what) in always.iter().rev() {
         x = x.saturating_sub(columns(key, what));
@@ -71,17 +71,17 @@ fn hint(buffer: &mut Buffer, at: (u16, u16), key: &str, what: &str) {
 
 fn prompt(screen: &Screen, typing: Typing, area: Rect, buffer: &mut Buffer) {
     let (name, text, hint) = match typing {
-        Typing::Search => ("search: ", &screen.search, "Enter finds · Esc forgets"),
+        Typing::Search => ("search: ", &screen.search, "Enter searches · Esc cancels"),
         Typing::Filter => (
             "filter: ",
             &screen.filter,
-            "!word leaves out · Enter keeps · Esc forgets",
+            "!word excludes · Enter keeps · Esc clears",
         ),
     };
     let used = paint::text(buffer, (area.x, area.y), area.width, name, ACCENT);
     let x = area.x + used;
     let room = area.width.saturating_sub(used + 1);
-    // The end is what is being typed.
+    // The end of the text is where the user types.
     let safe = tracer_model::printable(text);
     let skip = safe.chars().count().saturating_sub(usize::from(room / 2));
     let tail: String = safe.chars().skip(skip).collect();

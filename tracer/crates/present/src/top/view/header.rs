@@ -1,5 +1,5 @@
-//! The first row: where, when, and in one glance whether something is wrong. Below it, on small
-//! screens, the names of the panes.
+//! The first row: host, time, and at a glance whether something is wrong. Below it, on small screens,
+//! the names of the panes.
 
 use std::borrow::Cow;
 
@@ -39,7 +39,7 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     left.push((Cow::from(time), STRONG));
     let room = area.width.saturating_sub(width + 2);
     let mut used: usize = left.iter().map(|(text, _)| text.width()).sum();
-    // Either all of it is worth reading or nothing.
+    // A part that does not fit is left out, not cut.
     for (what, style) in [
         (format!("  {}", printable(state.host())), PLAIN),
         (format!("  Linux {}", printable(state.kernel())), QUIET),

@@ -23,7 +23,7 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     let open = all.iter().filter(|one| one.open).count();
     let what = match (all.len(), open) {
         (0, _) => "none".to_owned(),
-        (all, 0) => format!("{all}, all over"),
+        (all, 0) => format!("{all}, all closed"),
         (all, open) => format!("{all}, {open} open"),
     };
     paint::title(buffer, area, "Incidents", &what, focused);
@@ -31,7 +31,7 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
         let since = screen.state.began().map_or_else(String::new, |began| {
             let zone = screen.state.log().zone();
             format!(
-                "No service was lost since {}.",
+                "No service went down since {}.",
                 time_of_day(began, zone, false)
             )
         });
@@ -78,7 +78,7 @@ fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {
     let room = area.right().saturating_sub(x);
     let right_columns = right_columns.min(room / 2);
     let left = room.saturating_sub(right_columns + 1);
-    // The cause must be seen as well.
+    // The cause needs room as well.
     let name = cell(&incident.service, usize::from(left / 2));
     let spans = [
         (name, if incident.open { STRONG } else { PLAIN }),
@@ -93,7 +93,7 @@ fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {
     paint::right(buffer, (x + left + 1, area.y), right_columns, &right, style);
 }
 
-/// How long it went on and what it cost.
+/// What it cost, and how long the service was down.
 fn fate(screen: &Screen, incident: &Incident) -> String {
     let mut text = String::new();
     let failed = incident.requests_failed.max(incident.connects_failed);
@@ -112,7 +112,7 @@ fn fate(screen: &Screen, incident: &Incident) -> String {
         (false, Some(down_ms)) => {
             let _ = write!(text, "down {}", milliseconds(down_ms));
         }
-        (false, None) => text.push_str("over"),
+        (false, None) => text.push_str("closed"),
     }
     text
 }
