@@ -99,11 +99,11 @@ pub fn behind(failure: Failure, because: &Because) -> String {
 }
 
 /// The same, with the service's name: `demo-api died 4.37 ms earlier: OOM, cgroup limit`,
-/// `demo-api not listening for 1.2 s`.
+/// `demo-api, not listening for 1.2 s`.
 pub fn behind_service(service: &str, because: &Because) -> String {
     match because.cause {
         Some(cause) => format!("{service} {} {}", died_or_stopped(cause), earlier(because)),
-        None => format!("{service} {}", earlier(because)),
+        None => format!("{service}, {}", earlier(because)),
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
         );
         assert_eq!(
             behind_service("demo-api", &because(None)),
-            "demo-api not listening for 3.53 ms"
+            "demo-api, not listening for 3.53 ms"
         );
         assert_eq!(
             behind_service("demo-api", &because(Some(Cause::Clean))),
