@@ -27,7 +27,10 @@ fn a_good_restart(under: Under) {
     assert_eq!(deployed.status.code(), Some(0), "{deployed:#?}");
     assert!(deployed.stdout.ends_with("deployed\n"), "{deployed:#?}");
     assert!(!deployed.stdout.contains("deployment"), "{deployed:#?}");
-    assert!(deployed.stderr.contains("deployment good"), "{deployed:#?}");
+    assert!(
+        deployed.stderr.contains("deployment succeeded"),
+        "{deployed:#?}"
+    );
     let service = deployed.service();
     assert_eq!(service["asked_for"], 1, "{deployed:#?}");
     assert_eq!(service["unexpected"], 0, "{deployed:#?}");
@@ -218,13 +221,13 @@ fn the_commands_own_failure_is_the_exit_code() {
     assert_eq!(code, Some(7), "{stderr}");
     assert_eq!(stdout, "out\n");
     assert!(
-        stderr.starts_with("err\n") && stderr.contains("ended with 7"),
+        stderr.starts_with("err\n") && stderr.contains("exited with 7"),
         "{stderr}"
     );
 
     let (code, _, stderr) = run(&["sh", "-c", "kill -TERM $$"]);
     assert_eq!(code, Some(128 + 15), "{stderr}");
-    assert!(stderr.contains("was ended by SIGTERM"), "{stderr}");
+    assert!(stderr.contains("was killed by SIGTERM"), "{stderr}");
 
     let (code, _, stderr) = run(&["/no/such/program"]);
     assert_eq!(code, Some(127), "{stderr}");
@@ -324,7 +327,7 @@ fn github_gets_a_summary_and_only_the_annotations_of_the_tracer() {
         .collect();
     assert_eq!(errors.len(), 1, "{stderr}");
     assert!(
-        errors[0].contains("deploy-ci does not listen on"),
+        errors[0].contains("deploy-ci no longer listens on"),
         "{stderr}"
     );
     let summary = fs::read_to_string(summary).unwrap();

@@ -79,7 +79,7 @@ fn a_service_that_is_killed_is_down_and_comes_back_on_the_screen() {
 
     service.kill();
     let shown = tmux.wait_for("the outage", |shown| {
-        shown.contains("1 service down") && shown.contains("not yet, since")
+        shown.contains("1 service down") && shown.contains("not yet, down for")
     });
     let port = format!("×127.0.0.1:{}", service.port);
     assert!(
@@ -91,7 +91,7 @@ fn a_service_that_is_killed_is_down_and_comes_back_on_the_screen() {
 
     service.restart();
     let shown = tmux.wait_for("the recovery", |shown| {
-        shown.contains("all well") && shown.contains("back, it was down for")
+        shown.contains("all well") && shown.contains("recovered, down for")
     });
     let restarted = row(&shown, " up ").unwrap();
     assert!(restarted.contains("top-api"), "{shown}");
@@ -268,17 +268,17 @@ fn a_capture_plays_and_seeks_in_both_directions() {
         row(shown, ":").is_some() && shown.contains("1, 1 open") && shown.contains("SIGKILL")
     });
     tmux.press_until("Right", "its end", |shown| {
-        shown.contains("1, all over") && shown.contains("listening again")
+        shown.contains("1, all closed") && shown.contains("listening again")
     });
     tmux.press_until("Left", "the time before it", |shown| {
-        shown.contains("No service was lost") && !shown.contains("SIGKILL")
+        shown.contains("No service went down") && !shown.contains("SIGKILL")
     });
     tmux.press(["]"]);
     tmux.wait_for("the incident again", |shown| shown.contains("1, 1 open"));
 
     tmux.press(["+", "+", "Space"]);
     tmux.wait_for("its end, played", |shown| {
-        shown.contains("paused  4×") && shown.contains("1, all over")
+        shown.contains("paused  4×") && shown.contains("1, all closed")
     });
     tmux.press(["q"]);
     tmux.wait_for("the shell", |shown| shown.trim_end().ends_with("ready$"));

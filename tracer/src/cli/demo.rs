@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tracer_analysis::rules::Rules;
 use tracer_kernel::settings::Settings;
 use tracer_model::{Body, Finding};
-use tracer_present::Sink;
+use tracer_present::{Sink, TimeZone};
 
 use super::color::ColorChoice;
 use super::filter::{self, ServiceGlob};
@@ -80,7 +80,7 @@ fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)
     let (done, incident) = oneshot::channel();
     let script = thread::spawn(move || incident_script(stack, &go, done));
 
-    let mut sink = Sink::text(io::stdout(), colour);
+    let mut sink = Sink::text(io::stdout(), colour, TimeZone::system());
     let mut findings = Vec::new();
     let mut emit = |finding: &Finding| {
         if matches!(finding.body, Body::Start(_)) {

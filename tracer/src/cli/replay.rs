@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracer_capture::{Item, Note, Replay};
 use tracer_model::{Finding, Kind, Timestamp, WallTime};
-use tracer_present::Sink;
+use tracer_present::{Sink, TimeZone};
 
 use super::color::ColorChoice;
 use super::filter;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut sink = if args.json {
         Sink::json(io::stdout())
     } else {
-        Sink::text(io::stdout(), args.color.enabled())
+        Sink::text(io::stdout(), args.color.enabled(), TimeZone::system())
     };
     let mut sources = args.selection.open(args.follow)?;
     let mut replay = Replay::new();

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tracer_capture::{Setup, Target};
 use tracer_kernel::settings::{HttpMode, Settings};
 use tracer_model::{Finding, Kind};
-use tracer_present::Sink;
+use tracer_present::{Sink, TimeZone};
 
 use super::color::ColorChoice;
 use super::config::ConfigArgs;
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut sink = if args.json {
         Sink::json(io::stdout())
     } else {
-        Sink::text(io::stdout(), args.color.enabled())
+        Sink::text(io::stdout(), args.color.enabled(), TimeZone::system())
     };
     let mut failed = false;
     let mut emit = |finding: &Finding| {

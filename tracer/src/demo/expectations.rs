@@ -4,7 +4,7 @@ use std::fmt;
 
 use tracer_model::{
     Body, Cause, ConnectError, ConnectFailure, Death, FailedRequest, Finding, Incident,
-    IncidentState,
+    IncidentState, wording,
 };
 
 use super::facts::StackFacts;
@@ -112,7 +112,7 @@ pub fn check(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Vec<S
         ),
         step(
             "the requests in flight",
-            (cut > 0).then(|| format!("{cut} connections cut")),
+            (cut > 0).then(|| wording::connections_cut(cut)),
             "no connection_cut of the worker",
         ),
         step(
@@ -128,10 +128,11 @@ pub fn check(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Vec<S
         step(
             "the incident",
             closed.map(|incident| {
-                format!(
-                    "{} cut, {} refused",
-                    incident.connections_cut, incident.connects_failed
-                )
+                [
+                    wording::connections_cut(incident.connections_cut),
+                    wording::connects_failed(incident.connects_failed),
+                ]
+                .join(", ")
             }),
             "no closed incident of the worker that counts what was cut and refused",
         ),

@@ -13,7 +13,7 @@ use tracer_model::{
     Observation, OomMark, OomScope, ProcessFacts, ProcessKey, SIGKILL, SocketId, TaskFacts,
     Timestamp, What,
 };
-use tracer_present::Sink;
+use tracer_present::{Sink, TimeZone};
 
 const INIT: ProcessKey = key(1);
 const WORKER: ProcessKey = key(2);
@@ -26,7 +26,8 @@ const SECOND: u64 = 1_000_000_000;
 /// Runs the dry run; its findings go nowhere.
 pub(super) fn play() {
     let mut analysis = Analysis::new(Rules::none(), Options::default());
-    let (mut text, mut json) = (Sink::text(io::sink(), false), Sink::json(io::sink()));
+    let mut text = Sink::text(io::sink(), false, TimeZone::system());
+    let mut json = Sink::json(io::sink());
     let mut findings: Vec<Finding> = Vec::new();
     for (seconds, what) in story() {
         let at = Timestamp(seconds * SECOND);

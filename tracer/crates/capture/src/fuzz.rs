@@ -64,10 +64,10 @@ fn all(bytes: &[u8], show: &mut dyn FnMut(&Finding)) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tracer_present::Sink;
+    use tracer_present::{Sink, TimeZone};
 
     fn replay(bytes: &[u8]) {
-        let mut text = Sink::text(std::io::sink(), false);
+        let mut text = Sink::text(std::io::sink(), false, TimeZone::UTC);
         let mut json = Sink::json(std::io::sink());
         super::replay(bytes, &mut |finding| {
             text.finding(finding).unwrap();

@@ -44,13 +44,13 @@ pub const fn died_or_stopped(cause: Cause) -> &'static str {
     }
 }
 
-/// How a request failed. `because` is what explains it; None when the reason is not known.
+/// How a request failed; None when the reason is not known. `death` is the cause of the death that
+/// explains the failure, if one does.
 pub fn failure(
     failure: Failure,
     status: Option<u16>,
-    because: Option<&Because>,
+    death: Option<Cause>,
 ) -> Option<Cow<'static, str>> {
-    let death = because.and_then(|because| because.cause);
     Some(match (failure, death) {
         (Failure::Cut | Failure::Reset, Some(cause)) => {
             format!("upstream {} mid-request", died_or_stopped(cause)).into()
@@ -75,29 +75,41 @@ pub fn failure(
     })
 }
 
+/// The same for a table, whose cell is never empty: `reason unknown`.
+pub fn failure_or_unknown(
+    how: Failure,
+    status: Option<u16>,
+    death: Option<Cause>,
+) -> Cow<'static, str> {
+    failure(how, status, death).unwrap_or(Cow::Borrowed("reason unknown"))
+}
+
 /// The death or outage behind a failed request, to stand behind its failure in parentheses:
 /// `3.53 ms earlier: OOM, cgroup limit`, `upstream died 4.37 ms earlier: OOM, cgroup limit`,
 /// `not listening for 1.2 s`.
 pub fn behind(failure: Failure, because: &Because) -> String {
     match failure {
-        // The failure itself says that the upstream died.
-        Failure::Cut | Failure::Reset if because.cause.is_some() => earlier(because),
+        // The failure itself says who died.
+        Failure::Cut | Failure::Reset | Failure::ProxyDied if because.cause.is_some() => {
+            earlier(because)
+        }
+        _ if because.cause.is_none() => earlier(because),
         _ => behind_service("upstream", because),
     }
 }
 
-/// The same, with the service's name: `demo-api died 4.37 ms earlier: OOM, cgroup limit`.
+/// The same, with the service's name: `demo-api died 4.37 ms earlier: OOM, cgroup limit`,
+/// `demo-api, not listening for 1.2 s`.
 pub fn behind_service(service: &str, because: &Because) -> String {
     match because.cause {
         Some(cause) => format!("{service} {} {}", died_or_stopped(cause), earlier(because)),
-        None => earlier(because),
+        None => format!("{service}, {}", earlier(because)),
     }
 }
 
 /// `3.53 ms earlier: OOM, cgroup limit`; `not listening for 1.2 s` without a death.
 fn earlier(because: &Because) -> String {
-    let after = Duration::try_from_secs_f64(because.after_ms / 1000.0).unwrap_or_default();
-    let after = duration(after);
+    let after = milliseconds(because.after_ms);
     match because.cause {
         Some(Cause::Clean) => format!("{after} earlier"),
         Some(known) => format!("{after} earlier: {}", cause(known)),
@@ -118,6 +130,26 @@ pub const fn connect_error(error: ConnectError) -> &'static str {
         ConnectError::NoLocalPort => "no free local port",
         ConnectError::Other => "connect failed",
     }
+}
+
+/// A number of milliseconds as a duration: `3.53 ms`, `1.2 s`.
+pub fn milliseconds(ms: f64) -> String {
+    duration(Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default())
+}
+
+/// `37 requests failed`.
+pub fn requests_failed(count: u64) -> String {
+    counted(count, "request failed", "requests failed")
+}
+
+/// `3 connections cut`.
+pub fn connections_cut(count: u64) -> String {
+    counted(count, "connection cut", "connections cut")
+}
+
+/// `12 connects failed`: all errors, not only refusals.
+pub fn connects_failed(count: u64) -> String {
+    counted(count, "connect failed", "connects failed")
 }
 
 /// `1 request`, `37 requests`.
@@ -143,17 +175,14 @@ mod tests {
     fn a_request_that_was_in_flight_is_explained_by_the_death() {
         let oom = because(Some(Cause::OomCgroup));
         let stopped = because(Some(Cause::Clean));
-        let phrase = |what, because| failure(what, Some(502), because).unwrap();
-        assert_eq!(
-            phrase(Failure::Cut, Some(&oom)),
-            "upstream died mid-request"
-        );
+        let phrase = |what, death| failure(what, Some(502), death).unwrap();
+        assert_eq!(phrase(Failure::Cut, oom.cause), "upstream died mid-request");
         assert_eq!(
             behind(Failure::Cut, &oom),
             "3.53 ms earlier: OOM, cgroup limit"
         );
         assert_eq!(
-            phrase(Failure::Reset, Some(&stopped)),
+            phrase(Failure::Reset, stopped.cause),
             "upstream stopped mid-request"
         );
         assert_eq!(behind(Failure::Reset, &stopped), "3.53 ms earlier");
@@ -172,11 +201,34 @@ mod tests {
         );
         assert_eq!(
             behind_service("demo-api", &because(None)),
-            "not listening for 3.53 ms"
+            "demo-api, not listening for 3.53 ms"
         );
         assert_eq!(
             behind_service("demo-api", &because(Some(Cause::Clean))),
             "demo-api stopped 3.53 ms earlier"
+        );
+    }
+
+    #[test]
+    fn an_outage_without_a_death_says_how_long_nothing_listened() {
+        let absent = because(None);
+        assert_eq!(
+            behind(Failure::Refused, &absent),
+            "not listening for 3.53 ms"
+        );
+        assert_eq!(behind(Failure::Cut, &absent), "not listening for 3.53 ms");
+    }
+
+    #[test]
+    fn the_death_of_the_proxy_is_not_blamed_on_its_upstream() {
+        let oom = because(Some(Cause::OomCgroup));
+        assert_eq!(
+            failure(Failure::ProxyDied, None, oom.cause).unwrap(),
+            "the proxy died"
+        );
+        assert_eq!(
+            behind(Failure::ProxyDied, &oom),
+            "3.53 ms earlier: OOM, cgroup limit"
         );
     }
 
@@ -186,5 +238,9 @@ mod tests {
         assert_eq!(phrase(Some(500)), "the application returned 500");
         assert_eq!(phrase(None), "the application returned an error");
         assert_eq!(failure(Failure::Unknown, Some(502), None), None);
+        assert_eq!(
+            failure_or_unknown(Failure::Unknown, Some(502), None),
+            "reason unknown"
+        );
     }
 }

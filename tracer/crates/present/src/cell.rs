@@ -14,10 +14,10 @@ pub const NAME_COLUMNS: usize = 40;
 /// Widest sentence shown.
 pub const SENTENCE_COLUMNS: usize = 240;
 
-/// More than a column takes at most a few bytes; what lies beyond is not even escaped.
+/// More bytes than a column takes. Text beyond that is cut before it is escaped.
 const BYTES_PER_COLUMN: usize = 8;
 
-/// `text` escaped and cut to `columns`, the last being `…` when something was cut.
+/// `text` escaped and cut to `columns`; if it was cut, the last column is `…`.
 pub fn cell(text: &str, columns: usize) -> Cow<'_, str> {
     let mut end = text.len().min(columns * BYTES_PER_COLUMN);
     while !text.is_char_boundary(end) {

@@ -7,24 +7,24 @@ use serde::Serialize;
 
 use super::cell::{NAME_COLUMNS, SENTENCE_COLUMNS, cell, push};
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It works.
     Ok,
-    /// It works in part, or by a lesser way.
+    /// It works in part, or in a slower or less exact way.
     Warn,
-    /// It does not work, and the main job needs it.
+    /// It does not work, and the tracer needs it.
     Fail,
 }
 
 /// One fact about the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at.
+    /// What was checked.
     pub name: String,
-    /// What it came to.
+    /// The result.
     pub status: Status,
     /// What was found.
     pub detail: String,
@@ -45,7 +45,7 @@ pub enum Agreement {
         /// What /proc, or the process, says.
         proc: String,
     },
-    /// No record has it.
+    /// No record contained it.
     Unseen,
 }
 
@@ -60,7 +60,7 @@ pub struct Field {
     pub agreement: Agreement,
 }
 
-/// The fields of a self-check: a line for each event whose fields all agree with /proc, and one for
+/// The fields of a self-check: one line per event for the fields that agree with /proc, and one for
 /// each field that does not.
 pub fn compared(fields: &[Field]) -> Vec<(Status, String)> {
     let mut lines = Vec::new();
@@ -92,7 +92,7 @@ pub fn compared(fields: &[Field]) -> Vec<(Status, String)> {
     lines
 }
 
-/// One line per check, its remedy below.
+/// One line per check, with its remedy below.
 pub fn text(out: &mut impl Write, checks: &[Check], colour: bool) -> io::Result<()> {
     let mut lines = String::new();
     for check in checks {

@@ -1,4 +1,4 @@
-//! Shows findings, and what else the commands print. One file per form; none of them decides
+//! Shows findings, and everything else that commands print. One file per form. None of them decides
 //! anything, and none lets text from outside reach a terminal unescaped.
 
 pub mod cell;
@@ -16,9 +16,11 @@ pub mod top;
 
 use std::io::{self, Write};
 
+/// The zone in which times are shown. Looking up that of the machine is the caller's work.
+pub use jiff::tz::TimeZone;
 use tracer_model::Finding;
 
-/// Where findings go. Errors, a closed pipe among them, are the caller's to judge.
+/// Where findings go. Errors, such as a closed pipe, are for the caller to judge.
 #[derive(Debug)]
 pub enum Sink<W> {
     /// Lines for people.
@@ -28,9 +30,9 @@ pub enum Sink<W> {
 }
 
 impl<W: Write> Sink<W> {
-    /// Lines for people, in local time.
-    pub fn text(out: W, colour: bool) -> Self {
-        Self::Text(text::Text::new(out, colour))
+    /// Lines for people, with times of `zone`.
+    pub fn text(out: W, colour: bool, zone: TimeZone) -> Self {
+        Self::Text(text::Text::new(out, colour, zone))
     }
 
     /// One JSON object per line.
@@ -38,7 +40,7 @@ impl<W: Write> Sink<W> {
         Self::Json(json::Json::new(out))
     }
 
-    /// Shows one finding at once.
+    /// Writes one finding at once.
     pub fn finding(&mut self, finding: &Finding) -> io::Result<()> {
         match self {
             Self::Text(sink) => sink.finding(finding),

@@ -9,14 +9,14 @@ use tracer_model::{Endpoint, Manager, Pid, ProxyKind, Upstream};
 
 use super::cell::{NAME_COLUMNS, SENTENCE_COLUMNS, cell, push};
 
-/// A service that runs.
+/// A running service.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ServiceRow {
     /// Its name.
     pub name: Arc<str>,
     /// What starts and restarts it.
     pub manager: Manager,
-    /// What told so.
+    /// What the name is based on.
     pub evidence: Arc<str>,
     /// Number of processes.
     pub processes: usize,
@@ -30,7 +30,7 @@ pub struct ServiceRow {
     /// Its memory limit, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
-    /// The proxy it is.
+    /// What kind of proxy it is, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<ProxyKind>,
     /// A proxy's upstreams.
@@ -42,7 +42,7 @@ const HEAD: [&str; COLUMNS] = [
     "SERVICE", "MANAGER", "PROCS", "MEMORY", "LISTENS", "EVIDENCE",
 ];
 
-/// A table; a proxy's upstreams below it.
+/// A table. The upstreams of a proxy are listed below it.
 pub fn text(out: &mut impl Write, rows: &[ServiceRow]) -> io::Result<()> {
     use unicode_width::UnicodeWidthStr as _;
     let cells: Vec<[String; COLUMNS]> = rows.iter().map(cells).collect();

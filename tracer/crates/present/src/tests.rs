@@ -278,7 +278,7 @@ fn incident() -> Incident {
 
 fn text(findings: &[Finding], colour: bool) -> String {
     let mut out = Vec::new();
-    let mut sink = Text::in_zone(&mut out, colour, TimeZone::UTC);
+    let mut sink = Text::new(&mut out, colour, TimeZone::UTC);
     for finding in findings {
         sink.finding(finding).unwrap();
     }
@@ -287,20 +287,20 @@ fn text(findings: &[Finding], colour: bool) -> String {
 
 const GOLDEN: &str = "\
 ── tracer 0.1.0 on web1 · Linux 6.1.0-18-amd64 · 1 of 2 hooks armed · 1 service
-   blind: failed connects to unix sockets
+   blind spot: failed connects to unix sockets
 14:30:01.482  OOM   api.service    node[12345] killed by the kernel: cgroup limit 2.0 GiB reached, peak 1.98 GiB, up 3m12s
 14:30:01.489  DOWN  api.service    127.0.0.1:3000 stopped listening
 14:30:01.489  CUT   nginx.service  3 connections to api.service 127.0.0.1:3000 cut
-14:30:01.633  REFUSED nginx.service → 127.0.0.1:3000 (api.service, dead for 151 ms: OOM, cgroup limit)
-14:30:01.634  502   nginx.service  GET /api/orders/17 ← 203.0.113.9 → api.service 127.0.0.1:3000: refused (dead for 145 ms: OOM, cgroup limit)
-14:30:04.812  UP    api.service    127.0.0.1:3000 listening again, node[12399], after 3.32 s
-── incident 1 closed · api.service · OOM (cgroup limit 2.0 GiB) · down 3.33 s · 3 cut, 211 refused, 211 requests failed
+14:30:01.633  REFUSED nginx.service → 127.0.0.1:3000 (api.service died 151 ms earlier: OOM, cgroup limit)
+14:30:01.634  502   nginx.service  GET /api/orders/17 ← 203.0.113.9 → api.service 127.0.0.1:3000: connection refused (upstream died 145 ms earlier: OOM, cgroup limit)
+14:30:04.812  UP    api.service    127.0.0.1:3000 listening again after 3.32 s, node[12399]
+── incident 1 closed · api.service · OOM (cgroup limit 2.0 GiB) · down 3.33 s · 3 connections cut, 211 connects failed, 211 requests failed
    → raise MemoryMax= of api.service above 2.0 GiB
 14:30:04.900  MARK  tracer         deploy 42
 14:30:05.000  LOST  tracer         12 events lost since 14:30:00.000 (connections)
-── end · watched 1m03s · 1 death, 1 of them by OOM · 3 cut, 211 refused · 1 incident · 212 requests failed · 12 events lost · 2 lines of proxies' logs not understood
-   api.service lost 211 requests, 211 because of deaths
-   nginx.service lost 1 request
+── end · watched 1m03s · 1 death (1 by OOM) · 3 connections cut, 211 connects failed, 212 requests failed · 1 incident · 12 events lost · 2 proxy log lines not understood
+   api.service: 211 requests failed, 211 because of deaths
+   nginx.service: 1 request failed
 ";
 
 #[test]
@@ -320,7 +320,7 @@ fn colours_change_nothing_but_colours() {
 }
 
 #[test]
-fn a_death_is_told_unless_its_oom_line_said_it_all() {
+fn a_death_has_a_line_unless_its_oom_line_said_it_all() {
     let oom = finding(0, Body::Oom(Box::new(death("a"))));
     let other = Death {
         cause: Cause::Error,
@@ -421,7 +421,7 @@ fn rename(body: &mut Body, name: &str) {
 }
 
 #[test]
-fn requests_without_an_answer_or_detail_have_their_own_words() {
+fn requests_without_a_response_or_detail_have_words_of_their_own() {
     let with = |change: fn(&mut FailedRequest)| {
         let mut request = request();
         change(&mut request);
@@ -435,7 +435,7 @@ fn requests_without_an_answer_or_detail_have_their_own_words() {
     });
     assert_eq!(
         gone,
-        "499   nginx.service  GET /api/orders/17 ← 203.0.113.9: the client went away"
+        "499   nginx.service  GET /api/orders/17 ← 203.0.113.9: the client disconnected"
     );
     let unanswered = with(|request| {
         request.status = None;
@@ -457,7 +457,7 @@ fn requests_without_an_answer_or_detail_have_their_own_words() {
     });
     assert_eq!(
         counted,
-        "502   nginx.service  700 requests → api.service 127.0.0.1:3000: refused"
+        "502   nginx.service  700 requests → api.service 127.0.0.1:3000: connection refused"
     );
 }
 

@@ -1,8 +1,9 @@
 //! Findings as lines for people: what a tired person needs at 3 a.m., one line per thing.
 //!
-//! A death that only confirms an OOM line already shown has no line of its own, and an incident is
-//! shown when it ends.
+//! A death has no line of its own when the line of its OOM kill already said all of it. An incident
+//! is shown when it closes.
 
+mod lines;
 mod requests;
 
 use std::collections::VecDeque;
@@ -10,34 +11,30 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Color, Style};
 use jiff::tz::TimeZone;
 use tracer_model::quantity::{bytes, duration};
+use tracer_model::wording::{self, counted, milliseconds};
 use tracer_model::{
-    Because, Body, Cause, ConnectError, ConnectFailure, Cut, Death, End, Finding, Incident,
+    Body, Cause, ConnectError, ConnectFailure, Cut, Death, End, FailedRequest, Finding, Incident,
     IncidentState, ListenerChange, LostEvents, Party, Pid, Ring, Start, WallTime,
 };
 
-use super::cell::{SENTENCE_COLUMNS, cell, name, push};
+use self::lines::{BAD, EFFECT, GOOD, LOSS, Lines, QUIET, RULE, address};
+use crate::cell::{SENTENCE_COLUMNS, cell, name};
 
 /// How many announced OOM kills wait for their confirmation.
 const MAX_ANNOUNCED: usize = 64;
-
-const TAG_COLUMNS: usize = 5;
-const SERVICE_COLUMNS: usize = 14;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Text<W> {
     out: W,
-    colour: bool,
-    zone: TimeZone,
-    line: String,
+    lines: Lines,
     announced: VecDeque<Announced>,
     storm: requests::Storm,
 }
 
-/// An OOM line that was shown.
+/// An OOM kill whose line was printed.
 #[derive(Debug)]
 struct Announced {
     pid: Pid,
@@ -45,30 +42,12 @@ struct Announced {
     limit_bytes: Option<u64>,
 }
 
-const BAD: Style = bold(AnsiColor::Red);
-const EFFECT: Style = bold(AnsiColor::Yellow);
-const GOOD: Style = bold(AnsiColor::Green);
-const LOSS: Style = bold(AnsiColor::Magenta);
-const RULE: Style = Style::new().bold();
-const QUIET: Style = Style::new().dimmed();
-
-const fn bold(colour: AnsiColor) -> Style {
-    Style::new().bold().fg_color(Some(Color::Ansi(colour)))
-}
-
 impl<W: Write> Text<W> {
-    /// To `out`, in local time.
-    pub fn new(out: W, colour: bool) -> Self {
-        Self::in_zone(out, colour, TimeZone::system())
-    }
-
     /// To `out`, with times of `zone`.
-    pub fn in_zone(out: W, colour: bool, zone: TimeZone) -> Self {
+    pub fn new(out: W, colour: bool, zone: TimeZone) -> Self {
         Self {
             out,
-            colour,
-            zone,
-            line: String::with_capacity(256),
+            lines: Lines::new(colour, zone),
             announced: VecDeque::new(),
             storm: requests::Storm::default(),
         }
@@ -81,79 +60,44 @@ impl<W: Write> Text<W> {
 
     /// Writes the lines of one finding, if it has any, at once.
     pub fn finding(&mut self, finding: &Finding) -> io::Result<()> {
-        self.line.clear();
+        self.lines.clear();
         if self.storm.is_over(finding) {
-            self.storm_is_over();
+            for (at, sum) in self.storm.take() {
+                self.request_line(at, &sum);
+            }
         }
         let at = finding.at;
         match &finding.body {
             Body::Start(start) => self.start(start),
             Body::Oom(death) => self.oom(at, death),
             Body::Death(death) => self.death(at, death),
-            Body::ListenerDown(change) => {
-                let rest = format!(
-                    "{} stopped listening{}",
-                    address(&change.address),
-                    netns(change)
-                );
-                self.event(at, "DOWN", BAD, &change.service.name, &rest);
-            }
+            Body::ListenerDown(change) => self.down(at, change),
             Body::ListenerUp(change) => self.up(at, change),
             Body::ConnectFailed(failure) => self.connect_failed(at, failure),
             Body::ConnectionCut(cut) => self.cut(at, cut),
-            Body::RequestFailed(request) => self.request_failed(at, request),
+            Body::RequestFailed(request) => {
+                if !self.storm.sum_up(at, request) {
+                    self.request_line(at, request);
+                }
+            }
             Body::Incident(incident) => self.incident(incident),
             Body::Mark(mark) => {
                 let label = cell(&mark.label, SENTENCE_COLUMNS);
-                self.event(at, "MARK", RULE, "tracer", &label);
+                self.lines.event(at, "MARK", RULE, "tracer", &label);
             }
             Body::Lost(lost) => self.lost(at, lost),
             Body::End(end) => self.end(end),
         }
-        if self.line.is_empty() {
+        if self.lines.as_str().is_empty() {
             return Ok(());
         }
-        self.out.write_all(self.line.as_bytes())?;
+        self.out.write_all(self.lines.as_str().as_bytes())?;
         self.out.flush()
-    }
-
-    /// `time  TAG  service  rest`
-    fn event(&mut self, at: WallTime, tag: &str, style: Style, service: &str, rest: &str) {
-        let time = self.time(at);
-        self.push(&time, QUIET, time.len() + 2);
-        self.push(tag, style, TAG_COLUMNS);
-        self.line.push(' ');
-        push(&mut self.line, &name(service), None, SERVICE_COLUMNS);
-        self.line.push(' ');
-        self.line.push_str(rest);
-        self.line.push('\n');
-    }
-
-    /// `── what`
-    fn rule(&mut self, what: &str) {
-        self.push("──", RULE, 3);
-        self.push(what, RULE, 0);
-        self.line.push('\n');
-    }
-
-    fn indented(&mut self, what: &str) {
-        self.line.push_str("   ");
-        self.line.push_str(&cell(what, SENTENCE_COLUMNS));
-        self.line.push('\n');
-    }
-
-    fn push(&mut self, text: &str, style: Style, columns: usize) {
-        push(&mut self.line, text, self.colour.then_some(style), columns);
-    }
-
-    fn time(&self, at: WallTime) -> String {
-        let zoned = at.to_jiff().to_zoned(self.zone.clone());
-        zoned.strftime("%H:%M:%S%.3f").to_string()
     }
 
     fn start(&mut self, start: &Start) {
         let working = start.hooks.iter().filter(|hook| hook.ok).count();
-        self.rule(&format!(
+        self.lines.rule(&format!(
             "tracer {} on {} · Linux {} · {working} of {} hooks armed · {}",
             name(&start.version),
             name(&start.host),
@@ -162,7 +106,7 @@ impl<W: Write> Text<W> {
             counted(start.services.len() as u64, "service", "services"),
         ));
         for blind in &start.blind {
-            self.indented(&format!("blind: {blind}"));
+            self.lines.indented(&format!("blind spot: {blind}"));
         }
     }
 
@@ -185,7 +129,7 @@ impl<W: Write> Text<W> {
             let _ = write!(rest, ", {} in use", bytes(anon));
         }
         rest.push_str(&uptime(death));
-        self.event(at, "OOM", BAD, &death.service.name, &rest);
+        self.lines.event(at, "OOM", BAD, &death.service.name, &rest);
         if self.announced.len() == MAX_ANNOUNCED {
             self.announced.pop_front();
         }
@@ -219,33 +163,45 @@ impl<W: Write> Text<W> {
             Cause::Clean => QUIET,
             _ => BAD,
         };
-        self.event(at, tag, style, &death.service.name, &rest);
+        self.lines.event(at, tag, style, &death.service.name, &rest);
+    }
+
+    fn down(&mut self, at: WallTime, change: &ListenerChange) {
+        let rest = format!(
+            "{} stopped listening{}",
+            address(&change.address),
+            netns(change)
+        );
+        self.lines
+            .event(at, "DOWN", BAD, &change.service.name, &rest);
     }
 
     fn up(&mut self, at: WallTime, change: &ListenerChange) {
         let mut rest = address(&change.address);
-        rest.push_str(match change.down_ms {
-            Some(_) => " listening again",
-            None => " listening",
-        });
+        // Writing to a String can't fail.
+        let _ = match change.down_ms {
+            Some(down_ms) => write!(rest, " listening again after {}", milliseconds(down_ms)),
+            None => write!(rest, " listening"),
+        };
         if let Some(Party { pid, comm, .. }) = &change.process {
             let _ = write!(rest, ", {}", process(comm, *pid));
         }
-        if let Some(down_ms) = change.down_ms {
-            let _ = write!(rest, ", after {}", duration(ms(down_ms)));
-        }
         rest.push_str(&netns(change));
-        self.event(at, "UP", GOOD, &change.service.name, &rest);
+        self.lines
+            .event(at, "UP", GOOD, &change.service.name, &rest);
     }
 
     fn connect_failed(&mut self, at: WallTime, failure: &ConnectFailure) {
-        let mut rest = format!("→ {}", address(&failure.upstream.address));
+        let mut rest = address(&failure.upstream.address);
         let service = failure.upstream.service.as_deref().map(name);
-        let because = failure.because.as_ref().map(why);
-        let _ = match (service, because) {
-            (Some(service), Some(because)) => write!(rest, " ({service}, {because})"),
-            (Some(only), None) => write!(rest, " ({only})"),
-            (None, Some(only)) => write!(rest, " ({only})"),
+        let _ = match (service, &failure.because) {
+            (Some(service), Some(because)) => {
+                write!(rest, " ({})", wording::behind_service(&service, because))
+            }
+            (Some(service), None) => write!(rest, " ({service})"),
+            (None, Some(because)) => {
+                write!(rest, " ({})", wording::behind_service("upstream", because))
+            }
             (None, None) => Ok(()),
         };
         if let Some(errno) = &failure.errno {
@@ -254,15 +210,14 @@ impl<W: Write> Text<W> {
         if failure.count > 1 {
             let _ = write!(rest, " ×{}", failure.count);
         }
-        // A refusal's arrow follows its service at once, as in a sentence.
-        let time = self.time(at);
-        self.push(&time, QUIET, time.len() + 2);
-        self.push(tag(failure.error), EFFECT, TAG_COLUMNS);
-        self.line.push(' ');
-        self.line.push_str(&name(&failure.proxy.name));
-        self.line.push(' ');
-        self.line.push_str(&rest);
-        self.line.push('\n');
+        self.lines
+            .arrow(at, tag(failure.error), EFFECT, &failure.proxy.name, &rest);
+    }
+
+    fn request_line(&mut self, at: WallTime, request: &FailedRequest) {
+        let (tag, rest) = (requests::tag(request), requests::rest(request));
+        self.lines
+            .event(at, &tag, EFFECT, &request.proxy.name, &rest);
     }
 
     fn cut(&mut self, at: WallTime, cut: &Cut) {
@@ -277,7 +232,7 @@ impl<W: Write> Text<W> {
             let rest = format!("{connections} from {peer} to {at_address} cut");
             (&cut.service.name, rest)
         };
-        self.event(at, "CUT", EFFECT, who, &rest);
+        self.lines.event(at, "CUT", EFFECT, who, &rest);
     }
 
     fn incident(&mut self, incident: &Incident) {
@@ -293,24 +248,21 @@ impl<W: Write> Text<W> {
             cell(&incident.summary, SENTENCE_COLUMNS)
         );
         if let Some(down_ms) = incident.down_ms {
-            let _ = write!(what, " · down {}", duration(ms(down_ms)));
+            let _ = write!(what, " · down {}", milliseconds(down_ms));
         }
         if incident.crash_loop {
             let _ = write!(what, " · crash loop, {} deaths", incident.deaths);
         } else if incident.deaths > 1 {
             let _ = write!(what, " · {} deaths", incident.deaths);
         }
-        let _ = write!(
-            what,
-            " · {} cut, {} refused",
-            incident.connections_cut, incident.connects_failed
-        );
-        if incident.requests_failed > 0 {
-            let _ = write!(what, ", {}", requests_failed(incident.requests_failed));
-        }
-        self.rule(&what);
+        what.push_str(&effects(
+            incident.connections_cut,
+            incident.connects_failed,
+            incident.requests_failed,
+        ));
+        self.lines.rule(&what);
         for advice in &incident.advice {
-            self.indented(&format!("→ {advice}"));
+            self.lines.indented(&format!("→ {advice}"));
         }
     }
 
@@ -327,53 +279,69 @@ impl<W: Write> Text<W> {
         let rest = format!(
             "{} lost since {} ({place})",
             counted(lost.count, "event", "events"),
-            self.time(lost.since)
+            self.lines.time(lost.since)
         );
-        self.event(at, "LOST", LOSS, "tracer", &rest);
+        self.lines.event(at, "LOST", LOSS, "tracer", &rest);
     }
 
     fn end(&mut self, end: &End) {
+        let mut deaths = counted(end.deaths, "death", "deaths");
+        if end.oom_kills > 0 {
+            let _ = write!(deaths, " ({} by OOM)", end.oom_kills);
+        }
         let mut what = format!(
-            "end · watched {} · {}, {} of them by OOM · {} cut, {} refused · {}",
+            "end · watched {} · {deaths}{} · {}",
             duration(Duration::from_millis(end.duration_ms)),
-            counted(end.deaths, "death", "deaths"),
-            end.oom_kills,
-            end.connections_cut,
-            end.connects_failed,
+            effects(
+                end.connections_cut,
+                end.connects_failed,
+                end.requests_failed
+            ),
             counted(end.incidents, "incident", "incidents"),
         );
         if end.incidents_open > 0 {
             let _ = write!(what, ", {} still open", end.incidents_open);
         }
-        if end.requests_failed > 0 {
-            let _ = write!(what, " · {}", requests_failed(end.requests_failed));
-        }
         if end.lost > 0 {
             let _ = write!(what, " · {} lost", counted(end.lost, "event", "events"));
         }
         if end.log_lines_unread > 0 {
-            let lines = counted(end.log_lines_unread, "line", "lines");
-            let _ = write!(what, " · {lines} of proxies' logs not understood");
+            let lines = counted(end.log_lines_unread, "proxy log line", "proxy log lines");
+            let _ = write!(what, " · {lines} not understood");
         }
-        self.rule(&what);
+        self.lines.rule(&what);
         for loss in &end.losses {
-            let lost = counted(loss.requests_failed, "request", "requests");
-            let mut what = format!("{} lost {lost}", name(&loss.service.name));
+            let mut what = format!(
+                "{}: {}",
+                name(&loss.service.name),
+                wording::requests_failed(loss.requests_failed)
+            );
             if loss.because_of_deaths > 0 {
                 let _ = write!(what, ", {} because of deaths", loss.because_of_deaths);
             }
-            self.indented(&what);
+            self.lines.indented(&what);
         }
+    }
+}
+
+/// ` · 3 connections cut, 12 connects failed, 14 requests failed`, without what did not happen.
+fn effects(cut: u64, connects: u64, requests: u64) -> String {
+    let effects: Vec<String> = [
+        (cut, wording::connections_cut(cut)),
+        (connects, wording::connects_failed(connects)),
+        (requests, wording::requests_failed(requests)),
+    ]
+    .into_iter()
+    .filter_map(|(count, phrase)| (count > 0).then_some(phrase))
+    .collect();
+    match effects.as_slice() {
+        [] => String::new(),
+        some => format!(" · {}", some.join(", ")),
     }
 }
 
 fn process(comm: &str, pid: Pid) -> String {
     format!("{}[{pid}]", name(comm))
-}
-
-/// Paths of unix sockets come from outside.
-fn address(address: &tracer_model::Endpoint) -> String {
-    cell(&address.to_string(), 120).into_owned()
 }
 
 fn netns(change: &ListenerChange) -> String {
@@ -385,41 +353,6 @@ fn netns(change: &ListenerChange) -> String {
 fn uptime(death: &Death) -> String {
     let up = Duration::from_millis(death.process.uptime_ms);
     format!(", up {}", duration(up))
-}
-
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
-fn requests_failed(count: u64) -> String {
-    format!("{} failed", counted(count, "request", "requests"))
-}
-
-/// `dead for 340 ms: OOM, cgroup limit`
-fn why(because: &Because) -> String {
-    let after = duration(ms(because.after_ms));
-    match because.cause {
-        Some(cause) => format!("dead for {after}: {}", in_words(cause)),
-        None => format!("not listening for {after}"),
-    }
-}
-
-fn ms(ms: f64) -> Duration {
-    Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default()
-}
-
-fn in_words(cause: Cause) -> &'static str {
-    match cause {
-        Cause::OomCgroup => "OOM, cgroup limit",
-        Cause::OomGlobal => "OOM, machine out of memory",
-        Cause::OomDaemon => "killed by an OOM daemon",
-        Cause::Killed => "killed by a signal",
-        Cause::Crash => "crashed",
-        Cause::HeapLimit => "heap limit reached",
-        Cause::Error => "exited with an error",
-        Cause::Clean => "stopped",
-        Cause::Unknown => "cause unknown",
-    }
 }
 
 fn tag(error: ConnectError) -> &'static str {

@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidf
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracer_model::SI_KERNEL;
-use tracer_present::deploy::CommandEnd;
+use tracer_present::deploy::model::CommandExit;
 
 use crate::live::residency::OomScore;
 
@@ -212,7 +212,7 @@ impl Running {
         &mut self,
         signals: &mut Signals,
         is_own: impl Fn(u32) -> bool,
-    ) -> io::Result<CommandEnd> {
+    ) -> io::Result<CommandExit> {
         let descriptor = pidfd_open(Pid::from_child(&self.child), PidfdFlags::NONBLOCK)?;
         // SAFETY: the descriptor is owned by what waits for it.
         let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
@@ -249,10 +249,10 @@ impl Running {
     }
 }
 
-fn end(status: std::process::ExitStatus) -> CommandEnd {
+fn end(status: std::process::ExitStatus) -> CommandExit {
     match (status.code(), status.signal()) {
-        (Some(code), _) => CommandEnd::ExitCode(u8::try_from(code).unwrap_or(u8::MAX)),
-        (None, signal) => CommandEnd::Signal(
+        (Some(code), _) => CommandExit::ExitCode(u8::try_from(code).unwrap_or(u8::MAX)),
+        (None, signal) => CommandExit::Signal(
             signal
                 .and_then(|signal| u8::try_from(signal).ok())
                 .unwrap_or(0),

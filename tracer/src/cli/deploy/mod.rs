@@ -21,8 +21,8 @@ use tracer_capture::{Notice, Setup, Target};
 use tracer_kernel::settings::{HttpMode, Settings};
 use tracer_model::{Body, Finding, Kind, Timestamp};
 use tracer_observe::{clock, usage};
-use tracer_present::deploy::verdict::Memory;
-use tracer_present::deploy::{CommandEnd, Deployment, FAIL_ON};
+use tracer_present::deploy::Deployment;
+use tracer_present::deploy::model::{CommandExit, FAIL_ON, Memory};
 use tracer_present::report::Builder;
 
 use self::command::{Signals, Started};
@@ -222,7 +222,7 @@ fn outcome(
 #[derive(Debug)]
 enum Ran {
     /// It ended, and was watched until then.
-    Ended(CommandEnd, Timestamp),
+    Ended(CommandExit, Timestamp),
     /// It could not be started; the exit code that tells so.
     NotStarted(u8),
     /// It failed with this code, and the trace too.
@@ -266,10 +266,10 @@ async fn guard(
         .wait(signals, |pid| deployment.borrow().runs(pid))
         .await
         .context("cannot wait for the command")?;
-    deployment.borrow_mut().command_ended(end, clock::now());
+    deployment.borrow_mut().command_exited(end, clock::now());
     mark(match end {
-        CommandEnd::ExitCode(code) => format!("deploy's command ended with {code}"),
-        CommandEnd::Signal(signal) => format!("deploy's command was ended by signal {signal}"),
+        CommandExit::ExitCode(code) => format!("deploy's command ended with {code}"),
+        CommandExit::Signal(signal) => format!("deploy's command was ended by signal {signal}"),
     });
     // Who interrupted it does not want to wait.
     if end.code() == 0 || !running.interrupted() {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
-use tracer_present::deploy::{Verdict, ci};
+use tracer_present::deploy::model::Verdict;
+use tracer_present::deploy::{self, ci};
 use tracer_present::report::{self, Builder, Format, Options, Report};
 
 use super::Args;
@@ -72,7 +73,7 @@ fn to_terminal(choice: ColorChoice, verdict: &Verdict) {
             !matches!(anstream::AutoStream::choice(&io::stderr()), Choice::Never)
         }
     };
-    let text = report::verdict_as_text(verdict, colour);
+    let text = deploy::text(verdict, colour);
     let mut err = io::stderr().lock();
     // Who reads it may be gone; the exit code is left.
     let _ = if env_is("GITLAB_CI", "true") {

@@ -3,6 +3,7 @@
 //! The tracer has its thread, the screen another: a terminal that takes its time never delays the
 //! tracer. What comes faster than it is drawn is counted.
 
+mod input;
 mod live;
 mod replay;
 mod terminal;

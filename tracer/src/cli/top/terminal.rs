@@ -15,6 +15,7 @@ use ratatui::backend::CrosstermBackend;
 use tracer_present::top::{Screen, Want};
 
 use super::FRAME;
+use super::input::input;
 
 /// A terminal that is ours. Dropping it gives it back.
 pub(super) struct Terminal {
@@ -85,7 +86,7 @@ impl Terminal {
             // What the user does is seen at once.
             self.last = None;
         }
-        let Some(want) = screen.event(&event) else {
+        let Some(want) = input(&event).and_then(|input| screen.input(input)) else {
             return Ok(None);
         };
         match want {

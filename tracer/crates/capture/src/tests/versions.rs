@@ -30,7 +30,7 @@ fn shown(name: &str) -> (String, String, Vec<Note>) {
     }
     notes.extend(replay.finish(&mut findings));
     let mut text = Vec::new();
-    let mut sink = Text::in_zone(&mut text, false, jiff::tz::TimeZone::UTC);
+    let mut sink = Text::new(&mut text, false, jiff::tz::TimeZone::UTC);
     for finding in &findings {
         sink.finding(finding).unwrap();
     }

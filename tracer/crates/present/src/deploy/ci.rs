@@ -1,11 +1,12 @@
-//! What CI services show of a deployment: GitHub's annotations, GitLab's sections. What comes from
-//! outside is escaped so that it can't be a command of theirs. Pure.
+//! What CI services show of a deployment: annotations on GitHub, a section of the log on GitLab. Text
+//! from outside is escaped so that it can't be a command to the CI service. Pure.
 
 use tracer_model::printable;
 
-use super::verdict::{Tone, Verdict};
+use super::model::Verdict;
+use super::sentences::Tone;
 
-/// GitHub keeps ten annotations of a step and kind.
+/// GitHub keeps ten annotations of each kind per step.
 const MAX_ANNOTATIONS: usize = 10;
 
 /// GitHub's `::error` and `::warning` lines of a verdict.
@@ -30,7 +31,7 @@ pub fn github_annotations(verdict: &Verdict) -> Vec<String> {
     lines
 }
 
-/// Text as the message of a command.
+/// Text as the message of a command to GitHub.
 fn github(outside: &str) -> String {
     printable(outside)
         .replace('%', "%25")
@@ -50,11 +51,11 @@ pub fn gitlab_section(seconds: i64) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Reason;
+    use super::super::model::Reason;
     use super::*;
 
     #[test]
-    fn a_section_of_gitlabs_begins_and_ends_by_one_name() {
+    fn a_gitlab_section_begins_and_ends_with_the_same_name() {
         let (begin, end) = gitlab_section(1_700_000_000);
         let name = "1700000000:tracer_deploy";
         assert!(begin.starts_with(&format!("\x1b[0Ksection_start:{name}[collapsed=false]\r")));
@@ -62,10 +63,10 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_is_no_command_of_githubs() {
+    fn text_from_outside_cannot_be_a_command_to_github() {
         let verdict = Verdict {
             command: "x".to_owned(),
-            ended: None,
+            exited: None,
             ran_ms: 0,
             watched_ms: 0,
             failures: vec![Reason {

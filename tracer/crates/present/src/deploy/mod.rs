@@ -1,43 +1,37 @@
-//! A deployment, watched: what it touched, which deaths it asked for, and the verdict.
+//! A deployment, watched: which services it affected, which deaths it asked for, and the verdict.
 //!
-//! Pure: it is told what was observed and found, and who runs; it reads nothing and has no clock.
-//! The command that does the rest is `cli/deploy`.
+//! Pure: it is handed what was observed and concluded, and which processes run; it reads nothing and
+//! has no clock. `cli/deploy` runs the command and does the rest.
 
+mod affected;
 pub mod ci;
+pub mod model;
+mod reasons;
+mod sentences;
+mod text;
 mod tree;
-pub mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use verdict::{CommandEnd, FAIL_ON, Verdict};
-
 use tracer_analysis::world::ServiceView;
-use tracer_model::quantity::millis;
 use tracer_model::{
-    Body, Cause, Death, FailedRequest, Failure, Finding, Incident, IncidentState, Kind,
-    ListenerChange, Manager, NetNs, Observation, Pid, Service, Timestamp, WallTime,
+    Because, Body, Cause, Death, FailedRequest, Failure, Finding, Incident, IncidentState, Kind,
+    ListenerChange, Manager, Observation, Pid, Service, Timestamp, WallTime,
 };
 
+pub use self::sentences::{Line, Tone};
+pub use self::text::text;
+
+use self::affected::{Affected, LOOP, Share, place};
+use self::model::{CommandExit, Memory, RequestsFailed, Verdict};
+use self::reasons::reasons;
 use self::tree::{Asked, Tree};
-use self::verdict::{
-    Ended, ListenerState, ListenerStory, Memory, RequestsFailed, ServiceStory, reasons,
-};
 
-/// How many services are followed; those touched first.
+/// How many services are followed: the first that are affected.
 const MAX_SERVICES: usize = 256;
-/// How many ends of processes are told of each.
-const MAX_ENDED: usize = 20;
-/// How many listeners are followed of each.
-const MAX_LISTENERS: usize = 64;
-/// How many new processes are followed of each.
-const MAX_NEW: usize = 256;
-/// How many kinds of failed requests are told apart.
+/// How many kinds of failed requests are distinguished.
 const MAX_REQUESTS: usize = 64;
-/// So many deaths that nobody asked for are a crash loop ...
-const LOOP: u64 = 3;
-/// ... of processes that lived no longer than this, ms.
-const SHORT_LIVED_MS: u64 = 30_000;
 
 /// Name and manager.
 type ServiceKey = (Arc<str>, Manager);
@@ -48,49 +42,32 @@ type RequestsKey = (String, Option<String>, Option<u16>, Failure);
 pub struct Deployment {
     command: String,
     tree: Tree,
-    /// Whether the command has begun: what happens before is none of its doing.
+    /// When the command started. What happened before was not its doing.
     began: Option<Timestamp>,
-    ended: Option<(Timestamp, CommandEnd)>,
-    /// What the newest exit was asked by; its death is the next finding, if it is one.
+    exited: Option<(Timestamp, CommandExit)>,
+    /// Who asked for the newest exit. If that was a death, its finding comes next.
     asked: Option<Asked>,
-    touched: BTreeMap<ServiceKey, Touched>,
+    affected: BTreeMap<ServiceKey, Affected>,
     left_out: BTreeSet<Arc<str>>,
-    /// Who ran before the command.
+    /// The processes that ran before the command.
     before: BTreeSet<Pid>,
-    /// Which services did.
+    /// The services that ran before the command.
     known: BTreeSet<ServiceKey>,
     /// The service that the command belongs to: a CI runner, a session.
     own: Option<ServiceKey>,
-    requests: BTreeMap<RequestsKey, (u64, Option<String>)>,
+    requests: BTreeMap<RequestsKey, FailedAlike>,
     requests_failed: u64,
     events_lost: u64,
     seen: BTreeMap<Kind, u64>,
     last: WallTime,
 }
 
-#[derive(Debug)]
-struct Touched {
-    service: Service,
-    ended: Vec<Ended>,
-    asked_for: u64,
-    unexpected: u64,
-    /// Of those, how many had hardly lived.
-    short_lived: u64,
-    new: BTreeSet<Pid>,
-    listeners: BTreeMap<(NetNs, String), Listening>,
-    /// Whether it listens where it did not before.
-    moved: bool,
-    crash_loop: bool,
-    memory: Option<Memory>,
-}
-
+/// Failed requests of one kind.
 #[derive(Debug, Default)]
-struct Listening {
-    downs: u64,
-    down_ms: f64,
-    since: Option<WallTime>,
-    /// The process that listens there since.
-    by: Option<Pid>,
+struct FailedAlike {
+    count: u64,
+    /// What explains the first of them that is explained.
+    because: Option<Because>,
 }
 
 impl Deployment {
@@ -113,9 +90,9 @@ impl Deployment {
         self.tree.root(pid);
     }
 
-    /// The command has ended.
-    pub fn command_ended(&mut self, end: CommandEnd, at: Timestamp) {
-        self.ended = Some((at, end));
+    /// The command has exited.
+    pub fn command_exited(&mut self, exit: CommandExit, at: Timestamp) {
+        self.exited = Some((at, exit));
     }
 
     /// Whether that process is one of the command's.
@@ -123,14 +100,14 @@ impl Deployment {
         self.tree.has(pid)
     }
 
-    /// Takes in what was observed, before what was concluded from it.
+    /// Takes in an observation, before the findings that were concluded from it.
     pub fn observe(&mut self, observation: &Observation) {
         if self.began.is_some() {
             self.asked = self.tree.observe(observation);
         }
     }
 
-    /// Who runs: before the command begins, those who are not new.
+    /// The processes that run. Those that run before the command starts are not new.
     pub fn running(&mut self, views: &[ServiceView]) {
         if self.began.is_none() {
             self.before = views
@@ -141,11 +118,10 @@ impl Deployment {
             return;
         }
         for view in views {
-            let key = key_of(&view.service);
-            if let Some(touched) = self.touched.get_mut(&key) {
+            if let Some(affected) = self.affected.get_mut(&key_of(&view.service)) {
                 for pid in &view.pids {
-                    if !self.before.contains(pid) && touched.new.len() < MAX_NEW {
-                        touched.new.insert(*pid);
+                    if !self.before.contains(pid) {
+                        affected.has_new(*pid);
                     }
                 }
             }
@@ -157,25 +133,23 @@ impl Deployment {
         self.own = Some(key_of(service));
     }
 
-    /// The processes of a view whose memory is of interest: new ones of a service that was touched.
+    /// The processes of a view whose memory is of interest: new ones of an affected service.
     pub fn new_processes<'a>(&'a self, view: &'a ServiceView) -> impl Iterator<Item = Pid> + 'a {
-        let key = key_of(&view.service);
-        let touched = self.touched.get(&key);
+        let affected = self.affected.get(&key_of(&view.service));
         view.pids
             .iter()
             .copied()
-            .filter(move |pid| touched.is_some_and(|touched| touched.new.contains(pid)))
+            .filter(move |pid| affected.is_some_and(|affected| affected.new.contains(pid)))
     }
 
     /// The most memory that a new process has had so far.
     pub fn memory(&mut self, service: &Service, memory: Memory) {
-        let key = key_of(service);
-        if let Some(touched) = self.touched.get_mut(&key) {
-            touched.used(memory);
+        if let Some(affected) = self.affected.get_mut(&key_of(service)) {
+            affected.used(memory);
         }
     }
 
-    /// Takes in what was found.
+    /// Takes in a finding.
     pub fn finding(&mut self, finding: &Finding) {
         self.last = self.last.max(finding.at);
         if self.began.is_none() {
@@ -199,38 +173,26 @@ impl Deployment {
     /// The verdict, given which kinds of findings fail a deployment; it is `now`.
     pub fn verdict(&self, fail_on: &[Kind], now: Timestamp) -> Verdict {
         let began = self.began.unwrap_or(now);
-        let ended = self.ended.map_or(now, |(at, _)| at);
+        let exited = self.exited.map_or(now, |(at, _)| at);
         let ms = |from: Timestamp, to: Timestamp| {
             u64::try_from(to.since(from).as_millis()).unwrap_or(u64::MAX)
         };
-        let mut requests: Vec<RequestsFailed> = self
-            .requests
+        let services = self
+            .affected
             .iter()
-            .map(
-                |((proxy, upstream, status, failure), (count, because))| RequestsFailed {
-                    proxy: proxy.clone(),
-                    upstream: upstream.clone(),
-                    status: *status,
-                    failure: *failure,
-                    count: *count,
-                    because: because.clone(),
-                },
-            )
+            .map(|((name, _), affected)| {
+                affected.story(self.tree.stopped_for_good(name), self.last)
+            })
             .collect();
-        requests.sort_by_key(|failed| std::cmp::Reverse(failed.count));
         let mut verdict = Verdict {
             command: self.command.clone(),
-            ended: self.ended.map(|(_, end)| end),
-            ran_ms: ms(began, ended),
-            watched_ms: ms(ended, now),
+            exited: self.exited.map(|(_, exit)| exit),
+            ran_ms: ms(began, exited),
+            watched_ms: ms(exited, now),
             failures: Vec::new(),
-            services: self
-                .touched
-                .values()
-                .map(|touched| touched.story(&self.tree, self.last))
-                .collect(),
+            services,
             services_left_out: self.left_out.len() as u64,
-            requests,
+            requests: self.requests(),
             requests_failed: self.requests_failed,
             events_lost: self.events_lost,
         };
@@ -238,30 +200,50 @@ impl Deployment {
         verdict
     }
 
+    /// The failed requests by kind, most first.
+    fn requests(&self) -> Vec<RequestsFailed> {
+        let mut requests: Vec<RequestsFailed> = self
+            .requests
+            .iter()
+            .map(|((proxy, upstream, status, failure), alike)| {
+                let because = alike.because.as_ref();
+                RequestsFailed {
+                    proxy: proxy.clone(),
+                    upstream: upstream.clone(),
+                    status: *status,
+                    failure: *failure,
+                    count: alike.count,
+                    because: because.map(|it| it.sentence.clone()),
+                    cause: because.and_then(|it| it.cause),
+                }
+            })
+            .collect();
+        requests.sort_by_key(|failed| std::cmp::Reverse(failed.count));
+        requests
+    }
+
     fn count(&mut self, kind: Kind) {
         *self.seen.entry(kind).or_default() += 1;
     }
 
-    /// Whether what happens to a service is nothing to a deployment: programs that come and go
-    /// without a manager, which did not run before.
-    fn is_passing(&self, service: &Service) -> bool {
+    /// Whether a service is only a program that comes and goes: without a manager, and not running
+    /// before the command. It is not judged.
+    fn is_transient(&self, service: &Service) -> bool {
         matches!(service.manager, Manager::Process | Manager::Script)
             && !self.known.contains(&key_of(service))
     }
 
-    fn touch(&mut self, service: &Service) -> Option<&mut Touched> {
+    /// The service, which is affected from now on; None when there are too many.
+    fn affect(&mut self, service: &Service) -> Option<&mut Affected> {
         let key = key_of(service);
-        if self.touched.len() >= MAX_SERVICES && !self.touched.contains_key(&key) {
+        if self.affected.len() >= MAX_SERVICES && !self.affected.contains_key(&key) {
             if self.left_out.len() < MAX_SERVICES {
                 self.left_out.insert(key.0);
             }
             return None;
         }
-        Some(
-            self.touched
-                .entry(key)
-                .or_insert_with(|| Touched::new(service)),
-        )
+        let affected = self.affected.entry(key);
+        Some(affected.or_insert_with(|| Affected::new(service)))
     }
 
     fn death(&mut self, at: WallTime, death: &Death) {
@@ -271,10 +253,10 @@ impl Deployment {
             death.cause,
             Cause::OomCgroup | Cause::OomGlobal | Cause::OomDaemon
         );
-        // Of the command's own processes its end tells.
+        // The command's exit code reports on its own processes.
         let own = asked.as_ref().is_some_and(|asked| asked.member)
             && self.own.as_ref() == Some(&key_of(&death.service));
-        if (own || self.is_passing(&death.service)) && !oom {
+        if (own || self.is_transient(&death.service)) && !oom {
             return;
         }
         let clean = death.cause == Cause::Clean;
@@ -282,78 +264,39 @@ impl Deployment {
             && asked
                 .as_ref()
                 .is_some_and(|asked| asked.by_signal || (clean && asked.client));
-        let new = !self.before.contains(&pid);
-        let Some(touched) = self.touch(&death.service) else {
-            return;
+        let share = Share {
+            asked_for,
+            ignored: asked.filter(|_| asked_for).and_then(|asked| asked.ignored),
+            new: !self.before.contains(&pid),
         };
-        if asked_for {
-            touched.asked_for += 1;
-        } else if !clean {
-            touched.unexpected += 1;
-            if new && death.process.uptime_ms <= SHORT_LIVED_MS {
-                touched.short_lived += 1;
-            }
-            touched.crash_loop |= touched.short_lived >= LOOP;
-        }
-        if new && let Some(peak_bytes) = death.memory.peak_bytes {
-            touched.used(Memory {
-                pid,
-                peak_bytes,
-                limit_bytes: death.memory.limit_bytes,
-            });
-        }
-        touched.new.remove(&pid);
-        if touched.ended.len() < MAX_ENDED {
-            touched.ended.push(Ended {
-                at,
-                pid,
-                comm: death.process.comm.clone(),
-                cause: death.cause,
-                why: death.why.clone(),
-                asked_for,
-                ignored: asked.filter(|_| asked_for).and_then(|asked| asked.ignored),
-            });
+        if let Some(affected) = self.affect(&death.service) {
+            affected.died(at, death, share);
         }
     }
 
     fn listener_down(&mut self, at: WallTime, change: &ListenerChange) {
-        if self.is_passing(&change.service) {
+        if self.is_transient(&change.service) {
             return;
         }
-        let Some(touched) = self.touch(&change.service) else {
-            return;
-        };
-        let place = (change.netns.unwrap_or(0), change.address.to_string());
-        if touched.listeners.len() >= MAX_LISTENERS && !touched.listeners.contains_key(&place) {
-            return;
+        if let Some(affected) = self.affect(&change.service) {
+            affected.stopped_listening(at, place(change));
         }
-        let listening = touched.listeners.entry(place).or_default();
-        listening.downs += 1;
-        listening.since.get_or_insert(at);
     }
 
     fn listener_up(&mut self, at: WallTime, change: &ListenerChange) {
-        let place = (change.netns.unwrap_or(0), change.address.to_string());
+        let place = place(change);
         let by = change.process.as_ref().map(|process| process.pid);
         // Whoever listens there now, it is back for those who need it.
         let mut known = false;
-        for touched in self.touched.values_mut() {
-            if let Some(listening) = touched.listeners.get_mut(&place) {
-                if let Some(since) = listening.since.take() {
-                    listening.down_ms += change.down_ms.unwrap_or_else(|| between(since, at));
-                }
-                listening.by = by;
-                known = true;
-            }
+        for affected in self.affected.values_mut() {
+            known |= affected.is_served(at, &place, by, change.down_ms);
         }
-        let key = key_of(&change.service);
-        let before = &self.before;
-        if let Some(touched) = self.touched.get_mut(&key) {
-            touched.moved |= !known;
-            if let Some(pid) = by.filter(|pid| !before.contains(pid))
-                && touched.new.len() < MAX_NEW
-            {
-                touched.new.insert(pid);
+        if let Some(affected) = self.affected.get_mut(&key_of(&change.service)) {
+            if !known {
+                affected.listens_elsewhere();
+            }
+            if let Some(pid) = by.filter(|pid| !self.before.contains(pid)) {
+                affected.has_new(pid);
             }
         }
     }
@@ -378,13 +321,10 @@ impl Deployment {
         } else {
             key
         };
-        let group = self.requests.entry(key).or_default();
-        group.0 = group.0.saturating_add(request.count);
-        if group.1.is_none() && !full {
-            group.1 = request
-                .because
-                .as_ref()
-                .map(|because| because.sentence.clone());
+        let alike = self.requests.entry(key).or_default();
+        alike.count = alike.count.saturating_add(request.count);
+        if alike.because.is_none() && !full {
+            alike.because.clone_from(&request.because);
         }
     }
 
@@ -392,97 +332,18 @@ impl Deployment {
         if incident.cause != Cause::Clean && incident.state == IncidentState::Open {
             self.count(Kind::Incident);
         }
-        let key = key_of(&incident.service);
         if incident.crash_loop
-            && let Some(touched) = self.touched.get_mut(&key)
+            && let Some(affected) = self.affected.get_mut(&key_of(&incident.service))
             // Several restarts that were asked for are no loop.
-            && (touched.unexpected > 0 || touched.asked_for < LOOP)
+            && (affected.unexpected > 0 || affected.asked_for < LOOP)
         {
-            touched.crash_loop = true;
-        }
-    }
-}
-
-impl Touched {
-    fn new(service: &Service) -> Self {
-        Self {
-            service: service.clone(),
-            ended: Vec::new(),
-            asked_for: 0,
-            unexpected: 0,
-            short_lived: 0,
-            new: BTreeSet::new(),
-            listeners: BTreeMap::new(),
-            moved: false,
-            crash_loop: false,
-            memory: None,
-        }
-    }
-
-    fn used(&mut self, memory: Memory) {
-        let limit_bytes = memory
-            .limit_bytes
-            .or(self.memory.and_then(|known| known.limit_bytes));
-        if self
-            .memory
-            .is_none_or(|known| known.peak_bytes < memory.peak_bytes)
-        {
-            self.memory = Some(Memory {
-                limit_bytes,
-                ..memory
-            });
-        }
-    }
-
-    fn story(&self, tree: &Tree, now: WallTime) -> ServiceStory {
-        let stopped = self.unexpected == 0 && tree.stopped_for_good(&self.service.name);
-        let listeners: Vec<ListenerStory> = self
-            .listeners
-            .iter()
-            .map(|((_, address), listening)| ListenerStory {
-                address: address.clone(),
-                downs: listening.downs,
-                down_ms: listening.down_ms
-                    + listening.since.map_or(0.0, |since| between(since, now)),
-                state: match listening.since {
-                    None => ListenerState::Back,
-                    Some(_) if stopped => ListenerState::Stopped,
-                    Some(_) if self.moved => ListenerState::Moved,
-                    Some(_) => ListenerState::NotBack,
-                },
-            })
-            .collect();
-        // Those that serve now are the successors, whoever else the service has.
-        let mut new: Vec<Pid> = self
-            .listeners
-            .values()
-            .filter_map(|listening| listening.by.filter(|_| listening.since.is_none()))
-            .collect();
-        new.sort_unstable();
-        new.dedup();
-        if new.is_empty() {
-            new = self.new.iter().copied().collect();
-        }
-        ServiceStory {
-            service: self.service.clone(),
-            ended: self.ended.clone(),
-            asked_for: self.asked_for,
-            unexpected: self.unexpected,
-            new,
-            listeners,
-            crash_loop: self.crash_loop,
-            memory: self.memory,
+            affected.crash_loop = true;
         }
     }
 }
 
 fn key_of(service: &Service) -> ServiceKey {
     (Arc::clone(&service.name), service.manager)
-}
-
-fn between(from: WallTime, to: WallTime) -> f64 {
-    let ns = u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0);
-    millis(std::time::Duration::from_nanos(ns))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use tracer_model::{
-    Actor, Because, Comm, Endpoint, Exit, ExitStatus, LostEvents, MemoryInfo, Party, ProcessInfo,
+    Actor, Comm, Endpoint, Exit, ExitStatus, LostEvents, MemoryInfo, Party, ProcessInfo,
     ProcessKey, Ring, SignalSent, TaskFacts, Upstream, What,
 };
 
+use super::affected::{MAX_DEATHS, MAX_NEW};
+use super::model::{FAIL_ON, ListenerState};
 use super::*;
 
 const KILL: u32 = 9;
@@ -45,11 +47,11 @@ fn web() -> Service {
     service("web", Manager::Supervisor)
 }
 
-/// A deployment that is told of as if it were live; times are milliseconds.
+/// A deployment, played as if it were live; times are milliseconds.
 struct Scene(Deployment);
 
 impl Scene {
-    /// The command runs since 1000 ms; before, there was the worker.
+    /// The command starts at 1000 ms; the worker ran before.
     fn start() -> Self {
         let mut deployment = Deployment::new(["./deploy.sh", "web"]);
         deployment.belongs_to(&service("runner", Manager::Systemd));
@@ -100,7 +102,7 @@ impl Scene {
         self.see(at, What::Exited(exit));
     }
 
-    /// The worker dies, and the finding says so.
+    /// The worker dies, and its death is found.
     fn dies(
         &mut self,
         at: u64,
@@ -169,7 +171,7 @@ impl Scene {
         );
     }
 
-    /// A restart as it should be: supervisorctl, SIGTERM, 500 ms without a listener.
+    /// A restart as it should be: supervisorctl, SIGTERM, no listener for 500 ms.
     fn good_restart(&mut self) {
         self.client(
             101,
@@ -198,13 +200,13 @@ impl Scene {
         );
     }
 
-    /// The command ends well at 2000 ms, and the grace at 5000.
+    /// The command succeeds at 2000 ms, and the grace ends at 5000.
     fn verdict(self) -> Verdict {
-        self.verdict_with(CommandEnd::ExitCode(0), &FAIL_ON)
+        self.verdict_with(CommandExit::ExitCode(0), &FAIL_ON)
     }
 
-    fn verdict_with(mut self, end: CommandEnd, fail_on: &[Kind]) -> Verdict {
-        self.0.command_ended(end, ms(2000));
+    fn verdict_with(mut self, end: CommandExit, fail_on: &[Kind]) -> Verdict {
+        self.0.command_exited(end, ms(2000));
         self.find(5000, Body::End(tracer_model::End::default()));
         self.0.verdict(fail_on, ms(5000))
     }
@@ -293,12 +295,12 @@ fn failed_request(because: &str) -> Body {
 }
 
 fn shown(verdict: &Verdict) -> String {
-    let text = crate::report::verdict_as_text(verdict, false);
+    let text = super::text(verdict, false);
     format!("{text}exit code {}\n", verdict.exit_code())
 }
 
 #[test]
-fn a_restart_that_was_asked_for_and_worked_is_good() {
+fn a_restart_that_was_asked_for_and_worked_succeeds() {
     let mut scene = Scene::start();
     scene.good_restart();
     scene.0.memory(
@@ -315,13 +317,13 @@ fn a_restart_that_was_asked_for_and_worked_is_good() {
 }
 
 #[test]
-fn a_worker_that_dies_on_start_again_and_again_is_a_crash_loop() {
+fn a_worker_that_keeps_dying_on_start_is_a_crash_loop() {
     let mut scene = Scene::start();
     scene.client(101, 1100, 1300, &["supervisorctl", "restart", "web"]);
     scene.asked_stop(1200);
     scene.down(1200);
     for round in 0..3 {
-        // Under the client still, and after it: an exit status is nobody's wish.
+        // While the client runs and after it: nobody asks for an error exit.
         let at = 1250 + 700 * round;
         let pid = NEW + Pid::try_from(round).unwrap();
         scene.dies(at, pid, Cause::Error, ExitStatus::Code(1), &[]);
@@ -337,14 +339,17 @@ fn an_oom_kill_after_a_good_restart_fails_with_its_requests() {
     scene.good_restart();
     scene.dies(3000, NEW, Cause::OomCgroup, killed(), &[]);
     scene.down(3001);
-    scene.find(3010, failed_request("web, dead for 10 ms: OOM"));
+    scene.find(
+        3010,
+        failed_request("web died 10 ms earlier: OOM, cgroup limit"),
+    );
     scene.up(3800, 3000, NEW + 1, Some(799.0));
     let verdict = scene.verdict();
     insta::assert_snapshot!(shown(&verdict));
 }
 
 #[test]
-fn a_listener_that_is_not_back_fails_even_without_a_death() {
+fn a_listener_that_stays_down_fails_even_without_a_death() {
     let mut scene = Scene::start();
     scene.client(101, 1100, 1300, &["pm2", "restart", "web"]);
     scene.asked_stop(1200);
@@ -355,7 +360,7 @@ fn a_listener_that_is_not_back_fails_even_without_a_death() {
 }
 
 #[test]
-fn a_kill_is_asked_for_by_a_process_of_the_command_and_by_nobody_else() {
+fn only_a_process_of_the_command_can_ask_for_a_kill() {
     for (sender, comm, want) in [
         (COMMAND, "sh", true),
         (900, "sh", false),
@@ -372,7 +377,7 @@ fn a_kill_is_asked_for_by_a_process_of_the_command_and_by_nobody_else() {
         );
         let verdict = scene.verdict();
         assert_eq!(
-            verdict.services[0].ended[0].asked_for, want,
+            verdict.services[0].deaths[0].asked_for, want,
             "{comm} {sender}"
         );
         assert_eq!(verdict.exit_code(), if want { 0 } else { 3 }, "{comm}");
@@ -380,7 +385,7 @@ fn a_kill_is_asked_for_by_a_process_of_the_command_and_by_nobody_else() {
 }
 
 #[test]
-fn a_kill_after_a_stop_that_was_not_followed_is_asked_for_and_shown() {
+fn a_kill_after_an_ignored_stop_was_asked_for_and_says_so() {
     let mut scene = Scene::start();
     scene.client(
         101,
@@ -390,15 +395,15 @@ fn a_kill_after_a_stop_that_was_not_followed_is_asked_for_and_shown() {
     );
     let signals = [
         sent(1150, TERM, MANAGER, "supervisord"),
-        // Long after the client has gone.
+        // Long after the client exited.
         sent(91_150, KILL, MANAGER, "supervisord"),
     ];
     scene.dies(91_150, OLD, Cause::Killed, killed(), &signals);
     let verdict = scene.verdict();
-    let ended = &verdict.services[0].ended[0];
-    assert!(ended.asked_for);
-    assert_eq!(ended.ignored.as_deref(), Some("SIGTERM"));
-    assert!(shown(&verdict).contains("killed after its stop timed out: did not follow SIGTERM"));
+    let death = &verdict.services[0].deaths[0];
+    assert!(death.asked_for);
+    assert_eq!(death.ignored.as_deref(), Some("SIGTERM"));
+    assert!(shown(&verdict).contains("killed after its stop timed out: it ignored SIGTERM"));
 }
 
 #[test]
@@ -412,8 +417,8 @@ fn a_stop_by_the_manager_long_after_the_client_is_not_asked_for() {
     let signals = [sent(60_000, TERM, MANAGER, "supervisord")];
     scene.dies(60_000, OLD, Cause::Clean, status, &signals);
     let verdict = scene.verdict();
-    assert!(!verdict.services[0].ended[0].asked_for);
-    assert_eq!(verdict.exit_code(), 0, "a clean end is no failure");
+    assert!(!verdict.services[0].deaths[0].asked_for);
+    assert_eq!(verdict.exit_code(), 0, "a clean stop is no failure");
 }
 
 #[test]
@@ -446,7 +451,7 @@ fn a_service_that_was_stopped_for_good_need_not_listen_again() {
 }
 
 #[test]
-fn a_service_that_moved_to_another_port_is_back() {
+fn a_service_that_moved_to_another_port_has_recovered() {
     let mut scene = Scene::start();
     scene.client(101, 1100, 1300, &["supervisorctl", "restart", "web"]);
     scene.asked_stop(1200);
@@ -458,7 +463,7 @@ fn a_service_that_moved_to_another_port_is_back() {
 }
 
 #[test]
-fn the_commands_own_processes_and_passing_programs_are_not_judged() {
+fn processes_of_the_command_and_transient_programs_are_not_judged() {
     let mut scene = Scene::start();
     let own = service("runner", Manager::Systemd);
     scene.forks(1100, COMMAND, 110);
@@ -473,10 +478,10 @@ fn the_commands_own_processes_and_passing_programs_are_not_judged() {
 #[test]
 fn the_exit_code_is_the_commands_own_if_it_failed() {
     for (end, want) in [
-        (CommandEnd::ExitCode(7), 7),
-        (CommandEnd::Signal(2), 130),
-        (CommandEnd::Signal(15), 143),
-        (CommandEnd::ExitCode(0), 3),
+        (CommandExit::ExitCode(7), 7),
+        (CommandExit::Signal(2), 130),
+        (CommandExit::Signal(15), 143),
+        (CommandExit::ExitCode(0), 3),
     ] {
         let mut scene = Scene::start();
         scene.dies(1500, OLD, Cause::Crash, killed(), &[]);
@@ -500,14 +505,14 @@ fn only_the_kinds_that_were_chosen_fail() {
             since: wall(0),
         };
         scene.find(1600, Body::Lost(lost));
-        let verdict = scene.verdict_with(CommandEnd::ExitCode(0), kinds);
+        let verdict = scene.verdict_with(CommandExit::ExitCode(0), kinds);
         assert_eq!(verdict.exit_code(), want, "{kinds:?}");
         assert_eq!(verdict.events_lost, 3);
     }
 }
 
 #[test]
-fn what_happened_before_the_command_is_none_of_its_doing() {
+fn what_happened_before_the_command_is_not_judged() {
     let mut deployment = Deployment::new(["true"]);
     let down = Body::ListenerDown(listener(web(), 3000, None, None));
     deployment.finding(&Finding {
@@ -516,7 +521,7 @@ fn what_happened_before_the_command_is_none_of_its_doing() {
         body: down,
     });
     deployment.command_started(COMMAND, ms(1000));
-    deployment.command_ended(CommandEnd::ExitCode(0), ms(1100));
+    deployment.command_exited(CommandExit::ExitCode(0), ms(1100));
     let verdict = deployment.verdict(&FAIL_ON, ms(2000));
     assert_eq!(verdict.exit_code(), 0);
     insta::assert_snapshot!(shown(&verdict));
@@ -550,7 +555,7 @@ fn everything_is_bounded() {
         .iter()
         .find(|it| &*it.service.name == "web");
     if let Some(web) = web {
-        assert!(web.ended.len() <= MAX_ENDED && web.new.len() <= MAX_NEW);
+        assert!(web.deaths.len() <= MAX_DEATHS && web.new.len() <= MAX_NEW);
         assert_eq!(web.unexpected, 1000);
     }
 }

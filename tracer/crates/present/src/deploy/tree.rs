@@ -1,5 +1,5 @@
-//! What runs under the deployment's command: its processes, and the clients of service managers
-//! among them (`systemctl restart`, `pm2 reload`). So it is known who asked for a death.
+//! The processes of the deployment's command, and the clients of service managers among them
+//! (`systemctl restart`, `pm2 reload`): from these it follows who asked for a death.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,15 +15,15 @@ const MAX_MEMBERS: usize = 65_536;
 const MAX_CLIENTS: usize = 256;
 /// How many arguments of a client are kept.
 const MAX_ARGS: usize = 64;
-/// A manager does what it was asked for within this, when the client did not wait for it.
+/// A manager acts on a request within this time when the client did not wait for it.
 const JUST_AFTER: Duration = Duration::from_secs(10);
-/// A manager kills what did not stop within minutes at most.
+/// A manager kills a process that ignores its stop within this time at most.
 const STOP_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Who sent a signal, as far as a deployment is concerned.
+/// Who sent a signal, from the point of view of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Sender {
-    /// A process of the command's.
+    /// A process of the command.
     Command,
     /// A service manager.
     Manager,
@@ -31,18 +31,18 @@ enum Sender {
     Other,
 }
 
-/// What the signals say about who wanted a process to end.
+/// Who asked for a process to exit, judged by its signals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     /// The process that died.
     pub(super) pid: Pid,
-    /// Whether the deployment asked for it, if it was a signal that ended it.
+    /// Whether the deployment sent, or had sent, the signal that killed it.
     pub(super) by_signal: bool,
-    /// The stop that it did not follow before it was killed.
+    /// The stop signal that it ignored until it was killed.
     pub(super) ignored: Option<String>,
-    /// Whether a manager's client was running then: an end without a signal may be its doing.
+    /// Whether a manager's client was running then: an exit without a signal may be its doing.
     pub(super) client: bool,
-    /// Whether the process was one of the command's own.
+    /// Whether the process was one of the command's.
     pub(super) member: bool,
 }
 
@@ -66,12 +66,12 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// The command runs as this process, whose creation is still to be observed.
+    /// The command runs as this process. Its creation has yet to be observed.
     pub(super) fn root(&mut self, pid: Pid) {
         self.root = Some(pid);
     }
 
-    /// Takes in what was seen; of an exit, tells whether it was asked for.
+    /// Takes in an observation; for an exit, says who asked for it.
     pub(super) fn observe(&mut self, observation: &Observation) -> Option<Asked> {
         match &observation.what {
             What::Forked { child, parent } => {
@@ -104,7 +104,7 @@ impl Tree {
         }
     }
 
-    /// Whether the newest client that named the service only stopped it: it is not to come back.
+    /// Whether the newest client that named the service stopped it, and so it need not come back.
     pub(super) fn stopped_for_good(&self, service: &str) -> bool {
         let bare = service.strip_suffix(".service").unwrap_or(service);
         let names = |arg: &str| {
@@ -157,7 +157,7 @@ impl Tree {
         });
     }
 
-    /// Whether a client ran at `at`, or had just ended.
+    /// Whether a client ran at `at`, or had just exited.
     fn client_at(&self, at: Timestamp) -> bool {
         self.clients.iter().any(|client| {
             client.from <= at && client.until.is_none_or(|end| at <= end.after(JUST_AFTER))
@@ -173,7 +173,7 @@ impl Tree {
             ..SenderFacts::default()
         });
         match kind {
-            // Also one that the command has started: what it does later is its own affair.
+            // Even if the command started it: what it does later is its own decision.
             SenderKind::Manager(_) => Sender::Manager,
             SenderKind::Kernel | SenderKind::OomDaemon => Sender::Other,
             _ if self.members.contains(&sent.sender.key) => Sender::Command,
@@ -192,7 +192,7 @@ impl Tree {
     fn asked(&self, exit: &Exit, at: Timestamp) -> Asked {
         const KILL: u32 = 9;
         const ABRT: u32 = 6;
-        // Signals that something else than a person's or a program's will can cause are none.
+        // A process usually raises SIGABRT itself: it is no request to stop.
         let polite = exit.stop.as_deref().filter(|sent| sent.signal != ABRT);
         let kill = exit.other.as_deref().filter(|sent| sent.signal == KILL);
         let lethal = match exit.status.signal() {
@@ -207,7 +207,7 @@ impl Tree {
                 && self.wanted(stop)
         });
         let killed = lethal.is_some_and(|sent| sent.signal == KILL);
-        // The kill comes when the stop's time is up, however long the client has been gone.
+        // The kill comes when the stop times out, long after the client may have exited.
         let follows =
             killed && stop.is_some() && kill.is_some_and(|sent| self.sender(sent) != Sender::Other);
         Asked {
@@ -222,7 +222,7 @@ impl Tree {
     }
 }
 
-/// Words with which a client asks for something to run (again).
+/// Words with which a client starts or restarts something.
 const STARTS: &[&str] = &[
     "start",
     "restart",
@@ -246,11 +246,11 @@ const STARTS: &[&str] = &[
     "reread",
     "deploy",
 ];
-/// ... to end.
+/// ... stops it.
 const STOPS: &[&str] = &[
     "stop", "kill", "delete", "del", "rm", "down", "remove", "shutdown", "disable", "mask",
 ];
-/// ... or for nothing of the kind.
+/// ... or only looks at it.
 const LOOKS: &[&str] = &[
     "status",
     "is-active",
@@ -280,7 +280,7 @@ const LOOKS: &[&str] = &[
     "daemon-reload",
 ];
 
-/// Whether a command line is one of a manager's client, whether it only stops something, and the
+/// If the command line is that of a manager's client: whether it only stops something, and the
 /// arguments after the program's name.
 fn client(args: &[Box<str>]) -> Option<(bool, &[Box<str>])> {
     // The program, or the script that an interpreter runs.
@@ -291,7 +291,7 @@ fn client(args: &[Box<str>]) -> Option<(bool, &[Box<str>])> {
     if !starts && !stops && has(LOOKS) {
         return None;
     }
-    // Without any known word, its words may come from elsewhere.
+    // Without a known word, what it does may come from a file or its input.
     Some((stops && !starts, rest))
 }
 

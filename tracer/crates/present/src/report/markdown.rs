@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
 use tracer_model::quantity::bytes;
-use tracer_model::{WallTime, printable};
+use tracer_model::{WallTime, printable, wording};
 
 use super::model::{IncidentReport, Phase, Report, Step};
 use super::text::alike_in_words;
@@ -170,7 +170,7 @@ impl Page {
         self.heading(2, "Services");
         let columns = [
             "Service",
-            "Requests lost",
+            "Requests failed",
             "Connects failed",
             "Down",
             "Deaths",
@@ -179,7 +179,11 @@ impl Page {
         ];
         self.table(&columns, 5);
         for service in &report.services.items {
-            let causes: Vec<_> = service.causes.iter().map(|it| words::cause(*it)).collect();
+            let causes: Vec<_> = service
+                .causes
+                .iter()
+                .map(|it| wording::cause(*it))
+                .collect();
             let down = if service.down_ms > 0.0 {
                 ms(service.down_ms)
             } else {
@@ -205,7 +209,7 @@ impl Page {
                 "{}. {} {}",
                 incident.id,
                 plain(&incident.service.name),
-                words::verb(incident.cause)
+                wording::what_happened(incident.cause)
             ),
         );
         let opened = self.clock.date_time(incident.opened);
@@ -306,7 +310,10 @@ impl Page {
         if requests.count == 0 {
             return;
         }
-        self.heading(3, &counted(requests.count, "request lost", "requests lost"));
+        self.heading(
+            3,
+            &counted(requests.count, "request failed", "requests failed"),
+        );
         if requests.by_template.items.is_empty() {
             self.line("They were only counted: there were too many at once.");
             return;
@@ -363,7 +370,7 @@ impl Page {
                 number(group.count),
                 words::status(group.status),
                 group.upstream.as_deref().map_or_else(String::new, plain),
-                words::failure(group.failure).to_owned(),
+                wording::failure_or_unknown(group.failure, group.status, None).into_owned(),
                 self.time(group.first),
                 self.time(group.last),
             ]);

@@ -47,16 +47,6 @@ pub struct Options {
     pub zone: TimeZone,
 }
 
-/// How a request failed, in words.
-pub(crate) fn failure_in_words(failure: tracer_model::Failure) -> &'static str {
-    words::failure(failure)
-}
-
-/// A deployment's verdict as text for a terminal.
-pub fn verdict_as_text(verdict: &crate::deploy::Verdict, colour: bool) -> String {
-    text::verdict(verdict, colour)
-}
-
 /// Writes `report`. Errors are those of `out`.
 pub fn write(report: &Report, options: &Options, out: &mut impl Write) -> io::Result<()> {
     let zone = options.zone.clone();

@@ -8,6 +8,8 @@ use tracer_model::{
     Cause, Death, Failure, Hook, IncidentState, LostRequest, LostRequests, Service, WallTime,
 };
 
+use crate::deploy::model::Verdict;
+
 /// Value of `v` in a report's JSON.
 pub const REPORT_VERSION: u32 = 1;
 
@@ -67,7 +69,7 @@ pub struct Report {
     pub sessions: Capped<Session>,
     /// The verdict on a deployment, when it is one's record.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub deployment: Option<Box<crate::deploy::Verdict>>,
+    pub deployment: Option<Box<Verdict>>,
     /// Instants that somebody marked.
     #[serde(skip_serializing_if = "Capped::is_empty")]
     pub marks: Capped<Note>,

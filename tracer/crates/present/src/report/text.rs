@@ -5,22 +5,17 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Color, Style};
 use jiff::tz::TimeZone;
 use tracer_model::quantity::bytes;
-use tracer_model::{IncidentState, printable};
+use tracer_model::{IncidentState, printable, wording};
 
 use super::model::{Capped, DeathAt, IncidentReport, Phase, Report, Step, Unseen};
 use super::words::{self, Clock, counted, ms, number};
 use crate::cell::{NAME_COLUMNS, cell, name, push};
-use crate::deploy::Verdict;
-use crate::deploy::verdict::Tone;
+use crate::deploy;
 
 /// How many single requests are shown.
 const REQUESTS: usize = 20;
 /// Widest sentence.
 const SENTENCE: usize = 240;
-/// Widest headline of a deployment: it has the command.
-const HEADLINE: usize = 400;
-/// Columns of a service's name in a deployment.
-const ABOUT: usize = 16;
 /// Indentation of what belongs to an incident.
 const INDENT: usize = 3;
 /// Columns of a label in an incident.
@@ -65,49 +60,16 @@ pub(super) fn write(
     out.write_all(page.text.as_bytes())
 }
 
-/// A deployment's verdict by itself.
-pub(super) fn verdict(verdict: &Verdict, colour: bool) -> String {
-    let mut text = String::with_capacity(1024);
-    let style = |tone| match tone {
-        _ if !colour => None,
-        Tone::Bad => Some(BAD),
-        Tone::Good => Some(GOOD),
-        Tone::Plain => None,
-    };
-    let headline = verdict.headline();
-    push(&mut text, "── ", None, INDENT);
-    push(
-        &mut text,
-        &cell(&headline.what, HEADLINE),
-        style(headline.tone),
-        0,
-    );
-    text.push('\n');
-    let mut about = String::new();
-    for line in verdict.lines() {
-        // A service's name only on the first of its lines.
-        let shown = if line.about == about { "" } else { &line.about };
-        push(&mut text, "", None, INDENT);
-        if !line.about.is_empty() {
-            push(&mut text, &cell(shown, ABOUT - 1), None, ABOUT);
-        }
-        push(&mut text, &cell(&line.what, SENTENCE), style(line.tone), 0);
-        text.push('\n');
-        about = line.about;
-    }
-    text
-}
-
 /// Columns of the services' table after the first, and their widths.
 const HEADINGS: [&str; 6] = [
-    "requests lost",
+    "requests failed",
     "connects failed",
     "down",
     "deaths",
     "incidents",
     "causes",
 ];
-const COLUMNS: [usize; 6] = [15, 17, 10, 8, 11, 0];
+const COLUMNS: [usize; 6] = [17, 17, 10, 8, 11, 0];
 
 struct Page {
     clock: Clock,
@@ -185,7 +147,7 @@ impl Page {
 
     fn deployment(&mut self, report: &Report) {
         if let Some(deployment) = &report.deployment {
-            self.text.push_str(&verdict(deployment, self.colour));
+            self.text.push_str(&deploy::text(deployment, self.colour));
             self.text.push('\n');
         }
     }
@@ -222,7 +184,11 @@ impl Page {
             } else {
                 "–".to_owned()
             };
-            let causes: Vec<_> = service.causes.iter().map(|it| words::cause(*it)).collect();
+            let causes: Vec<_> = service
+                .causes
+                .iter()
+                .map(|it| wording::cause(*it))
+                .collect();
             let cells = [
                 number(service.requests_failed),
                 number(service.connects_failed),
@@ -250,7 +216,7 @@ impl Page {
                 "── {} · {} {} · {}",
                 incident.id,
                 name(&incident.service.name),
-                words::verb(incident.cause),
+                wording::what_happened(incident.cause),
                 words::downtime(incident)
             ),
             style,
@@ -333,7 +299,7 @@ impl Page {
 
     fn requests(&mut self, incident: &IncidentReport) {
         let requests = &incident.requests;
-        let mut label = "lost";
+        let mut label = "requests";
         for kind in &requests.by_template.items {
             let what = format!(
                 "{:>6}  {}  {}",
@@ -381,7 +347,7 @@ impl Page {
                 number(group.count),
                 words::status(group.status),
                 group.proxy,
-                words::failure(group.failure),
+                wording::failure_or_unknown(group.failure, group.status, None),
                 self.clock.time(group.first),
                 self.clock.time(group.last)
             );

@@ -1,64 +1,15 @@
-//! Words that every form of a report uses: causes, failures, counts, times.
+//! Words that every form of a report uses: counts, times, costs. Causes and failures have their words
+//! from the model.
 
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tracer_model::quantity;
-use tracer_model::{Cause, Failure, IncidentState, LostRequest, LostRequests, WallTime};
+use tracer_model::{IncidentState, LostRequest, LostRequests, WallTime};
 
 use super::model::{IncidentReport, Report, Totals};
 
-/// What happened to a service, to follow its name.
-pub(super) fn verb(cause: Cause) -> &'static str {
-    match cause {
-        Cause::OomCgroup => "was killed at its memory limit",
-        Cause::OomGlobal => "was killed because the machine ran out of memory",
-        Cause::OomDaemon => "was killed by an OOM daemon",
-        Cause::Killed => "was killed by a signal",
-        Cause::Crash => "crashed",
-        Cause::HeapLimit => "ran into its heap limit",
-        Cause::Error => "exited with an error",
-        Cause::Clean => "was stopped",
-        Cause::Unknown => "went down",
-    }
-}
-
-/// A cause as a noun.
-pub(super) fn cause(cause: Cause) -> &'static str {
-    match cause {
-        Cause::OomCgroup => "OOM, cgroup limit",
-        Cause::OomGlobal => "OOM, machine",
-        Cause::OomDaemon => "OOM daemon",
-        Cause::Killed => "signal",
-        Cause::Crash => "crash",
-        Cause::HeapLimit => "heap limit",
-        Cause::Error => "error exit",
-        Cause::Clean => "stopped",
-        Cause::Unknown => "unknown",
-    }
-}
-
-/// How a request failed.
-pub(super) fn failure(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Refused => "connection refused",
-        Failure::Timeout => "timed out",
-        Failure::Unreachable => "upstream unreachable",
-        Failure::NoSocketFile => "socket file missing",
-        Failure::BacklogFull => "backlog full",
-        Failure::PermissionDenied => "connect not permitted",
-        Failure::Cut => "connection closed while it worked on it",
-        Failure::Reset => "connection reset while it worked on it",
-        Failure::NoLiveUpstreams => "no live upstreams",
-        Failure::Answered => "answered by the application",
-        Failure::ProxyClosed => "closed by the proxy without an answer",
-        Failure::ProxyDied => "the proxy died",
-        Failure::ClientGone => "the client went away",
-        Failure::Unknown => "reason not seen",
-    }
-}
-
-/// `1 request lost`, `37 requests lost`, with `what` in the singular.
+/// `1 request failed`, `12 345 requests failed`: long numbers are grouped.
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(count), if count == 1 { one } else { many })
 }
@@ -139,8 +90,8 @@ pub(super) fn costs(incident: &IncidentReport) -> Vec<String> {
     if incident.requests.count > 0 {
         costs.push(counted(
             incident.requests.count,
-            "request lost",
-            "requests lost",
+            "request failed",
+            "requests failed",
         ));
     }
     if incident.connections_cut > 0 {
@@ -170,8 +121,8 @@ pub(super) fn totals(totals: &Totals) -> Vec<String> {
     facts.push(deaths);
     facts.push(counted(
         totals.requests_failed,
-        "request lost",
-        "requests lost",
+        "request failed",
+        "requests failed",
     ));
     if totals.down_ms > 0.0 {
         facts.push(format!("{} down", ms(totals.down_ms)));
@@ -201,7 +152,7 @@ pub(super) fn request(method: Option<&str>, path: Option<&str>) -> String {
 
 /// A status, or that there was none.
 pub(super) fn status(status: Option<u16>) -> String {
-    status.map_or_else(|| "no answer".to_owned(), |status| status.to_string())
+    status.map_or_else(|| "no response".to_owned(), |status| status.to_string())
 }
 
 /// What is said where there is nothing to tell.

@@ -1,23 +1,24 @@
-//! Lines of failed requests. Of those with one cause the first twenty of a second have a line each;
-//! the rest of that second are one line per template, shown when something later is.
+//! Lines of failed requests. In each second, the first twenty of each incident have a line of their
+//! own. The rest of that second is summed up, one line per template, printed before the next finding
+//! that does not belong to it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write;
 
-use tracer_model::{Confidence, FailedRequest, Failure, Finding, WallTime, template};
+use tracer_model::wording::{self, counted};
+use tracer_model::{Body, Confidence, FailedRequest, Failure, Finding, WallTime, template};
 
-use super::{EFFECT, Text, address, counted, why};
+use super::lines::address;
 use crate::cell::{cell, name};
 
-/// Lines of one cause and second before the rest is summed up.
+/// Lines of one incident and second before the rest is summed up.
 const MAX_LINES: u32 = 20;
-/// Sums of one second; what has no room is summed up without a template.
+/// Sums of one second. A request for which there is no room is summed up without its template.
 const MAX_SUMS: usize = 64;
 const PATH_COLUMNS: usize = 120;
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
-/// What has the same template.
+/// What the requests of one sum have in common.
 type Shape = (
     Option<u64>,
     String,
@@ -27,37 +28,38 @@ type Shape = (
     Option<String>,
 );
 
-/// The lines of the present second.
+/// The failed requests of the present second.
 #[derive(Debug, Default)]
 pub(super) struct Storm {
     second: i64,
-    /// Lines shown, by incident.
-    shown: BTreeMap<Option<u64>, u32>,
+    /// Lines printed, by incident.
+    printed: BTreeMap<Option<u64>, u32>,
     sums: BTreeMap<Shape, (WallTime, FailedRequest)>,
 }
 
 impl Storm {
     /// Whether a finding ends the second whose requests are summed up.
     pub(super) fn is_over(&self, finding: &Finding) -> bool {
-        let is_request = matches!(finding.body, tracer_model::Body::RequestFailed(_));
+        let is_request = matches!(finding.body, Body::RequestFailed(_));
         !self.sums.is_empty() && (!is_request || second(finding.at) > self.second)
     }
 
-    fn take(&mut self) -> Vec<(WallTime, FailedRequest)> {
+    /// The sums so far, which are then forgotten.
+    pub(super) fn take(&mut self) -> Vec<(WallTime, FailedRequest)> {
         std::mem::take(&mut self.sums).into_values().collect()
     }
 
-    /// Whether the request is summed up instead of shown.
-    fn takes_in(&mut self, at: WallTime, request: &FailedRequest) -> bool {
+    /// Counts a request; whether it was summed up, and so gets no line of its own.
+    pub(super) fn sum_up(&mut self, at: WallTime, request: &FailedRequest) -> bool {
         if second(at) > self.second {
             self.second = second(at);
-            self.shown.clear();
+            self.printed.clear();
         }
         let incident = request.because.as_ref().map(|because| because.incident);
-        if self.shown.len() < MAX_SUMS || self.shown.contains_key(&incident) {
-            let shown = self.shown.entry(incident).or_default();
-            if *shown < MAX_LINES {
-                *shown += 1;
+        if self.printed.len() < MAX_SUMS || self.printed.contains_key(&incident) {
+            let printed = self.printed.entry(incident).or_default();
+            if *printed < MAX_LINES {
+                *printed += 1;
                 return false;
             }
         }
@@ -88,32 +90,17 @@ fn second(at: WallTime) -> i64 {
     at.0.div_euclid(NS_PER_SECOND)
 }
 
-impl<W: Write> Text<W> {
-    pub(super) fn request_failed(&mut self, at: WallTime, request: &FailedRequest) {
-        if !self.storm.takes_in(at, request) {
-            self.request_line(at, request);
-        }
-    }
-
-    /// Shows what was summed up.
-    pub(super) fn storm_is_over(&mut self) {
-        for (at, sum) in self.storm.take() {
-            self.request_line(at, &sum);
-        }
-    }
-
-    fn request_line(&mut self, at: WallTime, request: &FailedRequest) {
-        let tag = match (request.status, request.failure) {
-            (Some(status), _) => status.to_string(),
-            (None, Failure::ClientGone) => "499".to_owned(),
-            (None, _) => "NOANS".to_owned(),
-        };
-        self.event(at, &tag, EFFECT, &request.proxy.name, &rest(request));
+/// A request's status as the tag of its line.
+pub(super) fn tag(request: &FailedRequest) -> String {
+    match (request.status, request.failure) {
+        (Some(status), _) => status.to_string(),
+        (None, Failure::ClientGone) => "499".to_owned(),
+        (None, _) => "NOANS".to_owned(),
     }
 }
 
-/// `GET /api/orders ← 203.0.113.9 → api.service 127.0.0.1:3000: refused (dead for …)`
-fn rest(request: &FailedRequest) -> String {
+/// `GET /x ← 203.0.113.9 → api 127.0.0.1:3000: connection refused (upstream died 4.37 ms earlier: …)`
+pub(super) fn rest(request: &FailedRequest) -> String {
     let mut rest = String::new();
     let path = request.path.as_deref().map(|path| cell(path, PATH_COLUMNS));
     // Writing to a String can't fail.
@@ -140,30 +127,12 @@ fn rest(request: &FailedRequest) -> String {
         }
         rest.push_str(&address(&upstream.address));
     }
-    if let Some(failure) = in_words(request.failure) {
+    let death = request.because.as_ref().and_then(|because| because.cause);
+    if let Some(failure) = wording::failure(request.failure, request.status, death) {
         let _ = write!(rest, ": {failure}");
     }
     if let Some(because) = &request.because {
-        let _ = write!(rest, " ({})", why(because));
+        let _ = write!(rest, " ({})", wording::behind(request.failure, because));
     }
     rest
-}
-
-fn in_words(failure: Failure) -> Option<&'static str> {
-    Some(match failure {
-        Failure::Refused => "refused",
-        Failure::Timeout => "timed out",
-        Failure::Unreachable => "unreachable",
-        Failure::NoSocketFile => "no socket file",
-        Failure::BacklogFull => "backlog full",
-        Failure::PermissionDenied => "permission denied",
-        Failure::Cut => "cut while it worked on it",
-        Failure::Reset => "reset while it worked on it",
-        Failure::NoLiveUpstreams => "no live upstreams",
-        Failure::Answered => "answered so itself",
-        Failure::ProxyClosed => "the proxy closed the connection",
-        Failure::ProxyDied => "the proxy died",
-        Failure::ClientGone => "the client went away",
-        Failure::Unknown => return None,
-    })
 }

@@ -1,6 +1,6 @@
-//! Which key does what. The table is also what the screen shows as help.
+//! Which key does what. The tables at the end are the help.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use super::input::{Key, KeyCode};
 
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub(crate) enum Action {
     Filter,
     Sort,
     Mouse,
-    /// Replay: pause or go on.
+    /// Replay: pause or play.
     Pause,
-    /// Replay: by so many seconds.
+    /// Replay: move by so many seconds.
     Seek(i64),
     PreviousIncident,
     NextIncident,
@@ -41,9 +41,9 @@ pub(crate) enum Action {
     Cancel,
 }
 
-/// Where a key is pressed.
+/// What else decides the meaning of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Mode {
     /// A text is being typed.
     pub(crate) typing: bool,
     /// A capture is shown.
@@ -51,17 +51,14 @@ pub(crate) struct Place {
 }
 
 /// What a key means.
-pub(crate) fn action(key: KeyEvent, place: Place) -> Option<Action> {
-    if key.kind == KeyEventKind::Release {
-        return None;
-    }
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+pub(crate) fn action(key: Key, mode: Mode) -> Option<Action> {
+    let control = key.control;
     match key.code {
         KeyCode::Char('c') if control => return Some(Action::Quit),
         KeyCode::Char('l') if control => return Some(Action::Redraw),
         _ => {}
     }
-    if place.typing {
+    if mode.typing {
         return match key.code {
             KeyCode::Enter => Some(Action::Accept),
             KeyCode::Esc => Some(Action::Cancel),
@@ -72,14 +69,14 @@ pub(crate) fn action(key: KeyEvent, place: Place) -> Option<Action> {
             _ => None,
         };
     }
-    if place.replay
+    if mode.replay
         && let Some(action) = replay(key)
     {
         return Some(action);
     }
     Some(match key.code {
         KeyCode::Char('q') => Action::Quit,
-        KeyCode::Char('?' | 'h') | KeyCode::F(1) => Action::Help,
+        KeyCode::Char('?' | 'h') | KeyCode::F1 => Action::Help,
         KeyCode::Tab => Action::NextPane,
         KeyCode::BackTab => Action::PreviousPane,
         KeyCode::Char(digit @ '1'..='4') => Action::Pane(usize::from(digit as u8 - b'1')),
@@ -105,12 +102,8 @@ pub(crate) fn action(key: KeyEvent, place: Place) -> Option<Action> {
     })
 }
 
-fn replay(key: KeyEvent) -> Option<Action> {
-    let seconds = if key.modifiers.contains(KeyModifiers::SHIFT) {
-        60
-    } else {
-        1
-    };
+fn replay(key: Key) -> Option<Action> {
+    let seconds = if key.shift { 60 } else { 1 };
     Some(match key.code {
         KeyCode::Char(' ') => Action::Pause,
         KeyCode::Left => Action::Seek(-seconds),
@@ -125,24 +118,24 @@ fn replay(key: KeyEvent) -> Option<Action> {
 
 /// Keys and what they do, for the help.
 pub(crate) const HELP: [(&str, &str); 12] = [
-    ("Tab  1 2 3 4", "the next pane, or one of them"),
-    ("↑ ↓  j k", "choose; also PgUp PgDn Home End"),
-    ("Enter", "a service's events, an incident's story"),
-    ("Esc", "close; forget filter, then search"),
-    ("/  n N", "search the events: next, one before"),
-    ("f", "filter the events: words, !without"),
-    ("s", "sort: worst, name, memory, failures"),
-    ("[  ]", "the incident before, the next one"),
-    ("m", "leave the mouse to the terminal"),
-    ("Ctrl-L", "draw everything again"),
+    ("Tab  1 2 3 4", "next pane, or a pane by its number"),
+    ("↑ ↓  j k", "move; also PgUp PgDn Home End"),
+    ("Enter", "show a service's events, an incident's story"),
+    ("Esc", "back; clear the filter, then the search"),
+    ("/  n N", "search the events; next, previous match"),
+    ("f", "filter the events: words, !excluded"),
+    ("s", "sort services: worst, name, memory, failures"),
+    ("[  ]", "previous, next incident"),
+    ("m", "give the mouse to the terminal, take it back"),
+    ("Ctrl-L", "redraw"),
     ("?", "this help"),
     ("q  Ctrl-C", "quit"),
 ];
 
 /// The same for a capture.
 pub(crate) const REPLAY_HELP: [(&str, &str); 4] = [
-    ("Space", "pause, go on"),
-    ("← →", "a second back or on; with Shift a minute"),
-    ("<  >", "ten seconds back or on"),
+    ("Space", "pause, play"),
+    ("← →", "back, forward 1 s; with Shift 1 min"),
+    ("<  >", "back, forward 10 s"),
     ("+  -", "faster, slower"),
 ];

@@ -1,10 +1,7 @@
-//! Every pane at every size, hostile names in all of them, and whatever a user may do.
+//! Every pane at every size, hostile names in all of them, and anything a user may do.
 
 mod stories;
 
-use crossterm::event::{
-    Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
-};
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -13,7 +10,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Color;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Screen, Theme, Want};
+use super::{Input, Key, KeyCode, Mouse, MouseKind, Screen, Theme, Want};
 use stories::{HOSTILE, incident, many, quiet};
 
 const FULL: Theme = Theme {
@@ -36,7 +33,7 @@ fn press(screen: &mut Screen, keys: &str) -> Option<Want> {
             '\x08' => KeyCode::Backspace,
             other => KeyCode::Char(other),
         };
-        want = screen.event(&Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+        want = screen.input(Input::Key(Key::plain(code)));
     }
     want
 }
@@ -196,7 +193,7 @@ fn only_the_sixteen_colours_are_used() {
 }
 
 #[test]
-fn enter_on_a_service_shows_its_events_and_escape_all_again() {
+fn enter_on_a_service_shows_its_events_and_escape_shows_all() {
     let mut screen = screen();
     incident(&mut screen, true);
     shown(&mut screen, (120, 40));
@@ -211,7 +208,7 @@ fn enter_on_a_service_shows_its_events_and_escape_all_again() {
 }
 
 #[test]
-fn n_goes_round_through_what_was_found() {
+fn the_next_match_wraps_around() {
     let mut screen = screen();
     incident(&mut screen, true);
     shown(&mut screen, (120, 40));
@@ -229,13 +226,11 @@ fn a_click_chooses_and_a_second_opens() {
     incident(&mut screen, true);
     let before = shown(&mut screen, (80, 24));
     let row = before.lines().position(|line| line.contains("OOM (cgroup"));
-    let click = Event::Mouse(MouseEvent {
-        kind: MouseEventKind::Down(MouseButton::Left),
+    screen.input(Input::Mouse(Mouse {
+        kind: MouseKind::Click,
         column: 20,
         row: u16::try_from(row.unwrap()).unwrap(),
-        modifiers: KeyModifiers::NONE,
-    });
-    screen.event(&click);
+    }));
     let after = shown(&mut screen, (80, 24));
     assert!(
         after.contains("CAUSE") && after.contains("RECOVERY"),
@@ -260,15 +255,14 @@ proptest! {
                 1 => stories::any(&mut screen, a, b),
                 2 => {
                     let kinds = [
-                        MouseEventKind::Down(MouseButton::Left),
-                        MouseEventKind::ScrollUp,
-                        MouseEventKind::ScrollDown,
+                        MouseKind::Click,
+                        MouseKind::ScrollUp,
+                        MouseKind::ScrollDown,
                     ];
-                    screen.event(&Event::Mouse(MouseEvent {
+                    screen.input(Input::Mouse(Mouse {
                         kind: kinds[usize::from(what / 6) % 3],
                         column: a % 220,
                         row: b % 70,
-                        modifiers: KeyModifiers::NONE,
                     }));
                 }
                 3 => {
@@ -278,7 +272,7 @@ proptest! {
                         KeyCode::Backspace,
                     ];
                     let code = codes[usize::from(a) % codes.len()];
-                    screen.event(&Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+                    screen.input(Input::Key(Key::plain(code)));
                 }
                 _ => {
                     let keys = "1234jkgG/fnN?s[]m\t abc.:界";
@@ -287,7 +281,7 @@ proptest! {
                     press(&mut screen, &key);
                 }
             }
-            // A buffer panics on what is outside of it; what is around the area must stay as it is.
+            // A buffer panics when something is drawn outside of it.
             let mut buffer = Buffer::empty(Rect::new(0, 0, size.0, size.1));
             screen.draw(&mut buffer);
             for cell in &buffer.content {

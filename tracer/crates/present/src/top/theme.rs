@@ -1,7 +1,7 @@
-//! Colours, and what is drawn with: sixteen colours or none, Unicode or plain ASCII.
+//! Colours and characters: sixteen colours or none, Unicode or plain ASCII.
 //!
-//! The panes always draw Unicode and colours; what a terminal lacks is taken away afterwards, in
-//! one place.
+//! The panes always draw Unicode and colours. What the terminal lacks is removed afterwards, in one
+//! place.
 
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier, Style};
@@ -23,9 +23,9 @@ pub(super) const EFFECT: Style = bold(Color::Yellow);
 pub(super) const GOOD: Style = bold(Color::Green);
 pub(super) const CALM: Style = Style::new().fg(Color::Green);
 pub(super) const ACCENT: Style = bold(Color::Cyan);
-/// Something that is chosen. Reversed, so that it is seen without colours too.
+/// The chosen line. Reversed, so that it is seen without colours too.
 pub(super) const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED);
-/// What was searched for.
+/// A match of the search.
 pub(super) const MATCH: Style = Style::new()
     .fg(Color::Yellow)
     .add_modifier(Modifier::REVERSED.union(Modifier::BOLD));
@@ -35,7 +35,7 @@ const fn bold(colour: Color) -> Style {
 }
 
 impl Theme {
-    /// Takes away what the terminal can't show.
+    /// Removes what the terminal can't show.
     pub(super) fn reduce(self, buffer: &mut Buffer) {
         if self.colour && self.unicode {
             return;
@@ -53,7 +53,7 @@ impl Theme {
     }
 }
 
-/// One column of ASCII that stands for a character. What a wide one takes besides is blank already.
+/// One column of ASCII that stands for a character. The second column of a wide one is blank already.
 fn ascii(symbol: &str) -> char {
     match symbol {
         "─" | "–" | "▂" => '-',

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tracer_model::{Cause, MemoryInfo};
+use tracer_model::{Cause, MemoryInfo, wording};
 
 use super::super::model::{Alike, AlikeDeath, DeathAt};
 use super::{IncidentKey, intervals, median};
@@ -72,7 +72,7 @@ impl History {
 /// None for deaths that somebody wanted.
 fn key(death: &DeathAt) -> Option<(String, &'static str)> {
     let death = &death.death;
-    let cause = super::super::words::cause(death.cause);
+    let cause = wording::cause(death.cause);
     (death.cause != Cause::Clean).then(|| (super::text(&death.service.name), cause))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tracer_model::{
     Cause, ConnectFailure, Cut, Death, FailedRequest, Incident, IncidentState, ListenerChange,
-    WallTime, printable,
+    WallTime, printable, wording,
 };
 
 use super::super::model::{Capped, Lane, Mark, Note, Span};
@@ -118,7 +118,7 @@ impl Lanes {
                 "{} from {}: {}",
                 words::counted(failure.count, "connect", "connects"),
                 printable(&text(&failure.proxy.name)),
-                words::failure(failure.error.into())
+                wording::connect_error(failure.error)
             )
         });
     }

@@ -2,11 +2,11 @@
 //! incident the middle is left out.
 
 use tracer_model::{
-    ConnectError, ConnectFailure, Cut, FailedRequest, Failure, WallTime, printable,
+    Cause, ConnectError, ConnectFailure, Cut, FailedRequest, Failure, WallTime, printable, wording,
 };
 
 use super::super::model::{Phase, Step, Timeline};
-use super::super::words::{self, counted, ms_between};
+use super::super::words::{counted, ms_between};
 
 /// How many of the first steps are kept.
 const HEAD: usize = 40;
@@ -32,6 +32,8 @@ enum Said {
         proxy: String,
         status: Option<u16>,
         failure: Failure,
+        /// The cause of the death behind them.
+        death: Option<Cause>,
     },
 }
 
@@ -85,6 +87,7 @@ impl Steps {
             proxy: super::text(&request.proxy.name),
             status: request.status,
             failure: request.failure,
+            death: request.because.as_ref().and_then(|because| because.cause),
         };
         self.effect(at, request.count, said);
     }
@@ -160,7 +163,7 @@ fn sentence(said: &Said, count: u64) -> String {
                 "{connects} from {} to {}: {}",
                 printable(proxy),
                 printable(to),
-                words::failure((*error).into())
+                wording::connect_error(*error)
             )
         }
         Said::Cuts { peer, address } => {
@@ -175,13 +178,14 @@ fn sentence(said: &Said, count: u64) -> String {
             proxy,
             status,
             failure,
+            death,
         } => {
             let requests = counted(count, "request", "requests");
-            let how = words::failure(*failure);
+            let how = wording::failure_or_unknown(*failure, *status, *death);
             let proxy = printable(proxy);
             match status {
                 Some(status) => format!("{requests} answered {status} by {proxy}: {how}"),
-                None => format!("{requests} to {proxy} not answered: {how}"),
+                None => format!("{requests} to {proxy} without a response: {how}"),
             }
         }
     }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracer_model::quantity::bytes;
 use tracer_model::{
     Cause, ConnectFailure, Cut, FailedRequest, Incident, IncidentState, ListenerChange,
-    LostRequest, LostRequests, WallTime, printable, template,
+    LostRequest, LostRequests, WallTime, printable, template, wording,
 };
 
 use super::super::model::{
     Alike, Capped, DeathAt, IncidentReport, MemoryStory, Phase, RequestsLost,
 };
-use super::super::words::{cause, ms, ms_between};
+use super::super::words::{ms, ms_between};
 use super::steps::Steps;
 use super::{IncidentKey, memory, text};
 
@@ -201,7 +201,10 @@ impl Story {
             session: self.key.0,
             id: self.key.1,
             cause: verdict,
-            summary: newest.map_or_else(|| cause(verdict).to_owned(), |it| text(&it.summary)),
+            summary: newest.map_or_else(
+                || wording::cause(verdict).to_owned(),
+                |it| text(&it.summary),
+            ),
             opened,
             closed: newest.and_then(|it| it.closed),
             state,

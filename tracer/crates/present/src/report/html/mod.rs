@@ -15,7 +15,7 @@ use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use tracer_model::Cause;
+use tracer_model::{Cause, wording};
 
 use self::outside::{Outside, shown};
 use self::picture::Picture;
@@ -56,7 +56,7 @@ fn page(report: &Report, clock: &Clock) -> Markup {
         Some(worst) => format!(
             "{} {}",
             shown(&worst.service.name),
-            words::verb(worst.cause)
+            wording::what_happened(worst.cause)
         ),
         None => "Postmortem".to_owned(),
     };

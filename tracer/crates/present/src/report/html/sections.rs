@@ -2,11 +2,9 @@
 
 use maud::{Markup, html};
 use tracer_model::quantity::bytes;
-use tracer_model::{IncidentState, WallTime};
+use tracer_model::{IncidentState, WallTime, wording};
 
-use super::super::model::{
-    Alike, DeathAt, IncidentReport, MemoryStory, Phase, Report, RequestsLost, Step,
-};
+use super::super::model::{Alike, DeathAt, IncidentReport, MemoryStory, Phase, Report, Step};
 use super::super::text::alike_in_words;
 use super::super::words::{self, Clock, counted, ms, number};
 use super::outside::Outside;
@@ -38,7 +36,7 @@ pub(super) fn lead(report: &Report, worst: Option<&IncidentReport>, clock: &Cloc
                 (time(worst.opened, &clock.date_time(worst.opened)))
                 " " (clock.zone_at(worst.opened))
             }
-            h1 #lead { (Outside(&worst.service.name)) " " (words::verb(worst.cause)) }
+            h1 #lead { (Outside(&worst.service.name)) " " (wording::what_happened(worst.cause)) }
             p.why {
                 @if let Some(death) = worst.first_death() {
                     code { (Outside(&death.process.comm)) "[" (death.process.pid) "]" } " "
@@ -50,7 +48,7 @@ pub(super) fn lead(report: &Report, worst: Option<&IncidentReport>, clock: &Cloc
             div.split {
                 dl.facts {
                     (fact("Down", &down(worst), worst.state == IncidentState::Open))
-                    (fact("Requests lost", &number(worst.requests.count), false))
+                    (fact("Requests failed", &number(worst.requests.count), false))
                     (fact("Connects failed", &number(worst.connects_failed), false))
                     (fact("Deaths", &number(worst.deaths_total), false))
                 }
@@ -139,7 +137,7 @@ pub(super) fn services(report: &Report) -> Markup {
                 table {
                     thead { tr {
                         th scope="col" { "Service" }
-                        th.n scope="col" { "Requests lost" }
+                        th.n scope="col" { "Requests failed" }
                         th.n scope="col" { "Connects failed" }
                         th.n scope="col" { "Down" }
                         th.n scope="col" { "Deaths" }
@@ -158,7 +156,7 @@ pub(super) fn services(report: &Report) -> Markup {
                                 }
                                 td.n { (number(service.deaths)) }
                                 td.n { (number(service.incidents)) }
-                                td.causes { (service.causes.iter().map(|it| words::cause(*it)).collect::<Vec<_>>().join("; ")) }
+                                td.causes { (service.causes.iter().map(|it| wording::cause(*it)).collect::<Vec<_>>().join("; ")) }
                             }
                         }
                     }
@@ -211,7 +209,7 @@ fn incident(
     html! {
         details.incident id=(anchor(incident)) open[open] {
             summary {
-                span.what { strong { (Outside(&incident.service.name)) } " " (words::verb(incident.cause)) }
+                span.what { strong { (Outside(&incident.service.name)) } " " (wording::what_happened(incident.cause)) }
                 span.meta {
                     (time(incident.opened, &clock.time(incident.opened)))
                     " · " (words::downtime(incident))
@@ -243,7 +241,7 @@ fn incident(
                     (picture.render(clock, &format!("Times in {}", clock.zone_at(incident.opened))))
                 }
                 (timeline(incident, clock))
-                (requests(&incident.requests, clock))
+                (requests(incident, clock))
                 @if let Some(story) = &incident.memory { (memory(story)) }
                 @if let Some(alike) = &incident.alike { (before(alike, clock)) }
             }
@@ -288,7 +286,9 @@ fn step(step: &Step, clock: &Clock) -> Markup {
     }
 }
 
-fn requests(requests: &RequestsLost, clock: &Clock) -> Markup {
+fn requests(incident: &IncidentReport, clock: &Clock) -> Markup {
+    let requests = &incident.requests;
+    let death = incident.first_death().map(|death| death.cause);
     if requests.count == 0 {
         return html! {};
     }
@@ -300,11 +300,11 @@ fn requests(requests: &RequestsLost, clock: &Clock) -> Markup {
         .max()
         .unwrap_or(1);
     html! {
-        h3 { (counted(requests.count, "request lost", "requests lost")) }
+        h3 { (counted(requests.count, "request failed", "requests failed")) }
         @if requests.by_template.items.is_empty() {
             p { "They were only counted: there were too many at once." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-label="Requests lost by template" {
+            div.scroll tabindex="0" role="region" aria-label="Failed requests by template" {
                 table {
                     thead { tr { th scope="col" { "Request" } th scope="col" { "Status" } th.n scope="col" { "Count" } th aria-hidden="true" {} } }
                     tbody {
@@ -324,7 +324,7 @@ fn requests(requests: &RequestsLost, clock: &Clock) -> Markup {
         @if !requests.list.items.is_empty() {
             details {
                 summary { "One by one" }
-                div.scroll tabindex="0" role="region" aria-label="Requests lost, one by one" {
+                div.scroll tabindex="0" role="region" aria-label="Failed requests, one by one" {
                     table {
                         thead { tr { th scope="col" { "Time" } th scope="col" { "Status" } th scope="col" { "Request" } th scope="col" { "Client" } th scope="col" { "How" } } }
                         tbody {
@@ -334,7 +334,7 @@ fn requests(requests: &RequestsLost, clock: &Clock) -> Markup {
                                     td { (words::status(request.status)) }
                                     td { code { (Outside(&words::lost_request(request))) } }
                                     td { @if let Some(client) = &request.client { (Outside(client)) } }
-                                    td { (words::failure(request.failure)) }
+                                    td { (wording::failure_or_unknown(request.failure, request.status, death)) }
                                 }
                             }
                         }
@@ -414,7 +414,7 @@ pub(super) fn failures(report: &Report, clock: &Clock) -> Markup {
                                 td { @if let Some(upstream) = &group.upstream { (Outside(upstream)) } }
                                 td { (words::status(group.status)) }
                                 td.n { (number(group.count)) }
-                                td { (words::failure(group.failure)) }
+                                td { (wording::failure_or_unknown(group.failure, group.status, None)) }
                                 td.time { (clock.time(group.first)) }
                                 td.time { (clock.time(group.last)) }
                             }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tracer_model::{Endpoint, FailedRequest, IncidentState, WallTime, template};
 
-/// Steps kept of each part of an incident's story; what is more is counted.
+/// Steps kept of each part of an incident's story; further ones are counted.
 const MAX_STEPS: usize = 32;
-/// Kinds of lost requests kept while it is open.
+/// Kinds of failed requests kept while it is open.
 const MAX_TEMPLATES: usize = 50;
 
 /// Something that happened in an incident.
@@ -18,7 +18,7 @@ pub(crate) struct Step {
     pub(crate) text: String,
     /// How often.
     pub(crate) count: u64,
-    /// Where it happened, when that tells it from others.
+    /// Where it happened, if steps at different places are to be distinguished.
     address: Option<Endpoint>,
 }
 
@@ -34,7 +34,7 @@ impl Steps {
         self.count(at, text, None, 1);
     }
 
-    /// The same thing again only counts.
+    /// Adds a step; if the same happened at the same address before, only counts it.
     pub(super) fn count(
         &mut self,
         at: WallTime,
@@ -60,9 +60,9 @@ impl Steps {
     }
 }
 
-/// Lost requests of one kind.
+/// Failed requests of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lost {
+pub(crate) struct FailedKind {
     pub(crate) method: Option<String>,
     pub(crate) template: Option<String>,
     pub(crate) status: Option<u16>,
@@ -74,7 +74,7 @@ pub(crate) struct Lost {
 pub(crate) struct Incident {
     pub(crate) id: u64,
     pub(crate) service: Arc<str>,
-    /// The cause in words, empty until it is known.
+    /// The cause in words; empty while it is unknown.
     pub(crate) summary: String,
     pub(crate) open: bool,
     pub(crate) opened: WallTime,
@@ -90,7 +90,7 @@ pub(crate) struct Incident {
     pub(crate) effects: Steps,
     pub(crate) recovery: Steps,
     /// Most first.
-    pub(crate) lost: Vec<Lost>,
+    pub(crate) failed: Vec<FailedKind>,
 }
 
 impl Incident {
@@ -112,12 +112,12 @@ impl Incident {
             causes: Steps::default(),
             effects: Steps::default(),
             recovery: Steps::default(),
-            lost: Vec::new(),
+            failed: Vec::new(),
         }
     }
 
-    /// As analysis has it now.
-    pub(super) fn told(&mut self, incident: &tracer_model::Incident) {
+    /// Takes over what analysis reports of it.
+    pub(super) fn update(&mut self, incident: &tracer_model::Incident) {
         self.summary.clone_from(&incident.summary);
         self.open = incident.state == IncidentState::Open;
         self.opened = incident.opened;
@@ -126,50 +126,52 @@ impl Incident {
         self.deaths = self.deaths.max(incident.deaths);
         self.crash_loop = incident.crash_loop;
         self.advice.clone_from(&incident.advice);
-        // While it is open its findings are counted here, and analysis tells of it only at its ends.
+        // Analysis reports an incident when it opens and when it closes. In between, the effects are
+        // counted here.
         if !self.open {
             self.requests_failed = incident.requests_failed;
             self.connects_failed = incident.connects_failed;
             self.connections_cut = incident.connections_cut;
         }
         if !incident.requests_by_template.is_empty() {
-            self.lost = incident
+            self.failed = incident
                 .requests_by_template
                 .iter()
-                .map(|lost| Lost {
-                    method: lost.method.clone(),
-                    template: lost.template.clone(),
-                    status: lost.status,
-                    count: lost.count,
+                .map(|kind| FailedKind {
+                    method: kind.method.clone(),
+                    template: kind.template.clone(),
+                    status: kind.status,
+                    count: kind.count,
                 })
                 .collect();
         }
     }
 
     /// A request failed because of it.
-    pub(super) fn lost(&mut self, request: &FailedRequest) {
+    pub(super) fn request_failed(&mut self, request: &FailedRequest) {
         self.requests_failed = self.requests_failed.saturating_add(request.count);
-        let new = Lost {
+        let new = FailedKind {
             method: request.method.clone(),
             template: request.path.as_deref().map(template),
             status: request.status,
             count: 0,
         };
-        let same = |lost: &Lost| {
-            lost.method == new.method && lost.template == new.template && lost.status == new.status
+        let same = |kind: &FailedKind| {
+            kind.method == new.method && kind.template == new.template && kind.status == new.status
         };
-        let index = match self.lost.iter().position(same) {
+        let index = match self.failed.iter().position(same) {
             Some(index) => index,
-            None if self.lost.len() < MAX_TEMPLATES => {
-                self.lost.push(new);
-                self.lost.len() - 1
+            None if self.failed.len() < MAX_TEMPLATES => {
+                self.failed.push(new);
+                self.failed.len() - 1
             }
             None => return,
         };
-        if let Some(lost) = self.lost.get_mut(index) {
-            lost.count = lost.count.saturating_add(request.count);
+        if let Some(kind) = self.failed.get_mut(index) {
+            kind.count = kind.count.saturating_add(request.count);
         }
-        // Stable: kinds that are as many stay in their order.
-        self.lost.sort_by_key(|lost| std::cmp::Reverse(lost.count));
+        // Stable: kinds of equal count keep their order.
+        self.failed
+            .sort_by_key(|kind| std::cmp::Reverse(kind.count));
     }
 }

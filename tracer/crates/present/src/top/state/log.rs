@@ -1,4 +1,4 @@
-//! The event log: the lines that `tracer watch` would have printed, and which of them are shown.
+//! The event log: the lines that `tracer watch` would print, and a filter for them.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use tracer_model::{Body, Cause, Finding};
 
 use crate::text::Text;
 
-/// Lines kept; older ones are forgotten and counted.
+/// Lines kept; older ones are dropped.
 const MAX_LINES: usize = 5_000;
 /// Bytes kept of one line: more than any screen is wide.
 const MAX_LINE_BYTES: usize = 2_048;
@@ -19,9 +19,9 @@ pub(crate) enum Tone {
     Bad,
     /// Something else failed because of it.
     Effect,
-    /// Something is back.
+    /// Something recovered.
     Good,
-    /// An incident's end, the trace itself.
+    /// The end of an incident, the start and end of the trace, a mark.
     Frame,
     /// Everything else.
     Quiet,
@@ -52,7 +52,7 @@ impl Log {
         Self {
             lines: VecDeque::new(),
             first: 0,
-            text: Text::in_zone(Vec::new(), false, zone.clone()),
+            text: Text::new(Vec::new(), false, zone.clone()),
             zone,
         }
     }
@@ -96,7 +96,7 @@ impl Log {
     }
 }
 
-/// Words that a line must have and must not have (`!word`), whatever their case.
+/// Words that a line must contain or (`!word`) must not contain, whatever their case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     with: Vec<String>,

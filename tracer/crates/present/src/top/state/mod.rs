@@ -1,4 +1,4 @@
-//! What there is to show: findings and samples in, services, incidents and lines out. Pure and
+//! What there is to show: findings and samples in; services, incidents and lines out. Pure and
 //! bounded; knows nothing about screens.
 
 mod incident;
@@ -16,11 +16,13 @@ pub(crate) use log::{Filter, Line, Log, Tone};
 pub(crate) use service::{Health, Service};
 
 use tracer_analysis::world::{ServiceKey, ServiceView};
-use tracer_model::{Body, ConnectFailure, Cut, Death, FailedRequest, Finding, Manager, WallTime};
+use tracer_model::{
+    Body, ConnectFailure, Cut, Death, FailedRequest, Finding, Manager, WallTime, wording,
+};
 
-/// Services kept; those that stopped go first.
+/// Services kept; stopped ones are dropped first.
 const MAX_SERVICES: usize = 1_024;
-/// Incidents kept; closed ones go first.
+/// Incidents kept; closed ones are dropped first.
 const MAX_INCIDENTS: usize = 200;
 
 /// A service that runs, and the memory it uses, when that is known.
@@ -69,7 +71,7 @@ impl State {
         self.now
     }
 
-    /// When what is shown begins.
+    /// When the tracer started.
     pub(crate) fn began(&self) -> Option<WallTime> {
         self.began
     }
@@ -86,12 +88,12 @@ impl State {
         &self.log
     }
 
-    /// Requests that failed, all in all.
+    /// Number of requests that failed.
     pub(crate) fn requests_failed(&self) -> u64 {
         self.requests_failed
     }
 
-    /// Events that were lost, and findings that came faster than they could be shown.
+    /// Events lost, and findings that came faster than they could be shown.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.saturating_add(self.unshown)
     }
@@ -114,7 +116,7 @@ impl State {
         self.now = self.now.max(now);
     }
 
-    /// Findings were left out because there were too many to show.
+    /// So many findings were left out, because there were too many to show.
     pub(crate) fn unshown(&mut self, count: u64) {
         self.unshown = self.unshown.saturating_add(count);
     }
@@ -137,7 +139,7 @@ impl State {
         });
     }
 
-    /// Something was found.
+    /// Takes in a finding.
     pub(crate) fn found(&mut self, finding: &Finding) {
         let at = finding.at;
         self.advance(at);
@@ -159,7 +161,7 @@ impl State {
             Body::Death(death) => self.death(at, death),
             Body::ListenerDown(change) => {
                 let service = self.service(&change.service, at);
-                service.listens_no_more(&change.address, at);
+                service.stopped_listening(&change.address, at);
                 if let Some(incident) = self.incident_mut(change.incident, &change.service, at) {
                     let text = format!("{} stopped listening", change.address);
                     incident.effects.add(at, text);
@@ -172,9 +174,9 @@ impl State {
                 if let Some(incident) = self.incident_mut(change.incident, &change.service, at) {
                     let text = match change.down_ms {
                         Some(down_ms) => format!(
-                            "{} listening again, after {}",
+                            "{} listening again after {}",
                             change.address,
-                            tracer_model::quantity::duration(ms(down_ms))
+                            wording::milliseconds(down_ms)
                         ),
                         None => format!("{} listening", change.address),
                     };
@@ -184,7 +186,7 @@ impl State {
             Body::ConnectFailed(failure) => self.connect_failed(at, failure),
             Body::ConnectionCut(cut) => self.cut(at, cut),
             Body::RequestFailed(request) => self.request_failed(at, request),
-            Body::Incident(incident) => self.incident_told(incident),
+            Body::Incident(incident) => self.incident_reported(incident),
             Body::Lost(lost) => self.lost = self.lost.saturating_add(lost.count),
         }
     }
@@ -218,8 +220,8 @@ impl State {
         if let Some(incident) = self.known_incident(because.incident) {
             incident.connects_failed = incident.connects_failed.saturating_add(failure.count);
             let address = &failure.upstream.address;
-            let error = serde_name(&failure.error).replace('_', " ");
-            let text = format!("{} → {address} {error}", failure.proxy.name);
+            let error = wording::connect_error(failure.error);
+            let text = format!("{} → {address}: {error}", failure.proxy.name);
             incident
                 .effects
                 .count(at, text, Some(address), failure.count);
@@ -235,8 +237,8 @@ impl State {
             Some(peer) => peer.name.to_string(),
             None => cut.peer_address.to_string(),
         };
-        let many = if cut.count == 1 { "" } else { "s" };
-        let text = format!("{} connection{many} of {peer} cut", cut.count);
+        let connections = wording::counted(cut.count, "connection", "connections");
+        let text = format!("{connections} of {peer} cut");
         incident.effects.add(at, text);
     }
 
@@ -251,7 +253,7 @@ impl State {
         };
         if let Some(service) = service {
             if service.requests_failed == 0 {
-                // Connects are no longer what is counted.
+                // From now on requests are counted, not connects.
                 service.failed = series::Series::default();
             }
             service.requests_failed = service.requests_failed.saturating_add(request.count);
@@ -260,27 +262,27 @@ impl State {
         if let Some(because) = &request.because
             && let Some(incident) = self.known_incident(because.incident)
         {
-            incident.lost(request);
+            incident.request_failed(request);
         }
     }
 
-    fn incident_told(&mut self, told: &tracer_model::Incident) {
-        let at = told.closed.unwrap_or(told.opened);
-        let Some(incident) = self.incident_mut(Some(told.id), &told.service, at) else {
+    fn incident_reported(&mut self, reported: &tracer_model::Incident) {
+        let at = reported.closed.unwrap_or(reported.opened);
+        let Some(incident) = self.incident_mut(Some(reported.id), &reported.service, at) else {
             return;
         };
-        incident.told(told);
+        incident.update(reported);
         let (open, id) = (incident.open, incident.id);
-        let service = self.service(&told.service, at);
+        let service = self.service(&reported.service, at);
         if open {
-            service.incident = Some((id, told.opened));
+            service.incident = Some((id, reported.opened));
         } else if service.incident.is_some_and(|(known, _)| known == id) {
             service.incident = None;
         }
-        service.crash_loop = open && told.crash_loop;
+        service.crash_loop = open && reported.crash_loop;
     }
 
-    /// The service, which is added when it is new.
+    /// The service; added when it is new.
     fn service(&mut self, service: &tracer_model::Service, at: WallTime) -> &mut Service {
         let key = tracer_analysis::world::key_of(service);
         if self.services.len() >= MAX_SERVICES && !self.services.contains_key(&key) {
@@ -310,7 +312,7 @@ impl State {
         self.incidents.iter_mut().find(|one| one.id == id)
     }
 
-    /// The incident, which is added when it is new.
+    /// The incident; added when it is new.
     fn incident_mut(
         &mut self,
         id: Option<u64>,
@@ -340,16 +342,4 @@ fn incident_of(body: &Body) -> Option<u64> {
         Body::Incident(incident) => Some(incident.id),
         Body::Start(_) | Body::Mark(_) | Body::Lost(_) | Body::End(_) => None,
     }
-}
-
-/// How a value without fields is called in JSON.
-fn serde_name(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
-    }
-}
-
-fn ms(ms: f64) -> std::time::Duration {
-    std::time::Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A number per second, of the last two minutes.
+//! A number per second, for the last two minutes.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use tracer_model::WallTime;
 /// Seconds kept.
 pub(crate) const SECONDS: usize = 120;
 
-/// See the module. Seconds that nothing was told of are 0.
+/// See the module. Seconds without a value are 0.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Series {
     /// Oldest first; the last is of second `newest`.

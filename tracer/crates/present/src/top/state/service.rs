@@ -1,4 +1,4 @@
-//! One row of the services: what runs, what was seen of it.
+//! One service: its state, listeners, memory and failures, as one row of the list shows them.
 
 use std::sync::Arc;
 
@@ -9,26 +9,26 @@ use super::series::Series;
 
 /// Addresses kept of one service.
 const MAX_LISTENS: usize = 64;
-/// Requests that failed this lately make a service one that fails.
+/// A service is failing while requests for it failed within this time.
 const LATELY_SECONDS: usize = 3;
 
-/// A program that died of something stays on the screen for so long.
+/// A program without a manager that died stays on the screen for so long.
 const FORGET_NS: i64 = 60_000_000_000;
 
-/// How a service is, worst first: the order of the rows.
+/// The state of a service, worst first: the order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Health {
-    /// Its incident is open, and it runs or listens no more.
+    /// Its incident is open, and it does not run or does not listen.
     Down,
-    /// It died again and again while it tried to come back.
+    /// It died again and again while restarting.
     CrashLoop,
-    /// It is back, but its incident is still open: it must stay up first.
+    /// It runs again, but its incident stays open until it has stayed up.
     Recovering,
     /// Requests for it failed in the last seconds.
     Failing,
     /// It runs.
     Up,
-    /// It has no process any more, and nobody misses it.
+    /// It has no process, and no incident either.
     Stopped,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Health {
 #[derive(Clone, Debug)]
 pub(crate) struct Listen {
     pub(crate) address: Endpoint,
-    /// Since when it does not.
+    /// Since when it is down.
     pub(crate) down: Option<WallTime>,
 }
 
@@ -60,9 +60,9 @@ pub(crate) struct Service {
     /// The open incident and when it began.
     pub(crate) incident: Option<(u64, WallTime)>,
     pub(crate) crash_loop: bool,
-    /// Deaths after which it has not been seen running yet.
+    /// Deaths since it was last seen running.
     pub(super) deaths_pending: u64,
-    /// When something was last told of it.
+    /// Time of the last finding or sample about it.
     pub(super) touched: WallTime,
 }
 
@@ -100,17 +100,17 @@ impl Service {
         }
     }
 
-    /// Whether it is no more than a program that runs.
+    /// Whether it is just a program: no manager, no listener, no proxy.
     pub(crate) fn is_plain(&self) -> bool {
         self.manager == Manager::Process && self.listens.is_empty() && self.role.is_none()
     }
 
-    /// What failed so far: requests or, where none are followed, connects.
+    /// Failures so far: requests or, where no requests are followed, connects.
     pub(crate) fn failures(&self) -> u64 {
         self.requests_failed.max(self.connects_failed)
     }
 
-    /// It runs, as the world has it now.
+    /// Takes over a sample: it runs.
     pub(super) fn seen(&mut self, view: &ServiceView, memory_bytes: Option<u64>, at: WallTime) {
         self.touched = at;
         self.role = view.role;
@@ -121,7 +121,7 @@ impl Service {
         for address in view.listens.iter().take(MAX_LISTENS) {
             self.listens_at(address);
         }
-        // An address that it gave up without anybody's missing it.
+        // An address that it gave up without an outage.
         self.listens
             .retain(|it| it.down.is_some() || view.listens.contains(&it.address));
         if self.incident.is_none() {
@@ -142,11 +142,11 @@ impl Service {
         }
     }
 
-    /// Whether nobody asks for it any more: a program that ran and ended, as most do.
+    /// Whether it is no longer shown: a program that ran and exited, as most do.
     pub(super) fn is_forgotten(&self, now: WallTime) -> bool {
-        let told = self.deaths_pending > 0 || self.restarts > 0 || self.failures() > 0;
+        let eventful = self.deaths_pending > 0 || self.restarts > 0 || self.failures() > 0;
         let long_ago = now.0.saturating_sub(self.touched.0) > FORGET_NS;
-        self.processes == 0 && self.incident.is_none() && self.is_plain() && (long_ago || !told)
+        self.processes == 0 && self.incident.is_none() && self.is_plain() && (long_ago || !eventful)
     }
 
     pub(super) fn listens_at(&mut self, address: &Endpoint) {
@@ -161,7 +161,7 @@ impl Service {
         }
     }
 
-    pub(super) fn listens_no_more(&mut self, address: &Endpoint, at: WallTime) {
+    pub(super) fn stopped_listening(&mut self, address: &Endpoint, at: WallTime) {
         self.listens_at(address);
         if let Some(known) = self.listens.iter_mut().find(|it| it.address == *address) {
             known.down = Some(at);

@@ -1,4 +1,4 @@
-//! What the screens of the tests show: findings as analysis would tell them.
+//! What the screens of the tests show: findings as analysis would report them.
 
 use tracer_analysis::world::ServiceView;
 use tracer_model::{
@@ -40,7 +40,7 @@ fn at(ms: i64) -> WallTime {
     WallTime(START + ms * 1_000_000)
 }
 
-fn tell(screen: &mut Screen, ms: i64, body: Body) {
+fn show(screen: &mut Screen, ms: i64, body: Body) {
     screen.found(&Finding {
         v: 1,
         at: at(ms),
@@ -79,7 +79,7 @@ fn start(screen: &mut Screen) {
         services: vec![running("api.service", 3000), running("nginx.service", 80)],
         blind: Vec::new(),
     };
-    tell(screen, 0, Body::Start(body));
+    show(screen, 0, Body::Start(body));
 }
 
 fn samples(screen: &mut Screen, ms: i64, api_mib: Option<u64>) {
@@ -140,7 +140,7 @@ pub(super) fn many(screen: &mut Screen, name: &str) {
     }
 }
 
-/// Something, told by two numbers.
+/// Something, chosen by two numbers.
 pub(super) fn any(screen: &mut Screen, a: u16, b: u16) {
     let name = HOSTILE[usize::from(a) % HOSTILE.len()];
     let ms = i64::from(b) * 37 - 200_000;
@@ -155,7 +155,7 @@ pub(super) fn any(screen: &mut Screen, a: u16, b: u16) {
                 count: u64::MAX,
                 since: WallTime(i64::MIN),
             };
-            tell(screen, ms, Body::Lost(body));
+            show(screen, ms, Body::Lost(body));
         }
     }
 }
@@ -203,60 +203,64 @@ fn outage(screen: &mut Screen, name: &str, ms: i64, id: u64) {
         pid: 12_345,
         incident: Some(id),
     };
-    tell(screen, ms, Body::Death(Box::new(death)));
-    tell(
+    show(screen, ms, Body::Death(Box::new(death)));
+    show(
         screen,
         ms,
         Body::Incident(Box::new(story(name, ms, id, None))),
     );
-    tell(screen, ms + 8, Body::ConnectionCut(Box::new(cut)));
-    tell(screen, ms + 8, Body::ListenerDown(change));
+    show(screen, ms + 8, Body::ConnectionCut(Box::new(cut)));
+    show(screen, ms + 8, Body::ListenerDown(change));
     for step in 0..14 {
-        let after = 9 + step * 140;
-        let because = Because {
-            incident: id,
-            death: Some(12_345),
-            cause: Some(Cause::OomCgroup),
-            after_ms: 9.0,
-            sentence: "it is dead".into(),
-        };
-        let upstream = Upstream {
-            address: tcp(3000),
-            service: Some(name.into()),
-        };
-        let failure = ConnectFailure {
-            proxy: service("nginx.service"),
-            process: Party {
-                pid: 77,
-                comm: "nginx".into(),
-                service: None,
-            },
-            upstream: upstream.clone(),
-            error: ConnectError::Refused,
-            errno: None,
-            count: 1,
-            elapsed_ms: None,
-            because: Some(because.clone()),
-        };
-        let request = FailedRequest {
-            proxy: service("nginx.service"),
-            client: Some("203.0.113.7".into()),
-            forwarded_for: None,
-            method: Some(if step % 3 == 0 { "POST" } else { "GET" }.into()),
-            host: Some("shop.example".into()),
-            path: Some(format!("/api/orders/{step}")),
-            status: Some(502),
-            latency_ms: Some(1.5),
-            count: 1,
-            upstream: Some(upstream),
-            confidence: None,
-            failure: Failure::Refused,
-            because: Some(because),
-            evidence: vec![Witness::Http],
-        };
-        tell(screen, ms + after, Body::ConnectFailed(Box::new(failure)));
-        tell(screen, ms + after, Body::RequestFailed(Box::new(request)));
+        failure(screen, name, ms + 9 + step * 140, id, step);
     }
+}
+
+/// A connect to the dead service is refused, and with it a request fails.
+fn failure(screen: &mut Screen, name: &str, ms: i64, id: u64, step: i64) {
+    let because = Because {
+        incident: id,
+        death: Some(12_345),
+        cause: Some(Cause::OomCgroup),
+        after_ms: 9.0,
+        sentence: "api.service died 9.00 ms earlier: OOM".into(),
+    };
+    let upstream = Upstream {
+        address: tcp(3000),
+        service: Some(name.into()),
+    };
+    let failure = ConnectFailure {
+        proxy: service("nginx.service"),
+        process: Party {
+            pid: 77,
+            comm: "nginx".into(),
+            service: None,
+        },
+        upstream: upstream.clone(),
+        error: ConnectError::Refused,
+        errno: None,
+        count: 1,
+        elapsed_ms: None,
+        because: Some(because.clone()),
+    };
+    let request = FailedRequest {
+        proxy: service("nginx.service"),
+        client: Some("203.0.113.7".into()),
+        forwarded_for: None,
+        method: Some(if step % 3 == 0 { "POST" } else { "GET" }.into()),
+        host: Some("shop.example".into()),
+        path: Some(format!("/api/orders/{step}")),
+        status: Some(502),
+        latency_ms: Some(1.5),
+        count: 1,
+        upstream: Some(upstream),
+        confidence: None,
+        failure: Failure::Refused,
+        because: Some(because),
+        evidence: vec![Witness::Http],
+    };
+    show(screen, ms, Body::ConnectFailed(Box::new(failure)));
+    show(screen, ms, Body::RequestFailed(Box::new(request)));
 }
 
 fn recovery(screen: &mut Screen, name: &str, ms: i64, id: u64) {
@@ -268,9 +272,9 @@ fn recovery(screen: &mut Screen, name: &str, ms: i64, id: u64) {
         down_ms: Some(2012.0),
         incident: Some(id),
     };
-    tell(screen, ms, Body::ListenerUp(change));
+    show(screen, ms, Body::ListenerUp(change));
     let over = story(name, ms - 2_020, id, Some(at(ms)));
-    tell(screen, ms, Body::Incident(Box::new(over)));
+    show(screen, ms, Body::Incident(Box::new(over)));
 }
 
 fn story(name: &str, ms: i64, id: u64, closed: Option<WallTime>) -> Incident {

@@ -1,13 +1,14 @@
-//! An incident's story: cause, effects, requests lost, recovery, and what to do about it.
+//! An incident's story: cause, effects, failed requests, recovery, advice.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use tracer_model::printable;
-use tracer_model::quantity::duration;
+use tracer_model::wording::{self, counted, milliseconds};
+use tracer_model::{Cause, WallTime, printable};
 
-use super::paint::{self, count, counted, lasting, time_of_day, wrap};
-use crate::top::screen::{Pane, Screen};
+use super::paint::{self, count, lasting, time_of_day, wrap};
+use crate::top::panes::Pane;
+use crate::top::screen::Screen;
 use crate::top::state::{Incident, Steps};
 use crate::top::theme::{BAD, EFFECT, GOOD, PLAIN, QUIET, STRONG};
 
@@ -18,7 +19,7 @@ const TIME: u16 = 13;
 
 /// A line of the story.
 struct Line {
-    /// What is left of the text: a time, a number.
+    /// To the left of the text: a time, a number.
     margin: String,
     margin_style: Style,
     text: String,
@@ -67,95 +68,11 @@ fn story(screen: &Screen, incident: &Incident, columns: u16) -> Vec<Line> {
         columns: usize::from(columns.saturating_sub(TIME)),
         zone: screen.state.log().zone(),
     };
-    let summary = match incident.summary.as_str() {
-        "" => "cause unknown",
-        known => known,
-    };
-    let style = if incident.open { BAD } else { STRONG };
-    story.part("CAUSE", summary, style);
-    story.steps(&incident.causes);
-
-    let mut effects = Vec::new();
-    for (number, one, many) in [
-        (incident.deaths, "death", "deaths"),
-        (
-            incident.connections_cut,
-            "connection cut",
-            "connections cut",
-        ),
-        (
-            incident.connects_failed,
-            "connect failed",
-            "connects failed",
-        ),
-    ] {
-        if number > 0 {
-            effects.push(counted(number, one, many));
-        }
-    }
-    let effects = if effects.is_empty() {
-        "none seen".to_owned()
-    } else {
-        effects.join(", ")
-    };
-    story.part("EFFECTS", &effects, STRONG);
-    story.steps(&incident.effects);
-
-    if incident.requests_failed > 0 {
-        let lost = counted(
-            incident.requests_failed,
-            "request failed",
-            "requests failed",
-        );
-        story.part("REQUESTS", &lost, EFFECT);
-        for lost in &incident.lost {
-            let status = lost
-                .status
-                .map_or_else(|| "no answer".to_owned(), |it| it.to_string());
-            let text = format!(
-                "{:<4} {} {status}",
-                lost.method.as_deref().unwrap_or("?"),
-                lost.template.as_deref().unwrap_or("(path unknown)"),
-            );
-            story.entry(format!("{:>8} ×", count(lost.count)), &text);
-        }
-    }
-
-    let now = screen.state.now();
-    let down = incident.down_ms.map(|ms| {
-        let down = std::time::Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default();
-        duration(down)
-    });
-    let (state, style) = match (incident.open, down) {
-        (true, _) if incident.crash_loop => ("not yet: it keeps dying".to_owned(), BAD),
-        (true, _) if incident.recovery.list.is_empty() => (
-            format!("not yet, since {}", lasting(incident.opened, now)),
-            BAD,
-        ),
-        (true, _) => (
-            "it is back; the incident ends when it stays up".to_owned(),
-            EFFECT,
-        ),
-        (false, Some(down)) => (format!("back, it was down for {down}"), GOOD),
-        (false, None) => ("over".to_owned(), GOOD),
-    };
-    story.part("RECOVERY", &state, style);
-    story.steps(&incident.recovery);
-
-    if !incident.advice.is_empty() {
-        story.part("ADVICE", "", STRONG);
-        if let Some(last) = story.lines.pop() {
-            // The first piece of advice is beside the word.
-            for (index, advice) in incident.advice.iter().enumerate() {
-                let margin = if index == 0 {
-                    last.margin.clone()
-                } else {
-                    String::new()
-                };
-                story.add(margin, STRONG, &format!("→ {advice}"), PLAIN);
-            }
-        }
-    }
+    story.cause(incident);
+    story.effects(incident);
+    story.requests(incident);
+    story.recovery(incident, screen.state.now());
+    story.advice(incident);
     story.lines
 }
 
@@ -166,6 +83,88 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
+    fn cause(&mut self, incident: &Incident) {
+        let summary = match incident.summary.as_str() {
+            "" => wording::cause(Cause::Unknown),
+            known => known,
+        };
+        let style = if incident.open { BAD } else { STRONG };
+        self.part("CAUSE", summary, style);
+        self.steps(&incident.causes);
+    }
+
+    fn effects(&mut self, incident: &Incident) {
+        let effects: Vec<String> = [
+            (incident.deaths, counted(incident.deaths, "death", "deaths")),
+            (
+                incident.connections_cut,
+                wording::connections_cut(incident.connections_cut),
+            ),
+            (
+                incident.connects_failed,
+                wording::connects_failed(incident.connects_failed),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(count, phrase)| (count > 0).then_some(phrase))
+        .collect();
+        let effects = if effects.is_empty() {
+            "none seen".to_owned()
+        } else {
+            effects.join(", ")
+        };
+        self.part("EFFECTS", &effects, STRONG);
+        self.steps(&incident.effects);
+    }
+
+    fn requests(&mut self, incident: &Incident) {
+        if incident.requests_failed == 0 {
+            return;
+        }
+        let failed = wording::requests_failed(incident.requests_failed);
+        self.part("REQUESTS", &failed, EFFECT);
+        for kind in &incident.failed {
+            let status = kind
+                .status
+                .map_or_else(|| "no response".to_owned(), |it| it.to_string());
+            let text = format!(
+                "{:<4} {} {status}",
+                kind.method.as_deref().unwrap_or("?"),
+                kind.template.as_deref().unwrap_or("(path unknown)"),
+            );
+            self.entry(format!("{:>8} ×", count(kind.count)), &text);
+        }
+    }
+
+    fn recovery(&mut self, incident: &Incident, now: WallTime) {
+        let (state, style) = match (incident.open, incident.down_ms) {
+            (true, _) if incident.crash_loop => ("not yet: it keeps dying".to_owned(), BAD),
+            (true, _) if incident.recovery.list.is_empty() => {
+                let down = lasting(incident.opened, now);
+                (format!("not yet, down for {down}"), BAD)
+            }
+            (true, _) => (
+                "running again; the incident closes when it stays up".to_owned(),
+                EFFECT,
+            ),
+            (false, Some(down_ms)) => {
+                let down = milliseconds(down_ms);
+                (format!("recovered, down for {down}"), GOOD)
+            }
+            (false, None) => ("recovered, never down".to_owned(), GOOD),
+        };
+        self.part("RECOVERY", &state, style);
+        self.steps(&incident.recovery);
+    }
+
+    fn advice(&mut self, incident: &Incident) {
+        let mut margin = "ADVICE";
+        for advice in &incident.advice {
+            self.add(margin.to_owned(), STRONG, &format!("→ {advice}"), PLAIN);
+            margin = "";
+        }
+    }
+
     fn part(&mut self, name: &str, text: &str, style: Style) {
         self.add(name.to_owned(), STRONG, text, style);
     }

@@ -6,7 +6,8 @@ use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::paint;
-use crate::top::screen::{Pane, Screen};
+use crate::top::panes::Pane;
+use crate::top::screen::Screen;
 use crate::top::state::{Line, Tone};
 use crate::top::theme::{BAD, CHOSEN, EFFECT, GOOD, MATCH, PLAIN, QUIET, STRONG};
 
@@ -14,23 +15,11 @@ use crate::top::theme::{BAD, CHOSEN, EFFECT, GOOD, MATCH, PLAIN, QUIET, STRONG};
 const TIME_BYTES: usize = 14;
 const TAG_BYTES: usize = 5;
 
-/// Index of the first event that is shown.
-pub(in super::super) fn top(screen: &Screen) -> usize {
-    let area = screen.panes.as_ref().and_then(|panes| panes.events);
-    let rows = area.map_or(0, |area| usize::from(area.height.saturating_sub(1)));
-    let last_top = screen.events.len().saturating_sub(rows);
-    match screen.event {
-        // The chosen one in the middle, so that what was before and after is seen.
-        Some(_) => screen.event_index().saturating_sub(rows / 2).min(last_top),
-        None => last_top,
-    }
-}
-
 pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     let focused = screen.focus == Pane::Events;
     paint::title(buffer, area, "Events", &summary(screen), focused);
     let rows = usize::from(area.height.saturating_sub(1));
-    let top = top(screen);
+    let top = screen.first_event();
     let shown = screen.events.iter().enumerate().skip(top).take(rows);
     for (y, (index, number)) in (area.y + 1..).zip(shown) {
         if let Some(line) = screen.state.log().get(*number) {
@@ -43,7 +32,7 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
         }
     }
     if screen.events.is_empty() && !screen.filter.is_empty() {
-        let text = "No event fits the filter; Esc forgets it.";
+        let text = "No event matches the filter. Esc clears it.";
         paint::text(
             buffer,
             (area.x + 2, area.y + 1),
@@ -57,7 +46,7 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
 fn summary(screen: &Screen) -> String {
     let mut text = if screen.event.is_some() {
         let below = screen.events.len().saturating_sub(screen.event_index() + 1);
-        format!("{below} newer below, End follows")
+        format!("{below} newer below · End follows")
     } else {
         "following".to_owned()
     };
@@ -65,7 +54,7 @@ fn summary(screen: &Screen) -> String {
         text.push_str(" · filter: ");
         text.push_str(&tracer_model::printable(&screen.filter));
     }
-    if !screen.search.is_empty() && screen.input.is_none() {
+    if !screen.search.is_empty() && screen.typing.is_none() {
         text.push_str(" · search: ");
         text.push_str(&tracer_model::printable(&screen.search));
     }
@@ -75,8 +64,8 @@ fn summary(screen: &Screen) -> String {
 fn row(line: &Line, search: &str, area: Rect, buffer: &mut Buffer) {
     let tone = style(line.tone);
     let at = (area.x, area.y);
-    // A line that begins with a time has a tag after it; the others are frames and what is said
-    // below them.
+    // A line that begins with a time has a tag after it. The others are rules and the lines that
+    // belong to them.
     match (line.text.get(..TIME_BYTES), line.text.get(TIME_BYTES..)) {
         (Some(time), Some(rest)) if time.starts_with(|c: char| c.is_ascii_digit()) => {
             let used = paint::text(buffer, at, area.width, time, QUIET);

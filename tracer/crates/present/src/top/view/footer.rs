@@ -1,5 +1,5 @@
-//! The last row: the keys of the pane that is chosen, or the text being typed. Above it, in a
-//! replay, where in the capture it is.
+//! The last row: the keys of the chosen pane, or the text being typed. In a replay, the row above it
+//! shows the position in the capture.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,13 @@ use ratatui::layout::Rect;
 use tracer_model::WallTime;
 
 use super::paint::{self, time_of_day};
-use crate::top::screen::{Input, Pane, Playback, Screen};
+use crate::top::panes::Pane;
+use crate::top::screen::{Playback, Screen, Typing};
 use crate::top::theme::{ACCENT, BAD, CHOSEN, PLAIN, QUIET, STRONG};
 
 pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
-    if let Some(input) = screen.input {
-        prompt(screen, input, area, buffer);
+    if let Some(typing) = screen.typing {
+        prompt(screen, typing, area, buffer);
         return;
     }
     let own: &[(&str, &str)] = match screen.focus {
@@ -29,15 +30,15 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     };
     let all: &[(&str, &str)] = &[
         ("Tab", "pane"),
-        ("↑↓", "choose"),
+        ("↑↓", "move"),
         ("/", "search"),
         ("f", "filter"),
         ("?", "help"),
         ("q", "quit"),
     ];
-    // Help and the way out are always there.
+    // Help and quit are always shown.
     let (always, rest) = (&all[4..], &all[..4]);
-    // The last one needs no gap after it.
+    // No gap after the last one.
     let mut x = area.right() + 2;
     for (key, what) in always.iter().rev() {
         x = x.saturating_sub(columns(key, what));
@@ -68,19 +69,19 @@ fn hint(buffer: &mut Buffer, at: (u16, u16), key: &str, what: &str) {
     paint::spans(buffer, at, columns(key, what), spans);
 }
 
-fn prompt(screen: &Screen, input: Input, area: Rect, buffer: &mut Buffer) {
-    let (name, text, hint) = match input {
-        Input::Search => ("search: ", &screen.search, "Enter finds · Esc forgets"),
-        Input::Filter => (
+fn prompt(screen: &Screen, typing: Typing, area: Rect, buffer: &mut Buffer) {
+    let (name, text, hint) = match typing {
+        Typing::Search => ("search: ", &screen.search, "Enter searches · Esc cancels"),
+        Typing::Filter => (
             "filter: ",
             &screen.filter,
-            "!word leaves out · Enter keeps · Esc forgets",
+            "!word excludes · Enter keeps · Esc clears",
         ),
     };
     let used = paint::text(buffer, (area.x, area.y), area.width, name, ACCENT);
     let x = area.x + used;
     let room = area.width.saturating_sub(used + 1);
-    // The end is what is being typed.
+    // The end of the text is where the user types.
     let safe = tracer_model::printable(text);
     let skip = safe.chars().count().saturating_sub(usize::from(room / 2));
     let tail: String = safe.chars().skip(skip).collect();

@@ -1,30 +1,19 @@
-//! The first row: where, when, and in one glance whether something is wrong. Below it, on small
-//! screens, the names of the panes.
+//! The first row: host, time, and at a glance whether something is wrong. Below it, on small screens,
+//! the names of the panes.
 
 use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use tracer_model::printable;
+use tracer_model::wording::counted;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::paint::{self, count, counted, time_of_day};
-use crate::top::screen::{Pane, Screen};
+use super::paint::{self, count, time_of_day};
+use crate::top::panes::{TABS, tab_columns};
+use crate::top::screen::Screen;
 use crate::top::state::Health;
 use crate::top::theme::{ACCENT, BAD, CALM, EFFECT, PLAIN, QUIET, STRONG};
-
-/// The panes by name.
-pub(super) const TABS: [(Pane, &str); 4] = [
-    (Pane::Services, "1 Services"),
-    (Pane::Incidents, "2 Incidents"),
-    (Pane::Detail, "3 Story"),
-    (Pane::Events, "4 Events"),
-];
-
-/// Columns that a pane's name takes, the space around it included.
-pub(super) fn tab_columns(name: &str) -> u16 {
-    u16::try_from(name.width()).unwrap_or(0) + 3
-}
 
 pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     let state = &screen.state;
@@ -50,7 +39,7 @@ pub(super) fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer) {
     left.push((Cow::from(time), STRONG));
     let room = area.width.saturating_sub(width + 2);
     let mut used: usize = left.iter().map(|(text, _)| text.width()).sum();
-    // Either all of it is worth reading or nothing.
+    // A part that does not fit is left out, not cut.
     for (what, style) in [
         (format!("  {}", printable(state.host())), PLAIN),
         (format!("  Linux {}", printable(state.kernel())), QUIET),
@@ -91,7 +80,7 @@ fn verdict(screen: &Screen) -> (String, ratatui::style::Style) {
         let open = counted(open, "incident open", "incidents open");
         (format!("● {open}{failed}"), EFFECT)
     } else if failing > 0 {
-        let failing = counted(failing, "service fails", "services fail");
+        let failing = counted(failing, "service failing", "services failing");
         (format!("● {failing}{failed}"), EFFECT)
     } else if state.began().is_some() {
         (format!("● all well{failed}"), CALM)

@@ -1,4 +1,4 @@
-//! The help: every key, over the middle of the screen.
+//! The help: every key, in the middle of the screen.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

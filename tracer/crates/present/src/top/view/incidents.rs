@@ -6,10 +6,12 @@ use std::fmt::Write as _;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use tracer_model::printable;
+use tracer_model::wording::milliseconds;
 
 use super::paint::{self, count, lasting, time_of_day};
 use crate::cell::cell;
-use crate::top::screen::{Pane, Screen};
+use crate::top::panes::Pane;
+use crate::top::screen::Screen;
 use crate::top::state::Incident;
 use crate::top::theme::{BAD, CALM, CHOSEN, PLAIN, QUIET, STRONG};
 
@@ -21,7 +23,7 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     let open = all.iter().filter(|one| one.open).count();
     let what = match (all.len(), open) {
         (0, _) => "none".to_owned(),
-        (all, 0) => format!("{all}, all over"),
+        (all, 0) => format!("{all}, all closed"),
         (all, open) => format!("{all}, {open} open"),
     };
     paint::title(buffer, area, "Incidents", &what, focused);
@@ -29,7 +31,7 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
         let since = screen.state.began().map_or_else(String::new, |began| {
             let zone = screen.state.log().zone();
             format!(
-                "No service was lost since {}.",
+                "No service went down since {}.",
                 time_of_day(began, zone, false)
             )
         });
@@ -43,20 +45,20 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
         .incident_top
         .clamp(chosen.saturating_sub(rows.saturating_sub(1)), chosen)
         .min(all.len().saturating_sub(rows));
+    let story_is_shown = screen
+        .panes
+        .as_ref()
+        .is_some_and(|panes| panes.detail.is_some());
     let shown = all.iter().enumerate().skip(top).take(rows);
     for (y, (index, incident)) in (area.y + 1..).zip(shown) {
         let line = Rect::new(area.x, y, area.width, 1);
         row(screen, incident, line, buffer);
-        if index == chosen && (focused || screen.panes.as_ref().is_some_and(told_beside)) {
+        if index == chosen && (focused || story_is_shown) {
             let style = if focused { CHOSEN } else { STRONG };
             paint::highlight(buffer, area, y, style);
         }
     }
     screen.incident_top = top;
-}
-
-fn told_beside(panes: &super::Panes) -> bool {
-    panes.detail.is_some()
 }
 
 fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {
@@ -76,7 +78,7 @@ fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {
     let room = area.right().saturating_sub(x);
     let right_columns = right_columns.min(room / 2);
     let left = room.saturating_sub(right_columns + 1);
-    // The cause must be seen as well.
+    // The cause needs room as well.
     let name = cell(&incident.service, usize::from(left / 2));
     let spans = [
         (name, if incident.open { STRONG } else { PLAIN }),
@@ -91,7 +93,7 @@ fn row(screen: &Screen, incident: &Incident, area: Rect, buffer: &mut Buffer) {
     paint::right(buffer, (x + left + 1, area.y), right_columns, &right, style);
 }
 
-/// How long it went on and what it cost.
+/// What it cost, and how long the service was down.
 fn fate(screen: &Screen, incident: &Incident) -> String {
     let mut text = String::new();
     let failed = incident.requests_failed.max(incident.connects_failed);
@@ -108,11 +110,9 @@ fn fate(screen: &Screen, incident: &Incident) -> String {
             );
         }
         (false, Some(down_ms)) => {
-            let down = std::time::Duration::try_from_secs_f64(down_ms / 1000.0);
-            let down = tracer_model::quantity::duration(down.unwrap_or_default());
-            let _ = write!(text, "down {down}");
+            let _ = write!(text, "down {}", milliseconds(down_ms));
         }
-        (false, None) => text.push_str("over"),
+        (false, None) => text.push_str("closed"),
     }
     text
 }

@@ -9,71 +9,24 @@ mod incidents;
 mod paint;
 mod services;
 
-pub(super) use events::top as events_top;
-
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 
-use super::screen::{Pane, Screen};
+use super::panes::{Pane, Panes, SERVICES_HEAD_ROWS};
+use super::screen::Screen;
 use super::theme::STRONG;
 
-/// The narrowest screen that something can be shown on.
+/// Width of the smallest usable screen.
 pub const MIN_COLUMNS: u16 = 60;
-/// The lowest.
+/// Height of the smallest usable screen.
 pub const MIN_ROWS: u16 = 15;
 
-/// Fewer rows than this show one pane at a time.
+/// With fewer rows than this, one pane is shown at a time.
 const STACKED_ROWS: u16 = 22;
-/// From here on an incident's story is beside the list.
+/// From this width on, an incident's story is beside the list.
 const SIDE_BY_SIDE_COLUMNS: u16 = 100;
 
-/// Where the panes are. A pane's first row is its title.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Panes {
-    pub(super) header: Rect,
-    pub(super) services: Option<Rect>,
-    pub(super) incidents: Option<Rect>,
-    pub(super) detail: Option<Rect>,
-    pub(super) events: Option<Rect>,
-    pub(super) playback: Option<Rect>,
-    pub(super) footer: Rect,
-    /// One pane at a time: their names, to choose from.
-    pub(super) tabs: Option<Rect>,
-}
-
-impl Panes {
-    pub(super) fn of(&self, pane: Pane) -> Option<Rect> {
-        match pane {
-            Pane::Services => self.services,
-            Pane::Incidents => self.incidents,
-            Pane::Detail => self.detail,
-            Pane::Events => self.events,
-        }
-    }
-
-    /// Which line of a pane's list is at a position.
-    pub(super) fn row_at(&self, pane: Pane, position: Position) -> Option<usize> {
-        let area = self.of(pane)?;
-        let head = match pane {
-            Pane::Services => services::HEAD_ROWS,
-            _ => 1,
-        };
-        let row = position.y.checked_sub(area.y)?.checked_sub(head)?;
-        Some(usize::from(row))
-    }
-
-    /// Which pane's name is at a position.
-    pub(super) fn tab_at(&self, position: Position) -> Option<Pane> {
-        let area = self.tabs.filter(|area| area.contains(position))?;
-        let mut x = area.x;
-        header::TABS.into_iter().find_map(|(pane, name)| {
-            x += header::tab_columns(name);
-            (position.x < x).then_some(pane)
-        })
-    }
-}
-
-/// Where the panes are on a screen of that size; none when it is too small.
+/// The panes of a screen of that size; None when it is too small.
 fn panes(screen: &Screen) -> Option<Panes> {
     let area = screen.area;
     if area.width < MIN_COLUMNS || area.height < MIN_ROWS {
@@ -111,24 +64,24 @@ fn stack(screen: &Screen, body: Rect, panes: &mut Panes) {
     let beside = body.width >= SIDE_BY_SIDE_COLUMNS;
     let incidents = u16::try_from(screen.state.incidents().count()).unwrap_or(u16::MAX);
     let services = u16::try_from(screen.rows.len()).unwrap_or(u16::MAX);
-    let telling = screen.focus == Pane::Detail && !beside;
+    let story_only = screen.focus == Pane::Detail && !beside;
     // What is worth seeing of each, within its share.
     let middle = match (incidents, beside) {
-        _ if telling => body.height * 3 / 5,
+        _ if story_only => body.height * 3 / 5,
         (0, _) => 2,
         (_, true) => (incidents.max(11) + 1).min((body.height * 2 / 5).max(9)),
         (_, false) => incidents.saturating_add(1).min(body.height / 4),
     };
     let most = (body.height - middle) * 11 / 20;
     let upper = services
-        .saturating_add(services::HEAD_ROWS)
-        .clamp(services::HEAD_ROWS + 1, most.max(services::HEAD_ROWS + 2));
+        .saturating_add(SERVICES_HEAD_ROWS)
+        .clamp(SERVICES_HEAD_ROWS + 1, most.max(SERVICES_HEAD_ROWS + 2));
     let part = |y: u16, height: u16| Rect::new(body.x, y, body.width, height);
     panes.services = Some(part(body.y, upper));
     let middle_area = part(body.y + upper, middle);
     let lower = part(middle_area.bottom(), body.height - upper - middle);
     panes.events = Some(lower);
-    if telling {
+    if story_only {
         panes.detail = Some(middle_area);
     } else if beside && incidents > 0 {
         let list = middle_area.width * 9 / 20;
@@ -145,8 +98,18 @@ fn stack(screen: &Screen, body: Rect, panes: &mut Panes) {
     }
 }
 
-/// Draws everything.
-pub(super) fn draw(screen: &mut Screen, buffer: &mut Buffer) {
+impl Screen {
+    /// Draws everything. `buffer` is blank.
+    pub fn draw(&mut self, buffer: &mut Buffer) {
+        self.area = buffer.area;
+        self.refresh_rows();
+        self.refresh_events();
+        draw(self, buffer);
+        self.theme.reduce(buffer);
+    }
+}
+
+fn draw(screen: &mut Screen, buffer: &mut Buffer) {
     screen.panes = panes(screen);
     let Some(panes) = screen.panes.clone() else {
         too_small(screen, buffer);

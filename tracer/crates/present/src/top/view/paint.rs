@@ -1,4 +1,4 @@
-//! Text onto a buffer: escaped, cut to its columns, never outside.
+//! Writes text onto a buffer: escaped, cut to its columns, never outside.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use super::super::theme::{ACCENT, PLAIN, QUIET, STRONG};
 use crate::cell::cell;
 
-/// Writes `text`, cut to `columns`; gives the columns that it took.
+/// Writes `text`, cut to `columns`; returns the columns that it took.
 pub(super) fn text(
     buffer: &mut Buffer,
     (x, y): (u16, u16),
@@ -34,7 +34,7 @@ pub(super) fn text(
     end.saturating_sub(x)
 }
 
-/// The same at the right end of its columns.
+/// The same, at the right end of the columns.
 pub(super) fn right(
     buffer: &mut Buffer,
     (x, y): (u16, u16),
@@ -86,7 +86,7 @@ pub(super) fn title(buffer: &mut Buffer, area: Rect, name: &str, what: &str, foc
     spans(buffer, (area.x + 2, area.y), room, parts);
 }
 
-/// Gives the whole row of `area` at `y` a style on top of what it has.
+/// Adds a style to the whole row of `area` at `y`.
 pub(super) fn highlight(buffer: &mut Buffer, area: Rect, y: u16, style: Style) {
     buffer.set_style(Rect::new(area.x, y, area.width, 1), style);
 }
@@ -149,7 +149,7 @@ pub(super) fn count(count: u64) -> String {
     }
 }
 
-/// A time that goes on: whole seconds, so that it stands still between them.
+/// A time that is still running, in whole seconds, so that it does not flicker.
 pub(super) fn lasting(from: WallTime, now: WallTime) -> String {
     let nanos = u64::try_from(now.0.saturating_sub(from.0)).unwrap_or(0);
     let seconds = Duration::from_nanos(nanos).as_secs();
@@ -159,11 +159,6 @@ pub(super) fn lasting(from: WallTime, now: WallTime) -> String {
         3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
     }
-}
-
-/// `1 service`, `2 services`.
-pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// A time of day.

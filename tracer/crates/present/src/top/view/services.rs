@@ -1,19 +1,18 @@
-//! The services: state, listeners, restarts, memory against its limit, failed requests.
+//! The services: state, listeners, restarts, memory against the limit, failed requests.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use tracer_model::wording::counted;
 use tracer_model::{Endpoint, WallTime};
 
-use super::paint::{self, count, counted, lasting, share, size, spark};
-use crate::top::screen::{Pane, Screen, Sort};
+use super::paint::{self, count, lasting, share, size, spark};
+use crate::top::panes::{Pane, SERVICES_HEAD_ROWS};
+use crate::top::screen::{Screen, Sort};
 use crate::top::state::{Health, Service};
 use crate::top::theme::{BAD, CALM, CHOSEN, EFFECT, PLAIN, QUIET, STRONG};
 
-/// Title and column heads.
-pub(super) const HEAD_ROWS: u16 = 2;
-
-/// Memory this close to its limit is worth a warning, and this close an alarm; per cent.
+/// From this share of its limit on, memory is worth a warning, or an alarm; per cent.
 const HIGH: u64 = 75;
 const ALARMING: u64 = 90;
 
@@ -33,7 +32,7 @@ struct Columns {
 const MARK: u16 = 2;
 const GAP: u16 = 1;
 const FAILED_COUNT: u16 = 6;
-/// Less room than this is for ports alone.
+/// With less room than this, only ports are shown.
 const WHOLE_ADDRESS: u16 = 15;
 
 impl Columns {
@@ -102,9 +101,9 @@ impl Columns {
 pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     let focused = screen.focus == Pane::Services;
     let total = screen.rows.len();
-    let rows = usize::from(area.height.saturating_sub(HEAD_ROWS));
+    let rows = usize::from(area.height.saturating_sub(SERVICES_HEAD_ROWS));
     let chosen = screen.service_index();
-    // Follows what is chosen, else shows the first.
+    // Keeps the chosen one in view; without one, shows the first.
     let last_top = total.saturating_sub(rows);
     screen.service_top = match chosen {
         Some(index) => screen
@@ -125,7 +124,7 @@ pub(super) fn draw(screen: &mut Screen, area: Rect, buffer: &mut Buffer) {
     let now = screen.state.now();
     let services: std::collections::BTreeMap<_, _> = screen.state.services().collect();
     let shown = screen.rows.iter().enumerate().skip(top).take(rows);
-    for (y, (index, key)) in (area.y + HEAD_ROWS..).zip(shown) {
+    for (y, (index, key)) in (area.y + SERVICES_HEAD_ROWS..).zip(shown) {
         if let Some(service) = services.get(key) {
             row(service, now, columns, (area.x, y), buffer);
         }
@@ -230,8 +229,8 @@ fn row(
     let mut pen = Pen::new(x + MARK, y, buffer);
     pen.left(columns.name, &service.name, name_style);
     pen.left(columns.state, &state, state_style);
-    let lost = service.listens.iter().any(|it| it.down.is_some());
-    let style = if lost { BAD } else { PLAIN };
+    let down = service.listens.iter().any(|it| it.down.is_some());
+    let style = if down { BAD } else { PLAIN };
     pen.left(columns.listens, &listens(service, columns.listens), style);
     let restarts = match service.restarts {
         0 => "·".to_owned(),
@@ -245,8 +244,8 @@ fn row(
 }
 
 fn since(word: &str, service: &Service, now: WallTime) -> String {
-    let lost = service.listens.iter().filter_map(|it| it.down).min();
-    match (lost, service.incident) {
+    let down = service.listens.iter().filter_map(|it| it.down).min();
+    match (down, service.incident) {
         (Some(at), _) | (None, Some((_, at))) => {
             let from = if word == "down" {
                 at
@@ -260,7 +259,7 @@ fn since(word: &str, service: &Service, now: WallTime) -> String {
 }
 
 fn listens(service: &Service, columns: u16) -> String {
-    // What is lost is what counts.
+    // Those that are down come first.
     let mut addresses: Vec<_> = service.listens.iter().collect();
     addresses.sort_by_key(|it| (it.down.is_none(), it.address.clone()));
     let mut text = String::new();
@@ -280,7 +279,7 @@ fn listens(service: &Service, columns: u16) -> String {
     text
 }
 
-/// What tells an address from the others of a machine: its port, its file.
+/// The part of an address that differs from the others of the machine: its port, its file.
 fn short(address: &Endpoint) -> String {
     match address {
         Endpoint::Tcp(address) => format!(":{}", address.port()),
@@ -320,7 +319,7 @@ fn memory(service: &Service, columns: Columns, pen: &mut Pen) {
     pen.x += columns.memory + GAP;
 }
 
-/// Against the limit or, where there is none, between its lowest and highest.
+/// Memory against the limit or, without one, between its lowest and highest.
 fn trend(service: &Service, now: WallTime, columns: u16) -> String {
     let values = service.memory.columns(now, usize::from(columns));
     let known = || values.iter().copied().filter(|value| *value > 0);
@@ -328,7 +327,7 @@ fn trend(service: &Service, now: WallTime, columns: u16) -> String {
     let (bottom, top) = if let Some(limit) = service.limit_bytes {
         (0, limit)
     } else {
-        // What hardly changes is a flat line.
+        // A small change is drawn as a flat line.
         let lowest = known().min().unwrap_or(0);
         (lowest, highest.max(lowest.saturating_add(lowest / 4)))
     };
