@@ -320,7 +320,7 @@ impl Live {
         for key in self.missing.take_due(self.analysis.world(), now) {
             self.feed(What::Vanished(key), emit)?;
         }
-        if self.observer.take_logged_changed() | self.kernel.take_tls_changed() {
+        if self.observer.take_logged_changed() | self.kernel.clear_tls_changed() {
             self.proxies_seen = None;
         }
         self.follow_proxies(emit)?;
@@ -367,7 +367,7 @@ impl Live {
             cgroups,
         });
         // Told below already.
-        self.kernel.take_tls_changed();
+        self.kernel.clear_tls_changed();
         let hooks = [self.kernel.http_hook(), self.kernel.tls_hook()];
         for (hook, before) in hooks.iter().zip(self.http_hooks.clone()) {
             if let Some(hook) = hook
