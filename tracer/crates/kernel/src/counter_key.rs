@@ -23,7 +23,7 @@ impl CounterKey {
         }
     }
 
-    /// A key that is not greater than any of this process.
+    /// The smallest key that this process can have.
     pub(super) fn first_of(pid: Pid) -> Self {
         Self::Tcp(ConnectFailureKey {
             remote: [0; 16],

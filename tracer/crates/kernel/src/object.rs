@@ -30,8 +30,8 @@ const REQUEST_MAPS: [&str; 4] = [
     "TLS_SESSIONS",
 ];
 
-/// Creates the object's maps, with everything in them that the programs know beforehand. No program
-/// is loaded yet.
+/// Creates the object's maps, and fills in what the programs must know from the start. Loads no
+/// program yet.
 pub(super) fn open(plan: &Plan, layout: &Layout, http: HttpMode) -> Result<Ebpf, StartError> {
     raise_memlock();
     let decisions = Decisions {

@@ -38,7 +38,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Notes how many records a look at `now` found. Returns until when the kernel programs need not
-    /// wake the reader, if that changed.
+    /// wake the reader; None: nothing changes.
     pub(super) fn look(&mut self, records: usize, now: Timestamp) -> Option<Timestamp> {
         self.busy = records > 0;
         self.looked = now;

@@ -120,7 +120,7 @@ impl Kernel {
         self.armed.tls.covers(pid)
     }
 
-    /// Whether a TLS library was found since the last call at a proxy that had none when
+    /// Returns whether a TLS library was found, since the last call, at a proxy that had none when
     /// [`Self::follow`] looked.
     pub fn clear_tls_changed(&mut self) -> bool {
         self.armed.tls.clear_changed()
@@ -171,8 +171,7 @@ impl Kernel {
 
     /// Reads both rings up to now, and appends observations ordered by time. What is newer than the
     /// beginning of the call is held for the next one, so that neither ring gets ahead of the
-    /// other. Also held, for 20 ms, is what follows an exit that may be an OOM victim's (see
-    /// [`oom_order`]).
+    /// other. Also held, for 20 ms, is what follows an exit that may be an OOM victim's.
     ///
     /// Two kinds of observations may be older than those of the previous call: the remainder of a
     /// storm of failed connects, which comes about 25 ms after its last failure and has that

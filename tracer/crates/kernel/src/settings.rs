@@ -1,7 +1,7 @@
 //! What the user configures about observing; nothing about how it is shown.
 //!
 //! The command line and the pipeline use these settings too. They are in this crate because the
-//! kernel programs are what they configure.
+//! kernel programs depend on them, and this crate must not depend on the command line.
 
 /// Whose HTTP requests the kernel programs follow (`--http`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -120,8 +120,8 @@ impl Tls {
         }
     }
 
-    /// Whether the results of [`Self::covers`] and [`Self::hook`] may have changed since the last
-    /// call.
+    /// Returns whether the results of [`Self::covers`] and [`Self::hook`] may have changed since the
+    /// last call.
     pub(super) fn clear_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
