@@ -1,8 +1,8 @@
-//! Builds the kernel programs and puts the object where `kernel::load` includes it from.
+//! Builds the kernel programs, as an object that `object.rs` embeds.
 //!
-//! The toolchain is chosen by looking: `TRACER_BPF_TOOLCHAIN` when set, else a nightly with
-//! rust-src, else the toolchain `bpf` that `cargo xtask setup` links (a distribution's rustc with a
-//! prebuilt `core` for the BPF target).
+//! The toolchain is `TRACER_BPF_TOOLCHAIN` when set, else a nightly with rust-src, else the toolchain
+//! `bpf` that `cargo xtask setup` links (a distribution's rustc with a prebuilt `core` for the BPF
+//! target).
 
 use std::{
     env, fs,
@@ -70,8 +70,8 @@ fn build() -> Result<()> {
     strip()
 }
 
-/// Takes what is for debuggers only out of the object: more than three quarters of it, all of which
-/// would be in the tracer's binary, and be copied when it starts.
+/// Removes what only debuggers need: more than three quarters of the object, which would be part of the
+/// tracer's binary and be copied when it starts.
 fn strip() -> Result<()> {
     let out = env::var("OUT_DIR").context("cargo sets OUT_DIR")?;
     let path = Path::new(&out).join(PACKAGE);
@@ -100,7 +100,7 @@ fn toolchain() -> Result<String> {
         return Ok(chosen);
     }
     if !runs("rustup", &["--version"]) {
-        // There is one toolchain only, and aya-build takes it whatever it is called.
+        // There is only one toolchain, and aya-build uses it under any name.
         return if has_prebuilt_core() {
             Ok("rustc".to_owned())
         } else {
@@ -134,7 +134,7 @@ fn has_rust_src(toolchain: &str) -> bool {
         })
 }
 
-/// Whether the rustc in `PATH` brings a `core` for the BPF target.
+/// Whether the rustc in `PATH` has a `core` for the BPF target.
 fn has_prebuilt_core() -> bool {
     Command::new("rustc")
         .args(["--print", "target-libdir", "--target", "bpfel-unknown-none"])
@@ -152,8 +152,8 @@ fn runs(program: &str, args: &[&str]) -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
-/// aya-build takes the variables for cargo from the environment, which a program must not change in
-/// itself: this one starts itself again with them set, and passes on what it says.
+/// aya-build takes cargo's variables from the environment, which a running program cannot safely
+/// change. So this script starts itself again with them set, and passes on its output.
 fn rerun(toolchain: &str) -> Result<()> {
     let program = env::current_exe().context("finding this build script")?;
     let mut command = Command::new(program);
@@ -165,7 +165,7 @@ fn rerun(toolchain: &str) -> Result<()> {
         .output()
         .context("starting this build script again")?;
     for line in String::from_utf8_lossy(&output.stdout).lines() {
-        // rustup's remark that it lends its own cargo to a linked toolchain.
+        // rustup mentions that a linked toolchain uses rustup's own cargo.
         if !line.starts_with("cargo:warning=info: ") {
             println!("{line}");
         }

@@ -43,7 +43,7 @@ impl Steering {
         kernel: &mut Kernel,
         observer: &mut Observer,
     ) -> Vec<What> {
-        if observer.take_logged_changed() | kernel.take_tls_changed() {
+        if observer.take_logged_changed() | kernel.clear_tls_changed() {
             self.proxies = None;
         }
         let version = Some(world.proxies_version());
@@ -64,7 +64,7 @@ impl Steering {
             cgroups,
         });
         // Reported below.
-        kernel.take_tls_changed();
+        kernel.clear_tls_changed();
         let mut news = Vec::new();
         let hooks = [kernel.http_hook(), kernel.tls_hook()];
         for (hook, before) in hooks.iter().zip(&self.hooks) {

@@ -1,8 +1,8 @@
-//! A reader for the kernel's type information, just large enough to answer
-//! [`tracer_common::layout::FIELDS`] and to tell which tracepoints and functions exist.
+//! Reads the kernel's type information (BTF), as far as it takes to resolve
+//! [`tracer_common::layout::FIELDS`] and to know which tracepoints and functions exist.
 //!
-//! One pass over the types, no copy of them. The bytes are not trusted: every access is checked,
-//! every recursion bounded.
+//! One pass over the types, without copying them. The bytes are not trusted: every access is
+//! checked, every recursion bounded.
 
 mod file;
 
@@ -17,16 +17,16 @@ use zerocopy::IntoBytes;
 
 pub(super) use file::{PATH, TypeBytes};
 
-/// Why type information could not be read.
+/// Why the type information cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum BtfError {
     /// Not BTF, or of another byte order.
-    #[error("it does not start with a BTF header of this machine's byte order")]
+    #[error("it does not begin with a BTF header in this machine's byte order")]
     Header,
     /// A section or type reaches beyond the end.
-    #[error("it is cut short or damaged at byte {0}")]
+    #[error("it is truncated or damaged at byte {0}")]
     Damaged(usize),
-    /// A field without which nothing works.
+    /// Required fields are missing.
     #[error("it lacks what the tracer needs: {0}")]
     Missing(String),
 }
@@ -56,7 +56,7 @@ mod kind {
     pub(super) const DECL_TAG: u32 = 17;
     pub(super) const TYPE_TAG: u32 = 18;
     pub(super) const ENUM64: u32 = 19;
-    /// The highest kind that is known, and so can be stepped over.
+    /// The highest kind whose size is known.
     pub(super) const LAST: u32 = ENUM64;
 }
 
@@ -99,13 +99,13 @@ impl Type {
     }
 }
 
-/// Type information, and where in it the wanted names are.
+/// Type information, and the places of the wanted names in it.
 pub(super) struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     /// Offsets in `types` by id - 1.
     index: Vec<u32>,
-    /// Types by name: structs, enums, typedefs of tracepoints, functions; ids of all that have it.
+    /// The ids of structs, enums, typedefs of tracepoints and functions, by name.
     named: HashMap<&'a [u8], Vec<u32>>,
 }
 
@@ -113,8 +113,8 @@ pub(super) struct Btf<'a> {
 const TRACEPOINT: &str = "btf_trace_";
 
 impl<'a> Btf<'a> {
-    /// Looks through `bytes`, keeping where the rows of the table, `tracepoints` and `names` (of
-    /// functions and structs) are.
+    /// Looks through `bytes` for what the table of fields needs, for `tracepoints`, and for functions
+    /// and structs with these `names`.
     pub(super) fn parse(
         bytes: &'a [u8],
         tracepoints: &[&'a str],
@@ -176,7 +176,7 @@ impl<'a> Btf<'a> {
         Ok(btf)
     }
 
-    /// Values for every row of the table.
+    /// Resolves every row of the table of fields.
     pub(super) fn layout(&self) -> Result<Layout, BtfError> {
         let mut layout = Layout::UNRESOLVED;
         let mut missing = Vec::new();
@@ -234,7 +234,7 @@ impl<'a> Btf<'a> {
         }
     }
 
-    /// The types called `name` that are of one of `kinds`.
+    /// The types with this name and one of these kinds.
     fn of_kind<'b>(
         &'b self,
         name: &str,
@@ -255,7 +255,7 @@ impl<'a> Btf<'a> {
         for name in path.split('.') {
             let (at, member) = self.member(ty, name.as_bytes(), MAX_DEPTH)?;
             offset = offset.checked_add(at)?;
-            // The last one may be of any type, void included: it is not looked into.
+            // The last member may have any type, also void: nothing looks inside.
             ty = self.resolve_modifiers(member).unwrap_or(ty);
         }
         Some(offset)
@@ -299,7 +299,7 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// A tracepoint's prototype, and how many arguments it passes.
+    /// A tracepoint's prototype, and its number of arguments.
     fn arguments(&self, trace: &str) -> Option<(Type, usize)> {
         let name = format!("{TRACEPOINT}{trace}");
         let (_, typedef) = self.of_kind(&name, &[kind::TYPEDEF]).next()?;
@@ -358,7 +358,7 @@ impl<'a> Btf<'a> {
         Some(u32::from_ne_bytes(bytes.try_into().ok()?))
     }
 
-    /// The string at an offset; empty when there is none.
+    /// The string at an offset; empty when it is out of bounds.
     fn string(&self, offset: u32) -> &'a [u8] {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
         let len = rest.iter().position(|&b| b == 0).unwrap_or(0);
@@ -384,8 +384,8 @@ fn sections(bytes: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
     Ok((section(word(8), word(12))?, section(word(16), word(20))?))
 }
 
-/// Rejects most names by their first two bytes, so that a hundred thousand of them need not be
-/// measured and compared.
+/// Rejects most names by their first two bytes, so that a hundred thousand names need not be measured
+/// and compared.
 struct Filter {
     starts: Box<[bool]>,
 }

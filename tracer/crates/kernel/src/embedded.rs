@@ -1,9 +1,10 @@
-//! The memory of what is embedded in the program: the kernel programs are read once, at the start.
+//! The memory of the embedded object: the kernel programs are read once, at the start, and need no
+//! memory after that.
 
 use rustix::mm::{Advice, madvise};
 
-/// Gives back the pages of what is embedded in the program and was read for the last time.
-pub(super) fn give_back(bytes: &'static [u8]) {
+/// Releases the pages of embedded bytes that were read for the last time.
+pub(super) fn release(bytes: &'static [u8]) {
     let page = rustix::param::page_size();
     let start = bytes.as_ptr().addr().next_multiple_of(page);
     let end = bytes.as_ptr().addr() + bytes.len();
@@ -11,9 +12,9 @@ pub(super) fn give_back(bytes: &'static [u8]) {
         return;
     };
     let offset = start - bytes.as_ptr().addr();
-    // SAFETY: whole pages inside of a static without interior mutability or pointers, which is in a
-    // part of the file that is mapped and never written: each page is read from the file again when
-    // it is used, as it was. A failure leaves the pages where they are.
+    // SAFETY: these are whole pages of a static without interior mutability or pointers, in a mapped
+    // part of the file that is never written: when a page is used again, it is read again from the
+    // file, unchanged. A failure leaves the pages in memory.
     let _ = unsafe {
         let start = bytes.as_ptr().wrapping_add(offset);
         madvise(start.cast_mut().cast(), length, Advice::LinuxDontNeed)
@@ -28,8 +29,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_embedded_can_be_read_again() {
-        // More than the kernel maps at once around what somebody reads nearby.
+    fn released_bytes_can_be_read_again() {
+        // More than the kernel maps at once around a page that is read.
         static EMBEDDED: [u8; 256 << 10] = [7; 256 << 10];
         let sum = || EMBEDDED.iter().map(|&byte| u64::from(byte)).sum::<u64>();
         let mapped = || {
@@ -46,9 +47,9 @@ mod tests {
         };
         let all = sum();
         let before = mapped();
-        give_back(&EMBEDDED);
+        release(&EMBEDDED);
         assert!(before > 0 && mapped() < before, "{before} pages");
         assert_eq!(sum(), all);
-        give_back(&EMBEDDED[1..3]);
+        release(&EMBEDDED[1..3]);
     }
 }

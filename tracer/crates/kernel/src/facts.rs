@@ -1,5 +1,5 @@
-//! Facts about this machine that decide what can be hooked, gathered by looking and by harmless
-//! trials. What to make of them is [`super::plan`]'s work.
+//! Gathers the facts about this machine that decide which hooks work, by looking and by harmless
+//! trials. What follows from them is up to [`super::plan`].
 
 use std::fs;
 
@@ -7,21 +7,22 @@ use tracer_common::{ABSENT, Layout, patch};
 use tracer_model::Hierarchy;
 
 use super::btf::{Btf, PATH, TypeBytes};
+use super::hooks::{UNIX_CONNECT, tracepoints};
 use super::patch::Cast;
 use super::tracefs;
 use super::trial;
 
-/// Whether something works; if not, why.
+/// Whether something works, and if not, why.
 pub type Works = Result<(), String>;
 
 /// Kernel lockdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lockdown {
-    /// Off, or not told.
+    /// Off, or unknown.
     Off,
-    /// Hides nothing that the tracer reads.
+    /// Hides nothing from the tracer.
     Integrity,
-    /// Kernel memory must not be read.
+    /// Kernel memory cannot be read.
     Confidentiality,
 }
 
@@ -34,48 +35,33 @@ pub struct KernelFacts {
     pub version: Option<(u32, u32)>,
     /// /proc is mounted and may be read.
     pub procfs: Works,
-    /// Capabilities that are missing for BPF.
+    /// The capabilities for BPF that the tracer lacks.
     pub missing_capabilities: Vec<&'static str>,
-    /// The kernel's type information could be read, and has what the tracer needs.
+    /// The kernel's type information (BTF) can be read and has what the tracer needs.
     pub type_information: Works,
-    /// Tracepoints, of those the programs use, that the kernel lacks.
+    /// The tracepoints that the programs use and the kernel lacks.
     pub missing_tracepoints: Vec<&'static str>,
     /// Lockdown mode.
     pub lockdown: Lockdown,
-    /// fentry and fexit programs may be loaded.
+    /// fentry and fexit programs can be loaded.
     pub fentry: Works,
-    /// Programs may read kernel memory through pointers that they cast.
+    /// Programs can read kernel memory through pointers that they cast.
     pub cast: Result<Cast, String>,
-    /// Kprobes may be made.
+    /// The kernel has kprobes.
     pub kprobes: Works,
-    /// The tracepoint at the end of connect() can be found, and it is known where the arguments
-    /// are by then.
+    /// The tracepoint at the end of connect() can be found, and the call's arguments can be found
+    /// there.
     pub syscall_registers: Works,
     /// The tracepoints of connect() can be found.
     pub syscall_tracepoints: Works,
-    /// /dev/kmsg may be read.
+    /// /dev/kmsg can be read.
     pub kernel_log: Works,
-    /// Where memory is accounted.
+    /// The hierarchy in which memory is accounted.
     pub cgroups: Hierarchy,
 }
 
-/// The tracepoints that the raw tracepoint programs use.
-pub(super) const TRACEPOINTS: [&str; 7] = [
-    "sched_process_fork",
-    "sched_process_exec",
-    "sched_process_exit",
-    "signal_generate",
-    "mark_victim",
-    "inet_sock_set_state",
-    "cgroup_mkdir",
-];
-/// Functions of the optional hooks.
-pub(super) const UNIX_CONNECT: &str = "unix_stream_connect";
-pub(super) const INET_CONNECT: &str = "inet_stream_connect";
-pub(super) const OOM_KILL: &str = "oom_kill_process";
-
 impl KernelFacts {
-    /// Looks at the machine. The layout is there when `type_information` is fine.
+    /// Looks at the machine. There is a layout when `type_information` is fine.
     pub fn gather() -> (Self, Option<Layout>) {
         let release = rustix::system::uname()
             .release()
@@ -89,14 +75,16 @@ impl KernelFacts {
         let status = fs::read_to_string("/proc/self/status");
         let syscall_tracepoints = tracefs::tracepoint_id("syscalls", "sys_exit_connect")
             .map(|_| ())
-            .map_err(|error| format!("no tracepoint syscalls/sys_exit_connect: {error}"));
+            .map_err(|error| {
+                format!("cannot find the tracepoint syscalls/sys_exit_connect: {error}")
+            });
         let mut facts = Self {
             version: parse_version(&release),
             release,
             procfs: status
                 .as_ref()
                 .map(|_| ())
-                .map_err(|error| format!("/proc can't be read: {error}")),
+                .map_err(|error| format!("cannot read /proc: {error}")),
             missing_capabilities: missing_capabilities(&status.unwrap_or_default()),
             type_information,
             missing_tracepoints: types.missing_tracepoints,
@@ -105,33 +93,40 @@ impl KernelFacts {
             ),
             fentry: types.function.map_or_else(
                 || Err(format!("the kernel has no function {UNIX_CONNECT}")),
-                trial::fentry,
+                |function| {
+                    trial::fentry(function)
+                        .map_err(|error| format!("cannot load fentry programs: {error}"))
+                },
             ),
             cast: types.cast.map_or_else(
                 || Err(format!("the kernel has no function {}", patch::FUNCTION)),
-                |cast| trial::cast(cast).map(|()| cast),
+                |cast| {
+                    trial::cast(cast)
+                        .map(|()| cast)
+                        .map_err(|error| format!("cannot cast pointers: {error}"))
+                },
             ),
             kprobes: match fs::metadata("/sys/bus/event_source/devices/kprobe") {
                 Ok(_) => Ok(()),
-                Err(_) => Err("the kernel is built without kprobes".into()),
+                Err(_) => Err("the kernel was built without kprobes".into()),
             },
             syscall_registers: match &layout {
                 Some(layout) if layout.registers_argument1 == ABSENT => {
-                    Err("where system calls' arguments are is known for x86-64 only".into())
+                    Err("finding a system call's arguments at its end needs x86-64".into())
                 }
                 _ => syscall_tracepoints.clone(),
             },
             syscall_tracepoints,
             kernel_log: fs::File::open("/dev/kmsg")
                 .map(|_| ())
-                .map_err(|error| format!("/dev/kmsg can't be read: {error}")),
+                .map_err(|error| format!("cannot read /dev/kmsg: {error}")),
             cgroups: hierarchy(),
         };
         facts.do_without(&std::env::var(WITHOUT).unwrap_or_default());
         (facts, layout)
     }
 
-    /// Takes away what is named in `list`, as if the kernel did not have it.
+    /// Acts as if the kernel lacked what `list` names.
     fn do_without(&mut self, list: &str) {
         for name in list.split(',').map(str::trim) {
             let why = format!("{WITHOUT} names {name}");
@@ -156,11 +151,11 @@ impl KernelFacts {
     }
 }
 
-/// For testing the lower rungs of the ladders on a kernel that has the higher ones: what to do
-/// without, of `fentry`, `kprobe`, `registers`, `syscall`, `kmsg` and `cast`, separated by commas.
+/// For testing lower rungs of the ladders on a kernel that has higher ones. Names what to do
+/// without: any of `fentry`, `kprobe`, `registers`, `syscall`, `kmsg` and `cast`, separated by commas.
 const WITHOUT: &str = "TRACER_WITHOUT";
 
-/// What the kernel's type information tells.
+/// The facts in the kernel's type information.
 struct TypeFacts {
     layout: Result<Layout, String>,
     missing_tracepoints: Vec<&'static str>,
@@ -172,6 +167,7 @@ struct TypeFacts {
 impl TypeFacts {
     fn read() -> Self {
         const NAMES: [&str; 3] = [UNIX_CONNECT, patch::FUNCTION, patch::STRUCT];
+        let tracepoints = tracepoints();
         let unknown = |why| Self {
             layout: Err(why),
             missing_tracepoints: Vec::new(),
@@ -182,13 +178,13 @@ impl TypeFacts {
             Ok(bytes) => bytes,
             Err(error) => return unknown(format!("{PATH}: {error}")),
         };
-        let btf = match Btf::parse(&bytes, &TRACEPOINTS, &NAMES) {
+        let btf = match Btf::parse(&bytes, &tracepoints, &NAMES) {
             Ok(btf) => btf,
             Err(error) => return unknown(format!("{PATH}: {error}")),
         };
         Self {
             layout: btf.layout().map_err(|error| format!("{PATH}: {error}")),
-            missing_tracepoints: TRACEPOINTS
+            missing_tracepoints: tracepoints
                 .into_iter()
                 .filter(|name| !btf.has_tracepoint(name))
                 .collect(),
@@ -237,12 +233,12 @@ fn parse_lockdown(text: &str) -> Lockdown {
     }
 }
 
-/// The hierarchy in which memory is accounted.
+/// Finds the hierarchy in which memory is accounted.
 pub fn hierarchy() -> Hierarchy {
     parse_hierarchy(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
 }
 
-/// `text` is /proc/self/cgroup; a line of version 1 names its controllers.
+/// `text` is /proc/self/cgroup: a line of version 1 names its controllers.
 fn parse_hierarchy(text: &str) -> Hierarchy {
     let memory_v1 = text.lines().any(|line| {
         line.split(':')
@@ -261,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_release_names() {
+    fn the_version_is_read_from_the_name_of_the_release() {
         assert_eq!(parse_version("5.10.0-30-cloud-amd64"), Some((5, 10)));
         assert_eq!(parse_version("6.18.44-fc-v669"), Some((6, 18)));
         assert_eq!(parse_version("7.3"), Some((7, 3)));
@@ -270,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn bpf_needs_its_own_capabilities_or_sys_admin() {
+    fn bpf_needs_its_two_capabilities_or_cap_sys_admin() {
         let missing = |hex: &str| missing_capabilities(&format!("Name:\tx\nCapEff:\t{hex}\n"));
         assert_eq!(missing("000001ffffffffff"), [""; 0]);
         assert_eq!(missing("0000000000200000"), [""; 0], "CAP_SYS_ADMIN alone");
@@ -303,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_done_without_is_as_if_it_were_not_there() {
+    fn what_the_variable_names_is_missing() {
         let (mut facts, _) = KernelFacts::gather();
         let before = facts.clone();
         facts.do_without("");

@@ -1,19 +1,31 @@
-//! The kernel's side of things: which hooks this machine allows, loading and attaching them, and
-//! reading what they report. The only code that touches aya; it draws no conclusions.
+//! The kernel side of the tracer in userspace: finds out which hooks this machine allows, loads and
+//! attaches the kernel programs, and reads their records. The only code that touches aya; it
+//! concludes nothing.
 //!
-//! [`facts`] looks, [`plan`] decides (purely), [`load`] acts, [`rings`] reads, [`decode`] and
-//! [`tally`] turn records into observations (purely).
+//! | stage | modules |
+//! |---|---|
+//! | look at the machine | [`facts`], with [`btf`], [`tracefs`] and [`trial`] |
+//! | decide, purely | [`plan`] |
+//! | load and attach | [`object`] and [`attach`]; for proxies [`http`] and [`tls`] |
+//! | read | [`rings`], with [`pace`], [`oom_order`], [`connect_counters`] and [`losses`] |
+//! | turn records into observations, purely | [`decode`], [`tally`] |
 
+mod attach;
+mod aya_loader;
 mod btf;
+mod connect_counters;
+mod counter_key;
 mod decode;
 mod embedded;
+mod error;
 mod facts;
+mod hooks;
 mod http;
-mod load;
-mod loader;
 #[cfg(feature = "kernel-log")]
 mod log;
-mod overtaken;
+mod losses;
+mod object;
+mod oom_order;
 mod pace;
 mod patch;
 mod plan;
@@ -26,18 +38,18 @@ mod tracefs;
 mod trial;
 mod verify;
 
+pub use error::{Failure, StartError};
 pub use facts::{KernelFacts, Lockdown, Works, hierarchy};
 pub use http::Followed;
-pub use load::StartError;
 pub use plan::{ConnectRung, Ladder, Plan, Refusal, ScopeRung, plan};
 pub use rings::Kernel;
 
-/// Whether bytes are a record of the kernel programs: what the fuzz target asks.
+/// Whether bytes are a valid record of the kernel programs, for the fuzz target and the benchmark.
 #[doc(hidden)]
 pub fn is_record(bytes: &[u8]) -> bool {
-    let reading = decode::Reading {
+    let options = decode::DecodeOptions {
         page_bytes: 4096,
         show_query: true,
     };
-    decode::decode(bytes, reading).is_ok()
+    decode::decode(bytes, options).is_ok()
 }

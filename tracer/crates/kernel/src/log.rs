@@ -1,4 +1,5 @@
-//! What the kernel programs log, on standard error. In builds with the feature `kernel-log` only.
+//! Prints what the kernel programs log on standard error. Only in builds with the feature
+//! `kernel-log`.
 
 use aya::Ebpf;
 use aya_log::EbpfLogger;
@@ -10,7 +11,7 @@ pub(super) fn open(ebpf: &mut Ebpf) -> Result<KernelLog, aya_log::Error> {
     EbpfLogger::init_with_logger(ebpf, ToStderr)
 }
 
-/// One line for each message.
+/// Prints one line for each message.
 pub(super) struct ToStderr;
 
 impl log::Log for ToStderr {

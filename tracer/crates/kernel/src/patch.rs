@@ -1,39 +1,39 @@
-//! Puts into the programs what only this kernel knows: see [`tracer_common::patch`].
+//! Patches into the programs what differs between kernels: see [`tracer_common::patch`].
 
 use std::ops::Range;
 
 use tracer_common::patch::{CAN_CAST, CAST, STRUCT_ID};
 
-/// What casting a pointer takes: type ids of the running kernel.
+/// The type ids of the running kernel that casting a pointer takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cast {
-    /// Of [`tracer_common::patch::FUNCTION`].
+    /// The id of [`tracer_common::patch::FUNCTION`].
     pub function: u32,
-    /// Of [`tracer_common::patch::STRUCT`].
+    /// The id of [`tracer_common::patch::STRUCT`].
     pub structure: u32,
 }
 
 /// Operation codes, in the lowest byte of an instruction.
 const MOVE_IMMEDIATE: u64 = 0xb7;
 const CALL_FUNCTION: u64 = 0x85;
-/// A call's source register: the function is one of the kernel's, by type id.
+/// In the source register of a call: calls a kernel function, by its type id.
 const PSEUDO_KFUNC: u64 = 2 << 12;
 /// `r0 = r1`.
 const MOVE_R1_TO_R0: u64 = 0x10bf;
 
-/// `r2 = ` the type id, before it is known.
+/// `r2 = type id`, as a placeholder.
 pub(super) const TYPE: u64 = MOVE_IMMEDIATE | 2 << 8 | immediate(STRUCT_ID.cast_unsigned());
-/// The call, before it is known of what.
+/// The call, as a placeholder.
 pub(super) const CALL: u64 = CALL_FUNCTION | immediate(CAST.cast_unsigned());
 const IMMEDIATE: u64 = immediate(u32::MAX);
 
-/// Where an instruction has its immediate operand.
+/// A value at the place of an instruction's immediate operand.
 const fn immediate(value: u32) -> u64 {
     (value as u64) << 32
 }
 
-/// Replaces the instructions in question, in an object or a program: calls become calls of the
-/// kernel's function, or, when there is none, moves (they are never reached then).
+/// Replaces the placeholders in an object or a program. Calls become calls of the kernel function; on a
+/// kernel without it they become moves, which are never reached.
 pub(super) fn patch(words: &mut [u64], cast: Option<Cast>) {
     const ASKED: u64 = MOVE_IMMEDIATE | immediate(CAN_CAST.cast_unsigned());
     for word in words {
@@ -51,10 +51,11 @@ pub(super) fn patch(words: &mut [u64], cast: Option<Cast>) {
     }
 }
 
-/// Has a reader of the object, 64-bit ELF of little-endian machines, find no function whose name ends
-/// like this: what is not loaded need not be kept. An object that can't be read stays as it is.
-pub(super) fn leave_out(object: &mut [u8], ending: &str) {
-    /// Size of a symbol, and where the byte is that tells what it is; nothing in particular is 0.
+/// Hides the functions whose names end like this from readers of the object, so that they keep no
+/// memory for programs that are never loaded. Anything but a 64-bit little-endian ELF object stays
+/// as it is.
+pub(super) fn hide_functions(object: &mut [u8], ending: &str) {
+    /// Size of a symbol, and the place of the byte with its type, where 0 means no type.
     const SYMBOL: usize = 24;
     const INFO: usize = 4;
     const FUNCTION: u8 = 2;
@@ -76,13 +77,13 @@ pub(super) fn leave_out(object: &mut [u8], ending: &str) {
     }
 }
 
-/// Where an object has its symbols, and where their names.
+/// The places of an object's symbols and of their names.
 fn symbols(object: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
-    /// Of the header: where the table of sections is, the size of an entry, and their number.
+    /// In the header: the place of the section table, the size of an entry, and the number of entries.
     const SECTIONS: usize = 0x28;
     const SECTION_LEN: usize = 0x3a;
     const SECTION_COUNT: usize = 0x3c;
-    /// Of a section: its type, where it is, its size, and the section that belongs to it.
+    /// In a section header: type, place, size, and the related section.
     const KIND: usize = 4;
     const OFFSET: usize = 0x18;
     const LEN: usize = 0x20;
@@ -109,7 +110,7 @@ fn symbols(object: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
     Some((range(symbols)?, range(names)?))
 }
 
-/// A number of so many bytes.
+/// A number of `len` bytes.
 fn number(object: &[u8], at: usize, len: usize) -> Option<usize> {
     let mut bytes = [0; 8];
     bytes[..len].copy_from_slice(object.get(at..at.checked_add(len)?)?);
@@ -131,7 +132,7 @@ mod tests {
     ];
 
     #[test]
-    fn calls_become_calls_of_the_kernels_function() {
+    fn placeholders_become_calls_of_the_kernel_function() {
         let mut program = PROGRAM;
         let cast = Cast {
             function: 0x1_2345,
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_function_nothing_is_left_of_the_calls() {
+    fn without_the_kernel_function_no_call_is_left() {
         let mut program = PROGRAM;
         patch(&mut program, None);
         assert_eq!(
@@ -160,7 +161,7 @@ mod tests {
         assert_eq!(program[3..], PROGRAM[3..]);
     }
 
-    /// Two functions and something else that is named alike, in an object with nothing but their names.
+    /// An object with nothing but names: of two functions, and of a variable that is named alike.
     fn object() -> Vec<u8> {
         let names = b"\0exit\0exit_second\0not_second\0";
         let symbols: [(u32, u8); 3] = [(1, 0x12), (6, 0x12), (18, 0x11)];
@@ -186,26 +187,26 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_left_out_by_the_end_of_their_names() {
+    fn functions_are_hidden_by_the_end_of_their_names() {
         let mut left = object();
-        leave_out(&mut left, "_second");
+        hide_functions(&mut left, "_second");
         let mut expected = object();
         expected[64 + 24 + 4] = 0x10;
         assert_eq!(left, expected);
     }
 
     #[test]
-    fn what_is_no_whole_object_stays_as_it_is() {
-        // Of the last section what is behind its size is not looked at.
+    fn what_is_not_a_complete_object_stays_as_it_is() {
+        // Nothing after the size in the last section header is read.
         for len in 0..object().len() - 0x18 {
             let mut cut = object();
             cut.truncate(len);
             let before = cut.clone();
-            leave_out(&mut cut, "_second");
+            hide_functions(&mut cut, "_second");
             assert_eq!(cut, before, "{len}");
         }
         let mut noise = vec![0xff; 200];
-        leave_out(&mut noise, "_second");
+        hide_functions(&mut noise, "_second");
         assert_eq!(noise, [0xff; 200]);
     }
 }

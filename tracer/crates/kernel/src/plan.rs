@@ -1,29 +1,22 @@
-//! From facts to a plan: which hooks, by which rung, why not by a better one, and what stays
-//! unseen. Pure.
+//! Turns facts into a plan: which hooks to attach by which rungs, and why not by better ones. Pure.
 
 use std::fmt;
 
 use tracer_model::Hierarchy;
 
 use super::facts::{KernelFacts, Lockdown, Works};
+use super::hooks::RAW_TRACEPOINTS;
 use super::patch::Cast;
 
-/// The oldest kernel that the programs are made for.
+/// The oldest kernel that the programs work on.
 const OLDEST: (u32, u32) = (5, 10);
-/// From here on, other tasks may run while the programs of a tracepoint do.
+/// From this version on, other tasks may run while a tracepoint's programs do.
 const INTERRUPTIBLE: (u32, u32) = (7, 0);
-/// Without these tracepoints there is no main job.
-const INDISPENSABLE: [&str; 4] = [
-    "sched_process_fork",
-    "sched_process_exec",
-    "sched_process_exit",
-    "inet_sock_set_state",
-];
 
-/// Why tracing can't begin here, and what to do about it.
+/// Why the tracer cannot work here, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is wrong with what.
+    /// What is wrong.
     pub what: String,
     /// What to do.
     pub advice: String,
@@ -37,16 +30,16 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// How connect()'s return is seen. Best first.
+/// How the result of connect() is observed. Best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectRung {
     /// fexit on the protocols' connect functions.
     Fexit,
     /// kprobe and kretprobe on them.
     Kretprobe,
-    /// The tracepoint at the system call's end, at a small cost to every system call.
+    /// The tracepoint at the end of the system call, at a small cost to every system call.
     SyscallExit,
-    /// That and the one at its beginning.
+    /// The tracepoints at its beginning and at its end.
     Syscall,
 }
 
@@ -62,7 +55,7 @@ impl ConnectRung {
     }
 }
 
-/// How the scope of an OOM kill is learnt. Best first.
+/// How the scope of an OOM kill is found out. Best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeRung {
     /// fentry on `oom_kill_process`.
@@ -71,7 +64,7 @@ pub enum ScopeRung {
     Kprobe,
     /// The kernel log's `oom-kill:` line.
     KernelLog,
-    /// The cgroups' page counters at the instant of marking.
+    /// The cgroups' page counters at the instant when the victim is marked.
     Counters,
 }
 
@@ -87,12 +80,12 @@ impl ScopeRung {
     }
 }
 
-/// The rungs of a ladder that may work, best first, and why better ones don't.
+/// The rungs of a ladder that may work, and why better ones do not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ladder<R> {
-    /// To be tried in this order.
+    /// Best first: to be tried in this order.
     pub rungs: Vec<R>,
-    /// Why the ones that are left out are.
+    /// Why better ones than the first are left out.
     pub why_not: Vec<String>,
 }
 
@@ -104,7 +97,7 @@ impl<R: Copy> Ladder<R> {
                 .filter(|(_, works)| works.is_ok())
                 .map(|&(rung, _)| rung)
                 .collect(),
-            // Only what is above the rung taken matters.
+            // Only the rungs above the first one that works matter.
             why_not: rungs
                 .iter()
                 .map_while(|(_, works)| works.as_ref().err().cloned())
@@ -116,35 +109,21 @@ impl<R: Copy> Ladder<R> {
 /// What to load and attach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Tracepoints to leave out: the kernel lacks them.
+    /// The tracepoints that the kernel lacks.
     pub without: Vec<&'static str>,
-    /// How connect()'s return is seen; no rungs: not at all.
+    /// How to observe the result of connect(); without rungs, not at all.
     pub connect: Ladder<ConnectRung>,
-    /// How the scope of an OOM kill is learnt.
+    /// How to find out the scope of an OOM kill.
     pub scope: Ladder<ScopeRung>,
-    /// The hierarchy whose ids the hooks tell.
+    /// The hierarchy whose cgroup ids the hooks read.
     pub cgroups: Hierarchy,
-    /// Whether the kernel may interrupt a program for another task, and skip what it does meanwhile.
+    /// Whether the kernel may interrupt a program and run another task, whose events it then skips.
     pub interruptible: bool,
-    /// How kernel memory is read: through cast pointers, else through a helper.
+    /// How to read kernel memory: through cast pointers, or else through a helper.
     pub cast: Option<Cast>,
 }
 
-/// What can't be seen when no rung of the ladder for connect() holds.
-pub(super) const BLIND_CONNECT: &str =
-    "failed connects to unix sockets, and TCP connects that fail before a packet is sent";
-
-/// What can't be seen without a tracepoint.
-pub(super) fn blind_without(tracepoint: &str) -> Option<&'static str> {
-    match tracepoint {
-        "signal_generate" => Some("who sent the signal that ended a process"),
-        "mark_victim" => Some("OOM kills before the victim is dead, and who triggered them"),
-        "cgroup_mkdir" => Some("names of cgroups that live shorter than it takes to look"),
-        _ => None,
-    }
-}
-
-/// Decides.
+/// Decides what to attach, or why tracing is impossible.
 pub fn plan(facts: &KernelFacts) -> Result<Plan, Refusal> {
     let refuse = |what: String, advice: &str| {
         Err(Refusal {
@@ -175,20 +154,22 @@ pub fn plan(facts: &KernelFacts) -> Result<Plan, Refusal> {
     }
     if facts.lockdown == Lockdown::Confidentiality {
         return refuse(
-            "the kernel is locked down in confidentiality mode, which forbids reading its memory"
+            "the kernel is locked down in confidentiality mode, which forbids reading kernel memory"
                 .into(),
             "boot with lockdown=integrity, or without lockdown",
         );
     }
     if let Err(why) = &facts.type_information {
         return refuse(
-            format!("the type information (BTF) of kernel {release} can't be used: {why}"),
-            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels are",
+            format!("cannot use the type information (BTF) of kernel {release}: {why}"),
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, such as a distribution's kernel",
         );
     }
-    if let Some(name) = INDISPENSABLE
+    if let Some(name) = RAW_TRACEPOINTS
         .iter()
-        .find(|name| facts.missing_tracepoints.contains(*name))
+        .filter(|hook| hook.blind.is_none())
+        .map(|hook| hook.tracepoint)
+        .find(|name| facts.missing_tracepoints.contains(name))
     {
         return refuse(
             format!("kernel {release} has no tracepoint {name}"),
@@ -210,7 +191,7 @@ pub fn plan(facts: &KernelFacts) -> Result<Plan, Refusal> {
             (ScopeRung::Counters, &Ok(())),
         ]),
         cgroups: facts.cgroups,
-        // Nothing else tells.
+        // Only the version shows this: no trial and no type information does.
         interruptible: facts.version.is_none_or(|version| version >= INTERRUPTIBLE),
         cast: facts.cast.as_ref().ok().copied(),
     })
@@ -220,7 +201,7 @@ pub fn plan(facts: &KernelFacts) -> Result<Plan, Refusal> {
 mod tests {
     use super::*;
 
-    /// A usual server: everything works.
+    /// A typical server, on which everything works.
     fn good() -> KernelFacts {
         KernelFacts {
             release: "6.12.0-1-amd64".into(),
@@ -250,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn where_everything_works_the_best_rungs_are_first() {
+    fn where_everything_works_the_best_rungs_come_first() {
         let plan = plan(&good()).unwrap();
         assert_eq!(plan.connect.rungs[0], ConnectRung::Fexit);
         assert_eq!(plan.scope.rungs[0], ScopeRung::Fentry);
@@ -261,20 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_read_through_the_helper_where_pointers_cannot_be_cast() {
+    fn without_pointer_casts_memory_is_read_through_the_helper() {
         let plan = flipped(|facts| facts.cast = Err("no".into())).unwrap();
         assert_eq!(plan.cast, None);
         assert_eq!(plan.connect.rungs[0], ConnectRung::Fexit);
     }
 
     #[test]
-    fn each_fact_that_forbids_tracing_is_told_with_what_to_do() {
+    fn each_fact_that_makes_tracing_impossible_is_explained_with_advice() {
         type Flip = fn(&mut KernelFacts);
         let cases: [(Flip, &str, &str); 6] = [
             (|f| f.version = Some((5, 9)), "too old", "5.10"),
             (
-                |f| f.procfs = Err("/proc can't be read: not found".into()),
-                "/proc can't be read: not found",
+                |f| f.procfs = Err("cannot read /proc: not found".into()),
+                "cannot read /proc: not found",
                 "mount",
             ),
             (
@@ -306,14 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn facts_that_forbid_nothing_change_nothing() {
+    fn facts_that_do_not_matter_change_nothing() {
         let best = plan(&good()).unwrap();
         assert_eq!(flipped(|f| f.version = Some((6, 19))).unwrap(), best);
         assert_eq!(flipped(|f| f.lockdown = Lockdown::Integrity).unwrap(), best);
     }
 
     #[test]
-    fn without_fentry_kprobes_are_taken_and_the_reason_is_kept() {
+    fn without_fentry_kprobes_are_used_and_the_reason_is_kept() {
         let plan = flipped(|f| f.fentry = Err("EPERM".into())).unwrap();
         assert_eq!(
             plan.connect.rungs,
@@ -328,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn without_kprobes_fentry_stays_and_a_lower_rung_is_left_out() {
+    fn without_kprobes_fentry_is_used_and_a_lower_rung_is_left_out() {
         let plan = flipped(|f| f.kprobes = Err("none".into())).unwrap();
         assert_eq!(
             plan.connect.rungs,
@@ -342,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn without_fentry_and_kprobes_the_last_rungs_are_taken() {
+    fn without_fentry_and_kprobes_the_last_rungs_are_used() {
         let bare = |f: &mut KernelFacts| {
             f.fentry = Err("EPERM".into());
             f.kprobes = Err("none".into());
@@ -370,14 +351,20 @@ mod tests {
     }
 
     #[test]
-    fn tracepoints_that_can_be_done_without_are_left_out() {
-        let plan = flipped(|f| f.missing_tracepoints = vec!["cgroup_mkdir"]).unwrap();
-        assert_eq!(plan.without, ["cgroup_mkdir"]);
-        assert!(blind_without("cgroup_mkdir").is_some());
+    fn optional_tracepoints_are_left_out_and_others_are_required() {
+        let optional = ["mark_victim", "signal_generate", "cgroup_mkdir"];
+        for hook in &RAW_TRACEPOINTS {
+            let plan = flipped(|f| f.missing_tracepoints = vec![hook.tracepoint]);
+            let without = plan.ok().map(|plan| plan.without);
+            let expected = optional
+                .contains(&hook.tracepoint)
+                .then(|| vec![hook.tracepoint]);
+            assert_eq!(without, expected, "{}", hook.tracepoint);
+        }
     }
 
     #[test]
-    fn programs_have_seconds_where_the_kernel_may_interrupt_them() {
+    fn kernels_that_interrupt_programs_are_recognised_by_their_version() {
         assert!(!plan(&good()).unwrap().interruptible);
         for version in [Some((7, 0)), Some((7, 2)), None] {
             let plan = flipped(|f| f.version = version).unwrap();

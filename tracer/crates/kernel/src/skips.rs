@@ -1,19 +1,21 @@
-//! How often the kernel skipped a program: one that is interrupted in the middle is not run again
-//! on that processor until it has ended. From 7.0 on, which lets others run in between, second
-//! programs make good what most of them would lose so.
+//! Counts how often the kernel skipped a program. A program that is interrupted in the middle is not
+//! run again on that processor until it has finished. From 7.0 on other tasks may run in between;
+//! there, second programs handle most of the skipped events (`tracer-ebpf/src/skips.rs`).
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use tracer_common::record::lost;
 
-/// `struct bpf_prog_info`, as far as the counter that is wanted.
+use super::hooks::SECOND_SUFFIX;
+
+/// `struct bpf_prog_info` up to the counter of skips.
 #[repr(C)]
 struct ProgInfo {
     before: [u64; 26],
     recursion_misses: u64,
 }
 
-/// The part of `union bpf_attr` that asking for information uses.
+/// The part of `union bpf_attr` that `BPF_OBJ_GET_INFO_BY_FD` uses.
 #[repr(C)]
 struct InfoAttr {
     fd: u32,
@@ -21,33 +23,30 @@ struct InfoAttr {
     info: u64,
 }
 
-/// How the names of second programs end.
-pub(super) const SECOND: &str = "_second";
-
-/// What is lost when the program of this name is skipped: one of [`lost`]. Nothing when it is a
-/// second one: it does something only where another was skipped, which is counted there.
+/// What is lost when the program with this name is skipped: one of [`lost`]. None for a second
+/// program, which acts only when its first was skipped: the skip of the first is counted.
 pub(super) fn lost_by(program: &str) -> Option<u32> {
     match program {
         "process_exit" | "oom_victim" => Some(lost::DEATHS),
-        _ if program.ends_with(SECOND) => None,
+        _ if program.ends_with(SECOND_SUFFIX) => None,
         _ => Some(lost::TRAFFIC),
     }
 }
 
-/// So many of each.
+/// A count for each kind of loss, by [`lost`].
 pub(super) type Counts = [u64; lost::COUNT as usize];
 
-/// What was skipped and not made good.
+/// The events that were skipped and that no second program handled.
 #[derive(Default)]
 pub(super) struct Skips {
-    /// As of the last look: a second program comes after the first, by a while if it has to wait.
+    /// As of the last look. A second program runs after the first, and may have to wait.
     skipped: Counts,
     lost: Counts,
 }
 
 impl Skips {
-    /// Takes in the counters, to be called now and then; what was skipped since the last call may be
-    /// made good yet.
+    /// Updates the losses from the counters; to be called now and then. Events skipped since the last
+    /// call are not lost yet: a second program may still handle them.
     pub(super) fn look(&mut self, skipped: Counts, made_good: Counts) {
         for ((lost, skipped), made_good) in self.lost.iter_mut().zip(self.skipped).zip(made_good) {
             *lost = skipped.saturating_sub(made_good).max(*lost);
@@ -55,18 +54,18 @@ impl Skips {
         self.skipped = skipped;
     }
 
-    /// Before the last look: nothing is waited for.
+    /// To be called before the last look, which then waits for no second program.
     pub(super) fn settle(&mut self, skipped: Counts) {
         self.skipped = skipped;
     }
 
-    /// Events lost, by what is lost with them.
+    /// Events lost until now.
     pub(super) fn lost(&self) -> Counts {
         self.lost
     }
 }
 
-/// How often the program was skipped; 0 where the kernel does not count (before 5.12).
+/// How often the kernel skipped the program; 0 before 5.12, where it does not count.
 pub(super) fn of(program: BorrowedFd<'_>) -> u64 {
     const SIZE: u32 = 27 * 8;
     const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
@@ -79,7 +78,7 @@ pub(super) fn of(program: BorrowedFd<'_>) -> u64 {
         info_len: SIZE,
         info: (&raw mut info).expose_provenance() as u64,
     };
-    // SAFETY: `attr` is a bpf_attr of the size told; the kernel writes no more than `info_len` bytes.
+    // SAFETY: `attr` is a bpf_attr of the size passed; the kernel writes at most `info_len` bytes.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -102,13 +101,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_counter_is_where_the_kernel_writes_it() {
+    fn the_counter_is_at_the_offset_where_the_kernel_writes_it() {
         assert_eq!(std::mem::offset_of!(ProgInfo, recursion_misses), 208);
         assert_eq!(size_of::<ProgInfo>(), 27 * 8);
     }
 
     #[test]
-    fn what_is_no_program_was_never_skipped() {
+    fn a_descriptor_that_is_not_a_program_was_never_skipped() {
         assert_eq!(of(std::io::stdout().as_fd()), 0);
     }
 
@@ -120,20 +119,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_good_is_not_lost() {
+    fn events_that_second_programs_handle_are_not_lost() {
         let mut skips = Skips::default();
         skips.look([3, 5, 0, 0], [2, 5, 0, 0]);
-        assert_eq!(skips.lost(), [0; 4], "it may come yet");
+        assert_eq!(skips.lost(), [0; 4], "a second program may still handle it");
         skips.look([9, 5, 0, 0], [3, 5, 0, 0]);
-        assert_eq!(skips.lost(), [0; 4], "it came");
+        assert_eq!(skips.lost(), [0; 4], "it did");
         skips.look([9, 5, 0, 0], [8, 5, 0, 0]);
         assert_eq!(skips.lost(), [1, 0, 0, 0]);
         skips.look([9, 5, 0, 0], [9, 5, 0, 0]);
-        assert_eq!(skips.lost(), [1, 0, 0, 0], "told once, it stays told");
+        assert_eq!(skips.lost(), [1, 0, 0, 0], "a reported loss stays reported");
     }
 
     #[test]
-    fn at_the_end_nothing_is_waited_for() {
+    fn the_last_look_waits_for_no_second_program() {
         let mut skips = Skips::default();
         skips.settle([2, 0, 0, 0]);
         skips.look([2, 0, 0, 0], [1, 0, 0, 0]);

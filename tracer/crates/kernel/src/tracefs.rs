@@ -1,7 +1,7 @@
-//! Tracepoints through perf events, also where tracefs is not mounted.
+//! Attaches programs to tracepoints through perf events, also where tracefs is not mounted.
 //!
-//! The id of a tracepoint is only told by tracefs. When it is not mounted anywhere usual, a
-//! detached mount (one that no path leads to) is made for the moment of reading.
+//! Only tracefs has the id of a tracepoint. Where it is not mounted in a usual place, a detached
+//! mount, which no path leads to, is made for the moment of reading.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -36,7 +36,7 @@ fn parse(text: &str) -> io::Result<u64> {
     text.trim().parse().map_err(io::Error::other)
 }
 
-/// A mount of tracefs that nothing else can see; gone when closed.
+/// Mounts tracefs where nothing else can see it, until the result is closed.
 fn detached() -> io::Result<OwnedFd> {
     let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(context.as_fd())?;
@@ -48,13 +48,13 @@ fn detached() -> io::Result<OwnedFd> {
     Ok(mount)
 }
 
-/// A program on a tracepoint; detached when dropped.
+/// A program attached to a tracepoint; detached when dropped.
 #[derive(Debug)]
 pub(super) struct Attached {
     _event: OwnedFd,
 }
 
-/// `struct perf_event_attr` up to its first published size: all that a tracepoint needs.
+/// `struct perf_event_attr` in its first published size, which is enough for a tracepoint.
 #[repr(C)]
 #[derive(Default)]
 struct PerfEventAttr {
@@ -83,10 +83,10 @@ pub(super) fn attach(program: BorrowedFd<'_>, id: u64) -> io::Result<Attached> {
         config: id,
         ..PerfEventAttr::default()
     };
-    // A program on a tracepoint's event runs for all of them; which processor the event itself
-    // would count on does not matter.
+    // The program runs for the tracepoint on all processors. The event itself counts on one, which
+    // does not matter.
     let (pid, cpu, group) = (-1, 0, -1);
-    // SAFETY: `attr` is a perf_event_attr of the size it tells, alive for the call.
+    // SAFETY: `attr` is a perf_event_attr of the size in its field, and lives during the call.
     let event = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
@@ -101,7 +101,7 @@ pub(super) fn attach(program: BorrowedFd<'_>, id: u64) -> io::Result<Attached> {
     if event < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the call just made this descriptor; nothing else owns it.
+    // SAFETY: the call has just created this descriptor; nothing else owns it.
     let event = unsafe { OwnedFd::from_raw_fd(event) };
     for (request, argument) in [
         (PERF_EVENT_IOC_SET_BPF, program.as_raw_fd()),

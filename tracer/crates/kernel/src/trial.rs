@@ -1,10 +1,9 @@
-//! Harmless trials: whether the kernel takes a program of one or two instructions, which is dropped
-//! at once.
+//! Harmless trials: loads a program of a few instructions, and unloads it at once, to find out whether
+//! the kernel accepts its kind.
 
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
-use super::facts::Works;
 use super::patch::{self, Cast};
 
 const RETURN_0: u64 = 0xb7;
@@ -38,8 +37,8 @@ struct ProgLoadAttr {
     pad: u32,
 }
 
-/// Loads `return 0` as an fentry program of the function with this type id.
-pub(super) fn fentry(function: u32) -> Works {
+/// Loads `return 0` as an fentry program on the function with this type id.
+pub(super) fn fentry(function: u32) -> io::Result<()> {
     const BPF_PROG_TYPE_TRACING: u32 = 26;
     const BPF_TRACE_FENTRY: u32 = 24;
     let attr = ProgLoadAttr {
@@ -48,11 +47,11 @@ pub(super) fn fentry(function: u32) -> Works {
         attach_btf_id: function,
         ..ProgLoadAttr::default()
     };
-    load(&attr, &[RETURN_0, EXIT]).map_err(|error| format!("loading an fentry program: {error}"))
+    load(&attr, &[RETURN_0, EXIT])
 }
 
 /// Loads a raw tracepoint program that casts a null pointer and reads through it.
-pub(super) fn cast(cast: Cast) -> Works {
+pub(super) fn cast(cast: Cast) -> io::Result<()> {
     const BPF_PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
     /// `r1 = 0`
     const NULL: u64 = 0x01b7;
@@ -64,10 +63,10 @@ pub(super) fn cast(cast: Cast) -> Works {
     };
     let mut program = [NULL, patch::TYPE, patch::CALL, LOAD, RETURN_0, EXIT];
     patch::patch(&mut program, Some(cast));
-    load(&attr, &program).map_err(|error| format!("casting pointers: {error}"))
+    load(&attr, &program)
 }
 
-/// Loads a program of the kind that `kind` tells.
+/// Loads a program of this kind.
 fn load(kind: &ProgLoadAttr, program: &[u64]) -> io::Result<()> {
     const BPF_PROG_LOAD: libc::c_int = 5;
     let attr = ProgLoadAttr {
@@ -76,7 +75,7 @@ fn load(kind: &ProgLoadAttr, program: &[u64]) -> io::Result<()> {
         license: c"GPL".as_ptr().expose_provenance() as u64,
         ..*kind
     };
-    // SAFETY: `attr` is a bpf_attr of the size told; what it points to is alive for the call.
+    // SAFETY: `attr` is a bpf_attr of the size passed; what it points to lives during the call.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -87,7 +86,7 @@ fn load(kind: &ProgLoadAttr, program: &[u64]) -> io::Result<()> {
     };
     match libc::c_int::try_from(fd) {
         Ok(fd) if fd >= 0 => {
-            // SAFETY: the call just made this descriptor; nothing else owns it.
+            // SAFETY: the call has just created this descriptor; nothing else owns it.
             drop(unsafe { OwnedFd::from_raw_fd(fd) });
             Ok(())
         }

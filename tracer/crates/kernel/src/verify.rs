@@ -1,4 +1,4 @@
-//! Has the kernel verify programs, several at the same time: most of the start is its reading them.
+//! Has the kernel verify several programs at the same time: verifying takes most of the start.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -6,8 +6,8 @@ use std::thread;
 use aya::Ebpf;
 use aya::programs::{Program, ProgramError};
 
-/// Loads the programs of these names on as many processors as there are, the first ones first. One
-/// that fails is left: whoever needs it tries again, and tells why.
+/// Loads the programs with these names in this order, on all processors. Failures are ignored here:
+/// attaching such a program tries again, and reports why it fails.
 pub(super) fn ahead(ebpf: &mut Ebpf, names: &[&str]) {
     let mut programs: Vec<(usize, &mut Program)> = ebpf
         .programs_mut()
@@ -25,14 +25,14 @@ pub(super) fn ahead(ebpf: &mut Ebpf, names: &[&str]) {
     };
     thread::scope(|scope| {
         for _ in 0..helpers {
-            // Without room for a thread the others do its share.
+            // If a thread cannot be created, the others do its share.
             let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });
 }
 
-/// Loads a program that needs no function to be named; one that is loaded stays so.
+/// Loads a program, unless it is loaded, of a kind that takes no function's type.
 pub(super) fn load(program: &mut Program) -> Result<(), ProgramError> {
     let outcome = match program {
         Program::RawTracePoint(program) => program.load(),

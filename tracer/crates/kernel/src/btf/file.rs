@@ -1,5 +1,5 @@
-//! The file that holds the kernel's type information, several megabytes, without a copy of it where
-//! the kernel permits that (6.16 and later).
+//! Opens the file with the kernel's type information. It has several megabytes, and is mapped instead
+//! of copied where the kernel permits that (6.16 and later).
 
 use std::fs::{self, File};
 use std::io;
@@ -8,14 +8,14 @@ use std::ptr::NonNull;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Where it is.
+/// The file.
 pub(crate) const PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// What is in the file.
+/// The bytes of the file.
 pub(crate) enum TypeBytes {
     /// The kernel's own pages.
     Mapped(Mapping),
-    /// A copy: a read brings 4 KiB at most, which takes milliseconds.
+    /// A copy. Reading takes milliseconds, because one read returns 4 KiB at most.
     Copied(Vec<u8>),
 }
 
@@ -41,7 +41,7 @@ impl Deref for TypeBytes {
     }
 }
 
-/// Pages of a file that nobody can write; unmapped when dropped.
+/// A mapped file that nobody can write; unmapped when dropped.
 pub(crate) struct Mapping {
     start: NonNull<u8>,
     length: usize,
@@ -51,22 +51,22 @@ impl Mapping {
     fn of(file: &File) -> io::Result<Self> {
         let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         let (read, private) = (ProtFlags::READ, MapFlags::PRIVATE);
-        // SAFETY: a new mapping, wherever the kernel puts it, that overlaps nothing.
+        // SAFETY: a new mapping at an address that the kernel chooses; it overlaps nothing.
         let start = unsafe { mmap(std::ptr::null_mut(), length, read, private, file, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self { start, length })
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped for reading for as long as this lives, and the kernel's type information
-        // does not change.
+        // SAFETY: mapped for reading as long as this lives, and the kernel's type information does
+        // not change.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: what was mapped, once; no reference to it outlives this.
+        // SAFETY: unmaps the mapping once; no reference to it outlives this.
         let _ = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
     }
 }
@@ -76,14 +76,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mapping_and_a_copy_hold_the_same() {
+    fn a_mapping_and_a_copy_have_the_same_bytes() {
         let mapped = Mapping::of(&File::open("/proc/self/exe").unwrap()).unwrap();
         assert_eq!(mapped.bytes(), fs::read("/proc/self/exe").unwrap());
     }
 
     #[test]
-    fn type_information_is_there_whichever_way() {
-        // Machines that build the tracer need not have it.
+    fn type_information_is_read_whether_mapped_or_copied() {
+        // A machine that builds the tracer need not have type information.
         match TypeBytes::open() {
             Ok(bytes) => assert_eq!(*bytes, *fs::read(PATH).unwrap()),
             Err(error) => assert_eq!(error.kind(), fs::metadata(PATH).unwrap_err().kind()),

@@ -1,4 +1,4 @@
-//! Against hand-made type information, damaged type information, and the running kernel's.
+//! Reads hand-made and damaged type information, and the running kernel's.
 
 use super::*;
 use proptest::prelude::*;
@@ -129,7 +129,7 @@ fn offsets_paths_enumerators_sizes_and_arguments_are_found() {
 }
 
 #[test]
-fn what_a_kernel_lacks_is_named() {
+fn missing_required_fields_are_named() {
     let bytes = small();
     let error = Btf::parse(&bytes, &[], &[]).unwrap().layout().unwrap_err();
     let BtfError::Missing(names) = error else {
@@ -154,7 +154,7 @@ fn the_running_kernel_has_every_required_field() {
 }
 
 #[test]
-fn what_is_not_btf_is_refused() {
+fn bytes_that_are_not_btf_are_refused() {
     assert_eq!(Btf::parse(b"", &[], &[]).err(), Some(BtfError::Header));
     assert_eq!(Btf::parse(&[0; 64], &[], &[]).err(), Some(BtfError::Header));
     let bytes = small();
@@ -166,7 +166,7 @@ fn what_is_not_btf_is_refused() {
 }
 
 #[test]
-fn a_struct_that_holds_itself_ends() {
+fn a_struct_that_contains_itself_is_read_to_an_end() {
     let mut b = Builder::default();
     b.members("task_struct", 8, &[("", 1, 0)]);
     let bytes = b.finish();

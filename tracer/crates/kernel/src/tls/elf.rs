@@ -1,7 +1,7 @@
-//! Where OpenSSL's functions lie in a file: a shared library, or a program that it is linked into.
+//! Finds OpenSSL's functions in an ELF file: a shared library, or a program that it is linked into.
 //!
-//! The file belongs to whoever runs the proxy. It is read in pieces of fixed size; every number in
-//! it is bounded before it is used, and nothing of it is kept but the offsets.
+//! The file belongs to whoever runs the proxy and is not trusted. It is read in pieces of fixed size,
+//! every number in it is bounded before it is used, and only offsets are kept.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -14,8 +14,7 @@ use object::elf::{
 use object::pod::Pod;
 use thiserror::Error;
 
-/// The functions that are looked for, as the symbol tables call them: those that must be there, and
-/// those that may.
+/// The names of the functions in symbol tables; the first three are required.
 const NAMES: [&str; 6] = [
     "SSL_read",
     "SSL_write",
@@ -40,49 +39,49 @@ pub(super) struct Functions {
     pub(super) write_ex: Option<Function>,
     /// `SSL_do_handshake`.
     pub(super) handshake: Option<Function>,
-    /// Whether it is code for x86-64.
+    /// Whether the code is for x86-64.
     pub(super) x86: bool,
 }
 
-/// Where a function's code lies in a file.
+/// The place of a function's code in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Function {
-    /// From the file's beginning, bytes.
+    /// Bytes from the beginning of the file.
     pub(super) offset: u64,
-    /// Bytes; 0 when not known.
+    /// Bytes; 0 when unknown.
     pub(super) size: u64,
 }
 
-/// Why there are none.
+/// Why the functions cannot be found.
 #[derive(Debug, Error)]
 pub(super) enum ElfError {
-    /// It could not be read as far as its headers say.
-    #[error("can't be read: {0}")]
+    /// Reading failed; the file may be shorter than its headers say.
+    #[error("cannot be read: {0}")]
     Read(#[from] io::Error),
-    /// Another kind of file, or one for another machine.
-    #[error("is no 64-bit ELF file of this machine's byte order")]
+    /// Not an ELF file, or one for another machine.
+    #[error("is not a 64-bit ELF file in this machine's byte order")]
     Foreign,
-    /// A table with a size out of all proportion.
-    #[error("has {what} larger than any real one")]
+    /// A table is too large to be real.
+    #[error("has {what} that is too large to be real")]
     TooLarge {
         /// Which table.
         what: &'static str,
     },
-    /// Stripped, or not OpenSSL.
+    /// The file is stripped, or has no OpenSSL.
     #[error("has no symbol {0}")]
     NoSymbol(&'static str),
 }
 
-/// Read at once: some 64 KiB, and a whole number of symbols.
+/// Bytes that are read at once: about 64 KiB, a multiple of the size of a symbol.
 const PIECE: u64 = 2730 * size_of::<Sym64<NativeEndian>>() as u64;
-/// Most program headers, most section headers.
+/// Most program headers, and most section headers.
 const MAX_HEADERS: u16 = 4096;
-/// Largest symbol table and largest table of names, bytes. Those of a browser have some 50 MB.
+/// Most bytes of a symbol table, and of a table of names. Those of a browser have about 50 MB.
 const MAX_TABLE: u64 = 64 << 20;
-/// Places in the table of names at which one of [`NAMES`] can begin.
+/// Most places in a table of names at which one of [`NAMES`] may begin.
 const MAX_PLACES: usize = 64;
 
-/// What is read from.
+/// A file to read from.
 pub(super) trait Source {
     /// Fills `to` from `offset` on.
     fn read(&self, to: &mut [u8], offset: u64) -> io::Result<()>;
@@ -94,7 +93,7 @@ impl Source for std::fs::File {
     }
 }
 
-/// Finds the functions. The dynamic symbols come first, because they survive stripping.
+/// Finds the functions. Dynamic symbols are searched first, because stripping keeps them.
 pub(super) fn functions(file: &impl Source) -> Result<Functions, ElfError> {
     let header: FileHeader64<NativeEndian> = one(file, 0)?;
     let ident = &header.e_ident;
@@ -144,7 +143,7 @@ pub(super) fn functions(file: &impl Source) -> Result<Functions, ElfError> {
     ))
 }
 
-/// Where the code at `address` lies in the file, if it is in this segment.
+/// The offset in the file of the code at `address`, if it is in this segment.
 fn file_offset(segment: &ProgramHeader64<NativeEndian>, address: u64) -> Option<u64> {
     let native = NativeEndian;
     if segment.p_type.get(native) != PT_LOAD || segment.p_flags.get(native) & PF_X == 0 {
@@ -198,8 +197,8 @@ fn symbols(
     Ok(found)
 }
 
-/// Where in a table of names one of [`NAMES`] begins: offset, and index into [`NAMES`]. That may be
-/// inside of a longer name, whose end linkers share.
+/// The places in a table of names at which one of [`NAMES`] begins: offset, and index into [`NAMES`].
+/// A place may be inside a longer name, because linkers share the ends of names.
 fn places(
     file: &impl Source,
     names: &SectionHeader64<NativeEndian>,
@@ -219,7 +218,7 @@ fn places(
                     .is_some_and(|rest| rest.first() == Some(&0))
             });
             let place = offset + at as u64;
-            // The last bytes of a piece come again at the beginning of the next.
+            // The last bytes of a piece are repeated at the beginning of the next.
             let again = found.last().is_some_and(|(last, _)| *last >= place);
             if let Some(which) = which
                 && !again
@@ -232,8 +231,8 @@ fn places(
     Ok(found)
 }
 
-/// Hands over a section piece by piece, with the offset of each; each begins with the last
-/// `overlap` bytes of the one before.
+/// Calls `with` for each piece of a section and its offset. Each piece begins with the last `overlap`
+/// bytes of the previous one.
 fn pieces(
     file: &impl Source,
     section: &SectionHeader64<NativeEndian>,
@@ -264,7 +263,7 @@ fn one<T: Pod>(file: &impl Source, offset: u64) -> Result<T, ElfError> {
     many(file, offset, 1)?.pop().ok_or(ElfError::Foreign)
 }
 
-/// `count` structs from `offset` on.
+/// Reads `count` structs from `offset` on.
 fn many<T: Pod>(file: &impl Source, offset: u64, count: u16) -> Result<Vec<T>, ElfError> {
     if count > MAX_HEADERS {
         return Err(ElfError::TooLarge {

@@ -1,7 +1,8 @@
-//! Which files a process has OpenSSL from: the libraries it has mapped, or else its own program.
+//! Finds the files from which a process may have OpenSSL: the libraries that it has mapped, or else its
+//! own program.
 //!
-//! Files are opened as the process sees them, in its own mount namespace, also when an upgrade has
-//! removed them meanwhile.
+//! Files are opened as the process sees them: in its mount namespace, and also when an upgrade has
+//! removed them since.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,18 +12,19 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, fstatfs, open};
 
 use tracer_model::Pid;
 
-/// Longest list of mappings read: a proxy has some hundred lines of some hundred bytes.
+/// Most bytes of a list of mappings that are read. A proxy has a few hundred lines of about a hundred
+/// bytes.
 const MAX_MAPS: u64 = 1 << 20;
 /// `OVERLAYFS_SUPER_MAGIC`.
 const OVERLAYFS: rustix::fs::FsWord = 0x794c_7630;
 /// Most libraries of one process.
 const MAX_LIBRARIES: usize = 4;
 
-/// A file, whatever its name.
+/// The identity of a file, independent of its name.
 ///
-/// Containers that are made from one image share its files, but each sees them on a device of its
-/// own (overlayfs): there the device does not count, but the inode's times do. Attached twice, every
-/// probe would run twice.
+/// Containers made from one image share its files, but each sees them on its own device (overlayfs).
+/// There the device is ignored, and the inode's times are compared: hooks attached twice to the
+/// same file would run twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId {
     device: u64,
@@ -31,20 +33,20 @@ pub(super) struct FileId {
     changed: (i64, u64),
 }
 
-/// A file that a process may have OpenSSL from.
+/// A file from which a process may have OpenSSL.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    /// Its identity.
+    /// The file's identity.
     pub(super) id: FileId,
     /// The file, open for reading.
     pub(super) file: File,
-    /// As the process calls it.
+    /// Its name, as the process sees it.
     pub(super) name: String,
-    /// A library called like OpenSSL's; else the process's program.
+    /// Whether it is a library named like OpenSSL's, not the process's program.
     pub(super) library: bool,
 }
 
-/// A line of /proc/PID/maps that is executable code of a library.
+/// A line of /proc/PID/maps with executable code of a library.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mapping<'a> {
     /// `7f00-7f08`, the name of its link in /proc/PID/map_files.
@@ -54,8 +56,8 @@ pub(super) struct Mapping<'a> {
     pub(super) path: &'a str,
 }
 
-/// The files of `pid`, libraries before the program. Fails when the process is gone, or may not be
-/// looked at.
+/// The candidates of `pid`: libraries, or else the program. Fails when the process has exited, or
+/// access to it is denied.
 pub(super) fn candidates(pid: Pid) -> io::Result<Vec<Candidate>> {
     let mut maps = Vec::new();
     File::open(format!("/proc/{pid}/maps"))?
@@ -87,7 +89,7 @@ pub(super) fn candidates(pid: Pid) -> io::Result<Vec<Candidate>> {
     Ok(found)
 }
 
-/// OpenSSL's mappings, each library once.
+/// The mappings of OpenSSL libraries, each library once.
 pub(super) fn libraries(maps: &str) -> Vec<Mapping<'_>> {
     let mut found: Vec<Mapping<'_>> = Vec::new();
     for mapping in maps.lines().filter_map(parse) {
@@ -99,7 +101,7 @@ pub(super) fn libraries(maps: &str) -> Vec<Mapping<'_>> {
     found
 }
 
-/// One line, if it is code of a file called like OpenSSL's library.
+/// Parses a line. None: it is not executable code of a file named like OpenSSL's library.
 fn parse(line: &str) -> Option<Mapping<'_>> {
     let mut rest = line;
     let mut next = || {
@@ -114,14 +116,14 @@ fn parse(line: &str) -> Option<Mapping<'_>> {
     let path = rest.strip_suffix(" (deleted)").unwrap_or(rest);
     let (_, name) = path.rsplit_once('/')?;
     let (stem, _) = name.split_once(".so")?;
-    // Also `libssl-3f1c2b.so.3`, as packages that bring their own call it.
+    // Also `libssl-3f1c2b.so.3`, as packages name a library that they bundle.
     let is_openssl = stem == "libssl" || stem.starts_with("libssl-");
     let is_range = range.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-');
     (executable && is_openssl && is_range).then_some(Mapping { range, inode, path })
 }
 
-/// The very file that is mapped; by its path when the link to it may not be followed, and then only
-/// if that leads to the same inode.
+/// Opens the mapped file itself; if access to its link is denied, opens it by its path, provided that
+/// this leads to the same inode.
 fn open_mapped(pid: Pid, mapping: &Mapping<'_>) -> Option<(File, FileId)> {
     if let Ok(file) = open_regular(&format!("/proc/{pid}/map_files/{}", mapping.range)) {
         return Some(file);
@@ -132,7 +134,7 @@ fn open_mapped(pid: Pid, mapping: &Mapping<'_>) -> Option<(File, FileId)> {
 }
 
 pub(super) fn open_regular(path: &str) -> io::Result<(File, FileId)> {
-    // Not blocking, should it be something else than a file.
+    // Not blocking, in case it is not a regular file.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file: OwnedFd = open(path, flags, Mode::empty())?;
     let stat = fstat(&file)?;

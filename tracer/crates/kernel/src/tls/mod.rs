@@ -1,9 +1,10 @@
-//! Follows HTTP inside TLS at proxies: finds the OpenSSL that each has mapped, and keeps uprobes on
-//! it as long as one of them has it. The programs are brought into the kernel with the first.
+//! Follows HTTP requests inside TLS at proxies: finds the OpenSSL library that each proxy has mapped,
+//! and keeps uprobes on it as long as a proxy has it mapped. The programs are loaded for the first
+//! library.
 //!
-//! Any library with OpenSSL's functions and symbols will do (LibreSSL; BoringSSL linked into a
-//! program that was not stripped). Not covered: TLS written in Go (Caddy, Traefik) or Rust
-//! (rustls), stripped static programs, early data (0-RTT), and HTTP/2 and HTTP/3 inside of TLS.
+//! Any library with OpenSSL's functions and symbols works (LibreSSL; BoringSSL linked into a program
+//! that was not stripped). Not covered: TLS written in Go (Caddy, Traefik) or Rust (rustls), stripped
+//! static programs, early data (0-RTT), and HTTP/2 and HTTP/3 inside TLS.
 
 mod elf;
 mod mapped;
@@ -28,17 +29,18 @@ use uses::Uses;
 
 use tracer_model::{Hook, Pid, Timestamp, printable};
 
-use super::load::{Failure, loaded};
+use super::error::Failure;
+use super::object::verified_program;
 
-/// After how long a process that had no TLS library mapped is looked at again: it may have been
-/// seen before its program had begun, or load the library later.
+/// When to look again at a process without a TLS library: it may have been looked at before its
+/// program started, or may load the library later.
 const LOOK_AGAIN: [Duration; 4] = [
     Duration::from_millis(50),
     Duration::from_millis(500),
     Duration::from_secs(5),
     Duration::from_secs(30),
 ];
-/// Most reasons kept to be told.
+/// Most reasons that are kept.
 const MAX_REASONS: usize = 4;
 
 /// See the module.
@@ -46,9 +48,9 @@ const MAX_REASONS: usize = 4;
 pub(super) struct Tls {
     uses: Uses<Attached>,
     processes: BTreeMap<Pid, Looked>,
-    /// Why libraries can't be attached to.
+    /// Why hooks could not be attached to libraries.
     reasons: Vec<String>,
-    /// Whether a process that had no library was found to have one.
+    /// Whether a library was found at a process that had none.
     changed: bool,
 }
 
@@ -59,26 +61,25 @@ struct Attached {
 }
 
 impl Drop for Attached {
-    /// The kernel has whoever takes a uprobe back wait until no processor runs it any more, 0.1 s
-    /// each on a busy machine. A proxy that is gone is when there are deaths to be told at once, so
-    /// that another thread waits.
+    /// Detaching a uprobe waits until no processor runs it any more: 0.1 s for each on a busy machine.
+    /// Another thread waits, because when a proxy has exited, deaths have to be reported at once.
     fn drop(&mut self) {
         let links = std::mem::take(&mut self.links);
-        // Without a thread they are dropped here.
+        // If the thread cannot be created, the links are dropped here.
         let _ = thread::Builder::new()
             .name("detach".into())
             .spawn(move || drop(links));
     }
 }
 
-/// How often a process was looked at, and when it is next.
+/// How often a process was looked at, and when to look next.
 struct Looked {
     times: usize,
     due: Option<Timestamp>,
 }
 
 impl Tls {
-    /// Follows what these processes read and write, and nobody else any more.
+    /// Follows the TLS connections of these processes, and of nobody else.
     pub(super) fn follow(&mut self, ebpf: &mut Ebpf, pids: &BTreeSet<Pid>, now: Timestamp) {
         let gone: Vec<Pid> = self
             .processes
@@ -119,18 +120,18 @@ impl Tls {
         }
     }
 
-    /// Whether [`Self::covers`] or [`Self::hook`] may tell something else than when this was last
-    /// called.
-    pub(super) fn take_changed(&mut self) -> bool {
+    /// Returns whether the results of [`Self::covers`] and [`Self::hook`] may have changed since the
+    /// last call.
+    pub(super) fn clear_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
-    /// Whether what `pid` reads and writes is followed.
+    /// Whether the TLS connections of `pid` are followed.
     pub(super) fn covers(&self, pid: Pid) -> bool {
         self.uses.covers(pid)
     }
 
-    /// The hook, when there is anything to tell: libraries attached to, or why not.
+    /// The hook as shown in findings; None while there is no library to attach to.
     pub(super) fn hook(&self) -> Option<Hook> {
         let names: Vec<&str> = self.uses.libraries().map(|it| it.name.as_str()).collect();
         if names.is_empty() && self.reasons.is_empty() {
@@ -146,14 +147,14 @@ impl Tls {
     }
 }
 
-/// Whether the process has a library that is followed now, or one that never will be.
+/// Attaches to the libraries of a process. Returns whether it has any, also when attaching failed.
 fn follow_process(
     uses: &mut Uses<Attached>,
     ebpf: &mut Ebpf,
     pid: Pid,
     reasons: &mut Vec<String>,
 ) -> bool {
-    // A process that is gone is soon taken off the list.
+    // A process that has exited has no candidates, and soon is no longer followed.
     let candidates = mapped::candidates(pid).unwrap_or_default();
     let mut found = false;
     for candidate in candidates {
@@ -162,9 +163,9 @@ fn follow_process(
             Ok(suits) => found |= library || suits == uses::Suits::Attached,
             Err(error) => {
                 found |= library;
-                // A program without OpenSSL is the usual case, not worth a word.
-                let told = library || !matches!(error, AttachError::Elf(_));
-                if told && reasons.len() < MAX_REASONS {
+                // A program without OpenSSL is the usual case, and not worth mentioning.
+                let notable = library || !matches!(error, AttachError::Elf(_));
+                if notable && reasons.len() < MAX_REASONS {
                     reasons.push(format!("{}: {error}", candidate.name));
                 }
             }
@@ -182,19 +183,19 @@ enum AttachError {
 }
 
 impl From<Failure> for AttachError {
-    fn from(Failure(what, _): Failure) -> Self {
-        Self::Probe(what)
+    fn from(failure: Failure) -> Self {
+        Self::Probe(failure.what)
     }
 }
 
-/// Everything, or nothing.
+/// Attaches all probes to a library, or none.
 fn attach(ebpf: &mut Ebpf, library: &Candidate) -> Result<Attached, AttachError> {
     let functions = elf::functions(&library.file)?;
-    // By descriptor: the very file whose symbols were read, whatever its path leads to by now.
+    // By descriptor: the file whose symbols were read, even if its path leads to another one now.
     let path = format!("/proc/self/fd/{}", library.file.as_raw_fd());
     let mut links = Vec::new();
     for site in sites(&library.file, &functions)? {
-        let program: &mut UProbe = loaded(ebpf, site.program)?;
+        let program: &mut UProbe = verified_program(ebpf, site.program)?;
         let link = program
             .attach(site.offset, &path, UProbeScope::AllProcesses)
             .and_then(|id| program.take_link(id))

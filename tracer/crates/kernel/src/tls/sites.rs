@@ -1,4 +1,4 @@
-//! Where in a file the probes go, and which.
+//! Chooses where in a library to put which probe.
 
 use super::elf::{ElfError, Function, Functions, Source};
 use super::x86;
@@ -12,7 +12,8 @@ pub(super) struct Site {
     pub(super) program: &'static str,
 }
 
-/// Ends of calls come before their beginnings, so that no beginning is remembered without need.
+/// The places for all probes. Ends of calls come before their beginnings, so that no beginning is
+/// remembered whose end is not probed yet.
 pub(super) fn sites(file: &impl Source, functions: &Functions) -> Result<Vec<Site>, ElfError> {
     let mut sites = Vec::new();
     let mut add = |program, offset| sites.push(Site { offset, program });
@@ -44,8 +45,8 @@ pub(super) fn sites(file: &impl Source, functions: &Functions) -> Result<Vec<Sit
     Ok(sites)
 }
 
-/// The function behind `SSL_read` and `SSL_read_ex`, which has the latter's arguments and result: the
-/// one that both call, if there is just one, and if following it costs less.
+/// The internal function that `SSL_read` and `SSL_read_ex` both call, if there is exactly one and a
+/// probe there costs less. It has the arguments and the result of `SSL_read_ex`.
 fn behind_reads(file: &impl Source, functions: &Functions) -> Result<Option<u64>, ElfError> {
     let (true, read, Some(read_ex)) = (functions.x86, functions.read, functions.read_ex) else {
         return Ok(None);
@@ -61,7 +62,7 @@ fn behind_reads(file: &impl Source, functions: &Functions) -> Result<Option<u64>
             continue;
         }
         let mut begins = [0; 2];
-        // What only looked like a call may lead out of the file.
+        // Bytes that only look like a call may point outside the file.
         if file.read(&mut begins, called).is_err() || !x86::is_push(&begins) {
             continue;
         }
@@ -73,9 +74,9 @@ fn behind_reads(file: &impl Source, functions: &Functions) -> Result<Option<u64>
     Ok(found)
 }
 
-/// The beginning of a function's code; nothing where its size is not known.
+/// The beginning of a function's code; empty when its size is unknown.
 fn code(file: &impl Source, function: Function) -> Result<Vec<u8>, ElfError> {
-    /// No beginning is longer, and neither are the functions that only call another.
+    /// Enough for the beginning of a function, and for a whole function that only calls another.
     const MAX: u64 = 256;
     let mut code = vec![0; usize::try_from(function.size.min(MAX)).unwrap_or(0)];
     file.read(&mut code, function.offset)?;

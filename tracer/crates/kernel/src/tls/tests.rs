@@ -1,3 +1,5 @@
+//! Hand-made libraries, damaged files, and the OpenSSL of this machine.
+
 use std::io;
 
 use proptest::prelude::*;
@@ -25,7 +27,7 @@ struct Library {
     kind: u32,
 }
 
-/// Address of the code, and where it lies in the file.
+/// Address of the code, and its offset in the file.
 const ADDRESS: u64 = 0x40_1000;
 const CODE: u64 = 0x1000;
 /// Room for the code, in the file and in memory.
@@ -41,7 +43,7 @@ impl Library {
         }
     }
 
-    /// A function; gives its offset in the file.
+    /// Adds a function, and returns its offset in the file.
     fn with(&mut self, name: &str, code: &[u8]) -> u64 {
         let at = self.code.len() as u64;
         self.code.extend(code);
@@ -105,7 +107,7 @@ fn call(at: i32, to: i32) -> Vec<u8> {
     code
 }
 
-/// As Debian's OpenSSL 3.0 begins: a function behind the reads, and those that call it.
+/// Like the beginning of Debian's OpenSSL 3.0: the common function of the reads, and its callers.
 fn openssl3() -> Library {
     let mut library = Library::new();
     library.with("hidden", b"\x41\x55\x41\x54\x55\x53\xc3\x90");
@@ -133,7 +135,7 @@ fn offset_of(library: &Library, name: &str) -> u64 {
 }
 
 #[test]
-fn functions_are_found_by_their_dynamic_symbols_or_by_the_others() {
+fn functions_are_found_by_dynamic_symbols_or_by_others() {
     for kind in [11, 2] {
         let mut library = openssl3();
         library.kind = kind;
@@ -163,7 +165,7 @@ fn a_name_may_be_the_end_of_a_longer_one() {
 }
 
 #[test]
-fn what_a_program_only_imports_is_not_in_it() {
+fn imported_functions_are_not_found() {
     let mut library = openssl3();
     for symbol in library.symbols.chunks_exact_mut(24) {
         symbol[6] = 0;
@@ -173,7 +175,7 @@ fn what_a_program_only_imports_is_not_in_it() {
 }
 
 #[test]
-fn names_across_the_pieces_in_which_a_table_is_read_are_found() {
+fn names_across_two_pieces_of_a_table_are_found() {
     for missing in 0..20 {
         let mut library = Library::new();
         library.names.resize(2730 * 24 - missing, b'x');
@@ -201,7 +203,7 @@ fn functions_far_down_a_long_table_are_found() {
 }
 
 #[test]
-fn tables_out_of_all_proportion_are_refused_before_they_are_read() {
+fn tables_too_large_to_be_real_are_refused_before_they_are_read() {
     let mut file = openssl3().file();
     // Size of the symbol table, in the second section header.
     let at = 64 + 56 + 64 + 32;
@@ -211,7 +213,7 @@ fn tables_out_of_all_proportion_are_refused_before_they_are_read() {
 }
 
 #[test]
-fn both_reads_are_followed_where_they_meet_and_writes_at_their_first_jump() {
+fn reads_are_probed_in_their_common_function_and_writes_at_their_first_jump() {
     let file = openssl3().file();
     let found = functions(&file.as_slice()).unwrap();
     let sites = sites(&file.as_slice(), &found).unwrap();
@@ -230,7 +232,7 @@ fn both_reads_are_followed_where_they_meet_and_writes_at_their_first_jump() {
 }
 
 #[test]
-fn on_other_machines_and_without_a_common_function_each_read_is_followed_by_itself() {
+fn on_other_machines_and_without_a_common_function_each_read_has_its_own_probe() {
     let file = openssl3().file();
     let found = functions(&file.as_slice()).unwrap();
     let alone = |found: &Functions| {
@@ -257,7 +259,7 @@ fn on_other_machines_and_without_a_common_function_each_read_is_followed_by_itse
 }
 
 #[test]
-fn code_that_is_not_known_is_probed_at_its_beginning() {
+fn unknown_code_is_probed_at_its_beginning() {
     for (code, place) in [
         (&b""[..], 0),
         (b"\x48\x83\xec\x18", 0),
@@ -271,7 +273,7 @@ fn code_that_is_not_known_is_probed_at_its_beginning() {
 }
 
 #[test]
-fn this_machines_library_is_found_in_a_process_that_has_it_mapped() {
+fn the_functions_of_this_machines_openssl_are_found() {
     let Some(path) = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
         .map(|triplet| format!("/usr/lib/{triplet}/libssl.so.3"))
         .into_iter()
@@ -286,7 +288,7 @@ fn this_machines_library_is_found_in_a_process_that_has_it_mapped() {
 }
 
 #[test]
-fn a_process_without_the_library_is_looked_at_itself() {
+fn without_a_library_the_program_is_the_candidate() {
     let pid = std::process::id();
     let candidates = mapped::candidates(pid).unwrap();
     assert_eq!(candidates.len(), 1);
@@ -296,7 +298,7 @@ fn a_process_without_the_library_is_looked_at_itself() {
 }
 
 #[test]
-fn libraries_are_told_by_their_names_wherever_they_lie() {
+fn libraries_are_recognised_by_their_names_in_any_directory() {
     let maps = "\
 7f00-7f08 r--p 00000000 fe:01 77 /usr/lib/libssl.so.3
 7f08-7f10 r-xp 00008000 fe:01 77 /usr/lib/libssl.so.3
@@ -308,12 +310,12 @@ fn libraries_are_told_by_their_names_wherever_they_lie() {
 8f40-8f48 r-xp 00000000 00:00 0 [vdso]
 ";
     let found = mapped::libraries(maps);
-    let told: Vec<_> = found
+    let libraries: Vec<_> = found
         .iter()
         .map(|it| (it.range, it.inode, it.path))
         .collect();
     assert_eq!(
-        told,
+        libraries,
         [
             ("7f08-7f10", 77, "/usr/lib/libssl.so.3"),
             ("8f08-8f10", 78, "/opt/a b/libssl-3f1c.so.1.1"),
@@ -345,7 +347,7 @@ fn a_library_is_attached_once_and_detached_with_its_last_process() {
 }
 
 #[test]
-fn a_failure_is_told_once() {
+fn a_failure_is_returned_once() {
     let [one, _] = two_files();
     let mut uses = Uses::<()>::default();
     assert_eq!(uses.add(1, one, || Err("EPERM")), Err("EPERM"));
@@ -355,12 +357,12 @@ fn a_failure_is_told_once() {
 
 proptest! {
     #[test]
-    fn any_file_is_read(bytes: Vec<u8>) {
+    fn any_file_is_accepted(bytes: Vec<u8>) {
         let _ = functions(&bytes.as_slice());
     }
 
     #[test]
-    fn any_damage_is_survived(
+    fn a_damaged_file_never_panics(
         damage in proptest::collection::vec((0x1000usize..0x2200, any::<u8>()), 1..40),
         end in 64usize..0x2200,
     ) {
@@ -377,7 +379,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_headers_are_survived(
+    fn damaged_headers_never_panic(
         damage in proptest::collection::vec((16usize..312, any::<u8>()), 1..6),
     ) {
         let mut file = openssl3().file();
@@ -390,13 +392,13 @@ proptest! {
     }
 
     #[test]
-    fn any_code_is_read(code: Vec<u8>, offset: u64) {
+    fn any_code_is_accepted(code: Vec<u8>, offset: u64) {
         prop_assert!(x86::cheap_place(&code) <= code.len() as u64);
         prop_assert!(x86::calls(&code, offset).count() <= code.len());
     }
 
     #[test]
-    fn any_mappings_are_read(maps in "[0-9a-f]{1,4}-[0-9a-f]{1,4} [r-]{1,5} .{0,40}(/libssl.so)?\n?") {
+    fn any_mappings_are_accepted(maps in "[0-9a-f]{1,4}-[0-9a-f]{1,4} [r-]{1,5} .{0,40}(/libssl.so)?\n?") {
         prop_assert!(mapped::libraries(&maps).len() <= 1);
     }
 }

@@ -1,5 +1,5 @@
-//! Who uses which library: attached for the first process that has it mapped, detached with the
-//! last. Pure but for what attaching does.
+//! Keeps track of which process has which library mapped: hooks are attached for the first process and
+//! detached after the last. Pure; attaching is up to the caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,19 +7,19 @@ use tracer_model::Pid;
 
 use super::mapped::FileId;
 
-/// Most files remembered as unsuitable; they are looked at again when forgotten.
+/// Most unsuitable files that are remembered; others are tried again.
 const MAX_REFUSED: usize = 256;
 
-/// What holds for a file that a process has mapped.
+/// Whether hooks can be attached to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suits {
     /// The hooks are attached to it.
     Attached,
-    /// They can't be, as was told when it was tried.
+    /// They cannot be; the error was returned at the first try.
     Refused,
 }
 
-/// By library; `L` holds its hooks, and detaches when dropped.
+/// The libraries and their users. `L` is the hooks on one library, detached when dropped.
 #[derive(Debug)]
 pub(super) struct Uses<L> {
     attached: BTreeMap<FileId, Library<L>>,
@@ -42,8 +42,8 @@ impl<L> Default for Uses<L> {
 }
 
 impl<L> Uses<L> {
-    /// `pid` has `file` mapped. Attaches when it is the first, and gives the error when that fails
-    /// for the first time.
+    /// Notes that `pid` has `file` mapped. Attaches if it is the first process to have it; if that
+    /// fails, returns the error, but only the first time.
     pub(super) fn add<E>(
         &mut self,
         pid: Pid,
@@ -76,7 +76,7 @@ impl<L> Uses<L> {
         }
     }
 
-    /// `pid` is gone, or a proxy no more.
+    /// Notes that `pid` has exited or is no longer a proxy.
     pub(super) fn remove(&mut self, pid: Pid) {
         self.attached.retain(|_, library| {
             library.users.remove(&pid);
@@ -84,12 +84,12 @@ impl<L> Uses<L> {
         });
     }
 
-    /// Whether `pid` has a library to which the hooks are attached.
+    /// Whether hooks are attached to a library of `pid`.
     pub(super) fn covers(&self, pid: Pid) -> bool {
         self.attached.values().any(|it| it.users.contains(&pid))
     }
 
-    /// The libraries attached to.
+    /// The libraries that hooks are attached to.
     pub(super) fn libraries(&self) -> impl Iterator<Item = &L> {
         self.attached.values().map(|library| &library.hooks)
     }

@@ -1,12 +1,12 @@
-//! Places where a probe costs little, on x86-64.
+//! Finds places in x86-64 code where a probe costs little.
 //!
-//! The kernel executes an instruction that a probe has replaced out of line, with a second exception
-//! to come back; in virtual machines that one can cost ten times as much as all the rest. Some
-//! instructions it emulates instead: pushes, nops, relative jumps and calls. So a probe is better put
-//! on the first of those, as long as the ones before leave the arguments where they are.
+//! The kernel executes an instruction that a probe has replaced out of line, and needs a second
+//! exception to come back; in virtual machines that exception can cost ten times as much as all the
+//! rest. Some instructions it emulates instead: pushes, nops, relative jumps and calls. So a probe
+//! is best put on the first of those, provided that no earlier instruction changes the arguments.
 
-/// Instructions that compilers put first, and that change no argument (rdi, rsi, rdx, rcx). None is
-/// for any byte.
+/// Instructions that compilers put at the beginning of functions, and that change no argument (rdi,
+/// rsi, rdx, rcx). None stands for any byte.
 const HARMLESS: [&[Option<u8>]; 8] = [
     // endbr64
     &[Some(0xf3), Some(0x0f), Some(0x1e), Some(0xfa)],
@@ -36,7 +36,8 @@ const HARMLESS: [&[Option<u8>]; 8] = [
     &[Some(0x48), Some(0x85), Some(0xff)],
 ];
 
-/// Where in a function's code a probe costs least: 0 when nothing better than the beginning is known.
+/// The place in a function's code where a probe costs least; 0, its beginning, when no better one is
+/// known.
 pub(super) fn cheap_place(code: &[u8]) -> u64 {
     let mut at = 0;
     loop {
@@ -58,8 +59,8 @@ pub(super) fn cheap_place(code: &[u8]) -> u64 {
     }
 }
 
-/// Whether the kernel emulates the instruction that `code` begins with, in every version since 5.10:
-/// a push, a nop, a relative jump or call.
+/// Whether `code` begins with an instruction that every kernel since 5.10 emulates: a push, a nop, a
+/// relative jump or a relative call.
 pub(super) fn is_emulated(code: &[u8]) -> bool {
     is_push(code)
         || matches!(
@@ -68,13 +69,13 @@ pub(super) fn is_emulated(code: &[u8]) -> bool {
         )
 }
 
-/// Whether `code` begins by pushing a register, as functions of any size do.
+/// Whether `code` begins by pushing a register, as all but small functions do.
 pub(super) fn is_push(code: &[u8]) -> bool {
     matches!(code, [0x50..=0x57, ..] | [0x41, 0x50..=0x57, ..])
 }
 
-/// What is called in a piece of code that lies at `offset`, as an offset: relative calls, or what
-/// looks like one.
+/// The offsets of the functions that code at `offset` calls. Bytes that only look like a relative call
+/// are included.
 pub(super) fn calls(code: &[u8], offset: u64) -> impl Iterator<Item = u64> {
     code.windows(5).enumerate().filter_map(move |(at, bytes)| {
         let [0xe8, distance @ ..] = bytes else {

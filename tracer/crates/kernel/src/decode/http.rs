@@ -1,6 +1,4 @@
-//! From the records of failed requests to observations.
-
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+//! Decodes the records and counters of failed HTTP requests.
 
 use tracer_common::record::{
     ConnectTarget, HTTP_HEAD_LEN, HttpRecord, HttpUnsentKey, UNIX_PATH_LEN, http_end,
@@ -9,22 +7,22 @@ use tracer_model::{
     Connected, Endpoint, HttpCounted, HttpEnd, HttpExchange, Side, Timestamp, What, Witness,
 };
 
-use super::head::{self, Head};
-use crate::decode::{Malformed, actor, local, remote, unix_connect_error};
+use super::address::{AF_INET, AF_INET6, AF_UNIX, endpoint, local, remote};
+use super::bytes::Malformed;
+use super::errno::unix_connect_error;
+use super::http_head::{self, Head};
+use super::party::actor;
 
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-/// The kernel copies in steps of this: a head with less room left may have been longer.
+/// The kernel program copies in steps of this: a head with less room left may have been longer.
 const STEP: usize = 64;
 
-/// What a record tells; None when there was no request.
-pub(crate) fn exchange(record: &HttpRecord, show_query: bool) -> Result<Option<What>, Malformed> {
+/// Decodes a record. None: its bytes are not a request.
+pub(super) fn exchange(record: &HttpRecord, show_query: bool) -> Result<Option<What>, Malformed> {
     let len = usize::try_from(record.head_len)
         .unwrap_or(HTTP_HEAD_LEN)
         .min(HTTP_HEAD_LEN);
     let full = len > HTTP_HEAD_LEN - STEP;
-    let request = match head::parse(&record.head[..len], full, record.answered, show_query) {
+    let request = match http_head::parse(&record.head[..len], full, record.answered, show_query) {
         Head::Request(request) => Some(request),
         Head::Beyond => None,
         Head::Other => return Ok(None),
@@ -60,6 +58,7 @@ pub(crate) fn exchange(record: &HttpRecord, show_query: bool) -> Result<Option<W
     }))))
 }
 
+/// The upstream that the process had connected to, if any.
 fn connected(target: &ConnectTarget) -> Option<Connected> {
     if target.at_ns == 0 {
         return None;
@@ -72,7 +71,7 @@ fn connected(target: &ConnectTarget) -> Option<Connected> {
     } else {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&target.address[..16]);
-        Endpoint::tcp(ip(&bytes, target.family), target.port)
+        endpoint(target.family, &bytes, target.port)
     };
     let result = match target.error {
         0 => Ok(()),
@@ -85,20 +84,12 @@ fn connected(target: &ConnectTarget) -> Option<Connected> {
     })
 }
 
-/// Requests that were only counted.
+/// Failed requests that the kernel counted without sending records.
 pub(crate) fn counted(key: &HttpUnsentKey, count: u64) -> What {
     What::HttpCounted(Box::new(HttpCounted {
         netns: key.netns,
-        local: Endpoint::tcp(ip(&key.local, key.family), key.local_port),
+        local: endpoint(key.family, &key.local, key.local_port),
         status: u16::try_from(key.status).unwrap_or(0),
         count,
     }))
-}
-
-fn ip(bytes: &[u8; 16], family: u16) -> IpAddr {
-    if family == AF_INET {
-        IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]))
-    } else {
-        IpAddr::V6(Ipv6Addr::from(*bytes))
-    }
 }

@@ -1,27 +1,27 @@
-//! The first bytes of HTTP/1 requests, as a client sent them: hostile. Total, and bounded by the
-//! few hundred bytes that the kernel keeps.
+//! Parses the first bytes of HTTP/1 requests. They come from clients and may be hostile: every
+//! input is accepted, and work is bounded by the few hundred bytes that the kernel program keeps.
 
 use std::net::{IpAddr, SocketAddr};
 
 use tracer_model::{Request, clean_target, method_name};
 
-/// Longest method.
+/// The longest method that is accepted.
 const METHOD_BYTES: usize = 24;
-/// Longest host name with port.
+/// The longest host name, with port, that is accepted.
 const HOST_BYTES: usize = 261;
 
-/// What the bytes are.
+/// What was found in the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Head {
-    /// The request that was asked for.
+    /// The wanted request.
     Request(Request),
-    /// There are requests, but that one is further on than what was kept.
+    /// There are requests, but the wanted one is beyond the bytes that were kept.
     Beyond,
-    /// No request: bytes of a body, or of another protocol.
+    /// Not a request, but part of a body or another protocol.
     Other,
 }
 
-/// The request with number `index` in `bytes`; `full`: more may have followed that was not kept.
+/// Finds request number `index` in `bytes`. `full`: more bytes may have followed, which were not kept.
 pub(crate) fn parse(bytes: &[u8], full: bool, index: u32, show_query: bool) -> Head {
     let mut rest = bytes;
     for number in 0..=index {
@@ -31,7 +31,7 @@ pub(crate) fn parse(bytes: &[u8], full: bool, index: u32, show_query: bool) -> H
                 _ => Head::Other,
             };
         };
-        let headers = Headers::read(line.rest, full);
+        let headers = Headers::read(line.rest);
         if number == index {
             return Head::Request(Request {
                 method: method_name(line.method),
@@ -55,9 +55,9 @@ pub(crate) fn parse(bytes: &[u8], full: bool, index: u32, show_query: bool) -> H
 struct RequestLine<'a> {
     method: &'a str,
     target: &'a [u8],
-    /// Whether the target is known to its end.
+    /// Whether the target is complete.
     whole: bool,
-    /// What follows the line.
+    /// The bytes after the line.
     rest: &'a [u8],
 }
 
@@ -102,12 +102,12 @@ fn request_line(bytes: &[u8], full: bool) -> Option<RequestLine<'_>> {
 struct Headers<'a> {
     host: Option<Box<str>>,
     forwarded_for: Option<Box<str>>,
-    /// What follows the request, when its end is known.
+    /// The bytes after the request, when its end is known.
     next: Option<&'a [u8]>,
 }
 
 impl<'a> Headers<'a> {
-    fn read(mut bytes: &'a [u8], full: bool) -> Self {
+    fn read(mut bytes: &'a [u8]) -> Self {
         let mut headers = Self::default();
         let mut body_len = Some(0);
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
@@ -134,12 +134,11 @@ impl<'a> Headers<'a> {
                 body_len = None;
             }
         }
-        let _ = full;
         headers
     }
 }
 
-/// A host name, an address, with or without port: nothing that could be anything else.
+/// Accepts only a host name or an address, with or without a port.
 fn host(value: &[u8]) -> Option<Box<str>> {
     let fits = |byte: &u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
@@ -148,7 +147,7 @@ fn host(value: &[u8]) -> Option<Box<str>> {
     good.then(|| String::from_utf8_lossy(value).into_owned().into())
 }
 
-/// The first address of a list, ports left out; nothing that is no address.
+/// The first address of a list, without its port. None when it is not an address.
 fn first_address(value: &[u8]) -> Option<Box<str>> {
     let text = std::str::from_utf8(value).ok()?;
     let first = text.split(',').next()?.trim();
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_read_with_the_two_headers_that_are_wanted() {
+    fn a_request_is_read_with_its_host_and_forwarded_for_headers() {
         let bytes =
             b"POST /api/orders?id=7 HTTP/1.1\r\nhost: shop.example:8080\r\nCookie: secret\r\n\
                       X-Forwarded-For: 203.0.113.9, 10.0.0.1\r\nContent-Length: 3\r\n\r\nabc";
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn pipelined_requests_are_told_apart_bodies_too() {
+    fn pipelined_requests_are_separated_from_each_other_and_from_bodies() {
         let bytes =
             b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nPOST /b HTTP/1.1\r\nContent-Length: 4\r\n\r\n\
                       GET GET /c HTTP/1.0\r\n\r\n";
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_is_known_as_far_as_it_goes() {
+    fn a_target_that_was_cut_off_is_kept_as_far_as_it_goes() {
         let long = format!("GET /{} HTTP/1.1", "x".repeat(100));
         let cut = |len: usize| parse(&long.as_bytes()[..len], true, 0, false);
         assert!(matches!(cut(50), Head::Request(request) if request.target.ends_with("x…")));
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_told_apart() {
+    fn bytes_that_are_not_a_request_are_recognised() {
         for bytes in [
             &b""[..],
             b"GET\r\n\r\n",
@@ -227,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_not_what_they_should_be_are_left_out() {
+    fn invalid_headers_are_left_out() {
         let bytes = b"GET / HTTP/1.1\r\nHost: <script>\r\nX-Forwarded-For: unknown\r\n\r\n";
         let request = request(bytes, 0);
         assert_eq!((request.host, request.forwarded_for), (None, None));
     }
 
     #[test]
-    fn forwarded_addresses_are_taken_with_ports_and_brackets() {
+    fn forwarded_addresses_may_have_ports_and_brackets() {
         for (value, want) in [
             ("203.0.113.9:1234", "203.0.113.9"),
             ("[2001:db8::1]:443", "2001:db8::1"),
@@ -247,12 +246,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(bytes: Vec<u8>, full: bool, index in 0u32..4, query: bool) {
+        fn any_bytes_are_accepted(bytes: Vec<u8>, full: bool, index in 0u32..4, query: bool) {
             let _ = parse(&bytes, full, index, query);
         }
 
         #[test]
-        fn any_end_of_a_request_is_read(end in 0usize..120, full: bool) {
+        fn a_request_cut_off_anywhere_is_accepted(end in 0usize..120, full: bool) {
             let bytes = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n\
                           GET /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
             for index in 0..3 {

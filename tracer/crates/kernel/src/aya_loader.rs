@@ -1,4 +1,4 @@
-//! A loader that has not read the kernel's type information.
+//! Makes aya's `EbpfLoader` without reading the kernel's type information.
 
 use std::thread;
 
@@ -6,28 +6,27 @@ use aya::EbpfLoader;
 use rustix::process::chroot;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-/// Without type information: the programs need none of it but for fentry and fexit.
+/// A loader without the kernel's type information, which only fentry and fexit programs need.
 ///
-/// The library's loader reads and parses all of it when it is made, before it can be told not to:
-/// that took longer than anything else at the start, and 17 MiB. It is made by a thread that does
-/// not find the file, therefore. Without the capability for that (`CAP_SYS_CHROOT`) it takes its
-/// time.
+/// `EbpfLoader::new` reads and parses all of it, before it can be told not to: this used to take
+/// longer than anything else at the start, and 17 MiB. So a thread that cannot find the file makes
+/// the loader. Without the capability that this needs (`CAP_SYS_CHROOT`), the loader is only slower.
 pub(super) fn without_types<'a>() -> EbpfLoader<'a> {
-    let elsewhere = thread::Builder::new()
+    let loader = thread::Builder::new()
         .spawn(|| {
             let _ = hide_files();
             EbpfLoader::new()
         })
         .ok()
         .and_then(|thread| thread.join().ok());
-    let mut loader = elsewhere.unwrap_or_default();
+    let mut loader = loader.unwrap_or_default();
     loader.btf(None);
     loader
 }
 
-/// Has this thread, and no other, find nothing by an absolute path any more.
+/// From now on this thread, and no other, finds nothing by an absolute path.
 fn hide_files() -> rustix::io::Result<()> {
-    // SAFETY: what the thread no longer shares with others is its root and working directory; file
+    // SAFETY: the thread stops sharing only its root and working directory with others; file
     // descriptors stay shared.
     unsafe { unshare_unsafe(UnshareFlags::FS) }?;
     chroot("/sys/kernel/btf")
@@ -40,7 +39,7 @@ mod tests {
     #[test]
     fn only_the_thread_that_hides_files_does_not_find_them() {
         let hidden = thread::spawn(|| hide_files().map(|()| std::fs::metadata("/proc").is_err()));
-        // Needs a privilege that tests beside the code need not have.
+        // Needs a privilege that unit tests need not have.
         if let Ok(hidden) = hidden.join().unwrap() {
             assert!(hidden);
         }

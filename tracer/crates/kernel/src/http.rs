@@ -1,9 +1,6 @@
-//! Follows HTTP at proxies: keeps the programs attached to the cgroups that proxies run in, and
-//! tells them which ports and processes are theirs. The programs are brought into the kernel when
-//! the first proxy is found.
-
-pub(super) mod decode;
-mod head;
+//! Follows HTTP requests at proxies: keeps the programs attached to the proxies' cgroups, and keeps
+//! the maps up to date in which the programs look up proxies' ports and processes. The programs are
+//! loaded when the first proxy is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -18,8 +15,10 @@ use tracer_common::record::HttpUnsentKey;
 use tracer_model::{Hook, Observation, Pid, Timestamp};
 use zerocopy::FromBytes;
 
-use super::load::{Failure, StartError, loaded, take};
-use crate::settings::HttpMode;
+use super::decode;
+use super::error::{Failure, StartError};
+use super::object::{take_map, verified_program};
+use super::settings::HttpMode;
 
 const PROGRAMS: [(&str, CgroupSkbAttachType); 2] = [
     ("http_ingress", CgroupSkbAttachType::Ingress),
@@ -27,14 +26,14 @@ const PROGRAMS: [(&str, CgroupSkbAttachType); 2] = [
 ];
 const UNSENT_KEY: usize = size_of::<HttpUnsentKey>();
 
-/// Whose requests are to be followed, as of now.
+/// The proxies whose requests to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Followed {
     /// The processes of proxies.
     pub pids: BTreeSet<Pid>,
     /// The TCP ports they listen on.
     pub ports: BTreeSet<u16>,
-    /// The directories of their cgroups in the unified hierarchy; or why there are none.
+    /// The directories of their cgroups in the unified hierarchy, or why there are none.
     pub cgroups: Result<BTreeSet<PathBuf>, String>,
 }
 
@@ -43,14 +42,14 @@ pub(super) struct Http {
     mode: HttpMode,
     now: Followed,
     attached: BTreeMap<PathBuf, [CgroupSkbLink; 2]>,
-    /// Why a cgroup is not among `attached`; the newest reason.
+    /// Why a cgroup is not in `attached`; the newest reason.
     why: Option<String>,
     ports: Array<MapData, u64>,
     proxies: HashMap<MapData, u32, u32>,
     proxy_bits: Array<MapData, u64>,
     unsent: HashMap<MapData, [u8; UNSENT_KEY], u64>,
-    /// Counts in `unsent` that were told.
-    told: BTreeMap<[u8; UNSENT_KEY], u64>,
+    /// The part of the counts in `unsent` that was reported.
+    reported: BTreeMap<[u8; UNSENT_KEY], u64>,
 }
 
 impl Http {
@@ -60,26 +59,26 @@ impl Http {
             now: Followed::default(),
             attached: BTreeMap::new(),
             why: None,
-            ports: take(ebpf, "PROXY_PORTS")?,
-            proxies: take(ebpf, "PROXIES")?,
-            proxy_bits: take(ebpf, "PROXY_BITS")?,
-            unsent: take(ebpf, "HTTP_UNSENT")?,
-            told: BTreeMap::new(),
+            ports: take_map(ebpf, "PROXY_PORTS")?,
+            proxies: take_map(ebpf, "PROXIES")?,
+            proxy_bits: take_map(ebpf, "PROXY_BITS")?,
+            unsent: take_map(ebpf, "HTTP_UNSENT")?,
+            reported: BTreeMap::new(),
         })
     }
 
-    /// Whether nobody is to be followed.
+    /// Whether the user turned this off.
     pub(super) fn is_off(&self) -> bool {
         self.mode == HttpMode::Off
     }
 
-    /// Follows `wanted`, and nothing else any more.
+    /// Follows `wanted`, and nobody else.
     pub(super) fn follow(&mut self, ebpf: &mut Ebpf, wanted: Followed) {
         if self.mode == HttpMode::Off || wanted == self.now {
             return;
         }
-        // The maps have room for more than there are; what fails is not followed, and a proxy
-        // that has more processes than that is known by the others.
+        // The maps have more room than proxies need. A process that does not fit is not followed;
+        // its proxy is still recognised by its other processes.
         for gone in self.now.pids.difference(&wanted.pids) {
             let _ = self.proxies.remove(gone);
         }
@@ -101,13 +100,13 @@ impl Http {
                     Ok(links) => {
                         self.attached.insert(cgroup.clone(), links);
                     }
-                    Err(Failure(what, _)) => {
-                        self.why = Some(format!("{}: {what}", cgroup.display()));
+                    Err(failure) => {
+                        self.why = Some(format!("{}: {}", cgroup.display(), failure.what));
                     }
                 }
             }
         }
-        // Only now, so that nothing is missed where an outer cgroup took over.
+        // Last, so that no request is missed where an outer cgroup takes over.
         self.attached.retain(|cgroup, _| cgroups.contains(cgroup));
         self.now = wanted;
     }
@@ -117,7 +116,7 @@ impl Http {
         self.now.pids.contains(&pid) && !self.attached.is_empty() && self.why.is_none()
     }
 
-    /// What to say of it among the hooks; nothing while there is nobody to follow.
+    /// The hook as shown in findings; None while there is no proxy to follow.
     pub(super) fn hook(&self) -> Option<Hook> {
         let nobody = self.attached.is_empty() && self.why.is_none();
         (self.mode != HttpMode::Off && !nobody).then(|| Hook {
@@ -128,33 +127,33 @@ impl Http {
         })
     }
 
-    /// Requests that were only counted since the last call.
-    pub(super) fn counted(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
+    /// Appends the requests that were counted without a record since the last call.
+    pub(super) fn append_counted(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
         if self.attached.is_empty() {
             return;
         }
         for (key, total) in self.unsent.iter().flatten() {
-            let told = self.told.entry(key).or_default();
-            let new = total.saturating_sub(*told);
+            let reported = self.reported.entry(key).or_default();
+            let new = total.saturating_sub(*reported);
             if new > 0
                 && let Ok(key) = HttpUnsentKey::read_from_bytes(&key)
             {
-                *told = total;
+                *reported = total;
                 out.push(Observation {
                     at: now,
-                    what: decode::counted(&key, new),
+                    what: decode::counted_requests(&key, new),
                 });
             }
         }
     }
 }
 
-/// Runs both programs for whatever is in the cgroup, until the links are dropped.
+/// Attaches both programs to a cgroup, until the links are dropped.
 fn attach(ebpf: &mut Ebpf, cgroup: &std::path::Path) -> Result<[CgroupSkbLink; 2], Failure> {
-    let directory = File::open(cgroup).map_err(|error| Failure(error.to_string(), ""))?;
+    let directory = File::open(cgroup).map_err(Failure::new)?;
     let mut attach = |(name, hook): (&str, CgroupSkbAttachType)| {
-        let program: &mut CgroupSkb = loaded(ebpf, name)?;
-        // A link leaves room for others by itself, and refuses the flag that asks for it.
+        let program: &mut CgroupSkb = verified_program(ebpf, name)?;
+        // A link allows other programs without being asked, and refuses the flag that asks for it.
         let link = program
             .attach(&directory, hook, CgroupAttachMode::Single)
             .map_err(|error| Failure::of(&error))?;
@@ -164,7 +163,7 @@ fn attach(ebpf: &mut Ebpf, cgroup: &std::path::Path) -> Result<[CgroupSkbLink; 2
     Ok([attach(ingress)?, attach(egress)?])
 }
 
-/// Makes a map, which has the bits `now`, have the bits `wanted`.
+/// Changes the bits in a map from `now` to `wanted`.
 fn set(map: &mut Array<MapData, u64>, now: &BTreeSet<u16>, wanted: &BTreeSet<u16>) {
     let (now, wanted) = (words(now), words(wanted));
     for (&index, bits) in &wanted {
@@ -177,7 +176,7 @@ fn set(map: &mut Array<MapData, u64>, now: &BTreeSet<u16>, wanted: &BTreeSet<u16
     }
 }
 
-/// Words of 64 bits each, by their index.
+/// Bits as words of 64, by the index of the word.
 fn words(bits: &BTreeSet<u16>) -> BTreeMap<u32, u64> {
     let mut words = BTreeMap::new();
     for bit in bits {
@@ -186,10 +185,10 @@ fn words(bits: &BTreeSet<u16>) -> BTreeMap<u32, u64> {
     words
 }
 
-/// The directories that are in none of the others: what is attached there runs for all below.
+/// The directories that are inside none of the others: programs attached there run for all below.
 fn outermost(directories: Option<&BTreeSet<PathBuf>>) -> BTreeSet<PathBuf> {
     let mut outer = BTreeSet::<PathBuf>::new();
-    // In order, so that a directory comes before what is in it.
+    // In this order a directory comes before those inside it.
     for directory in directories.into_iter().flatten() {
         if !outer.iter().any(|known| directory.starts_with(known)) {
             outer.insert(directory.clone());
@@ -213,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_a_bit_each() {
+    fn each_port_is_one_bit() {
         let ports = BTreeSet::from([0, 63, 64, 65535]);
         assert_eq!(
             words(&ports),
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_another_needs_no_program_of_its_own() {
+    fn programs_are_attached_only_to_the_outermost_cgroups() {
         let all = ["/c", "/c/nginx", "/cc", "/d/x/y", "/d/x"].map(PathBuf::from);
         assert_eq!(
             outermost(Some(&all.into())),

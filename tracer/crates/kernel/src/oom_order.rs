@@ -1,20 +1,20 @@
-//! OOM victims that end before their mark is told. The kernel sends SIGKILL first, marks the victim
-//! then, and last of all tells of it (`__oom_kill_process`, `mark_oom_victim`): on another
-//! processor, and more so on a busy machine, the victim may be gone by that time. Its exit, which may
-//! know that it was marked but not by whom and of what, waits a moment for the mark.
+//! Puts OOM victims before their exits. The kernel first sends SIGKILL, then marks the victim, and
+//! runs the hook last (`__oom_kill_process`, `mark_oom_victim`): on another processor, above all on a
+//! busy machine, the victim may have exited by then. Such an exit may say that it was an OOM
+//! victim's, but not whose memory request triggered the kill, so it waits a moment for the victim.
 
 use std::time::Duration;
 
 use tracer_model::{Exit, Observation, OomMark, ProcessKey, SIGKILL, SignalSent, Timestamp, What};
 
-/// How much later a mark may come. Everything newer waits as long.
+/// How much later than its exit a victim may be observed. Everything newer waits as long.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Puts marks that came late before their victims' exits. Gives the time of the first exit whose
-/// mark may still come.
-pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Timestamp> {
-    // There are few, and mostly none.
-    let marks: Vec<usize> = (0..batch.len())
+/// Puts victims that were observed late before their exits. Returns the time of the first exit whose
+/// victim may still be observed.
+pub(super) fn restore(batch: &mut [Observation], now: Timestamp) -> Option<Timestamp> {
+    // Mostly there are none.
+    let victims: Vec<usize> = (0..batch.len())
         .filter(|at| matches!(batch[*at].what, What::OomMarked(_)))
         .collect();
     let mut first: Option<Timestamp> = None;
@@ -27,13 +27,13 @@ pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Times
             continue;
         }
         let key = exit.task.key;
-        let late = marks.iter().find_map(|mark| match &batch[*mark].what {
-            What::OomMarked(marked) if is_of(marked, key) => Some((*mark, marked.trigger)),
+        let late = victims.iter().find_map(|at| match &batch[*at].what {
+            What::OomMarked(victim) if is_of(victim, key) => Some((*at, victim.trigger)),
             _ => None,
         });
-        if let Some((mark, trigger)) = late {
+        if let Some((victim, trigger)) = late {
             let before = Timestamp(at.0.saturating_sub(1));
-            batch[mark].at = batch[mark].at.min(before);
+            batch[victim].at = batch[victim].at.min(before);
             if let What::Exited(exit) = &mut batch[index].what {
                 exit.oom_marked = true;
                 exit.oom_trigger = Some(Box::new(trigger));
@@ -45,24 +45,24 @@ pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Times
     first
 }
 
-/// Whether it is the mark of that process. Some kernels tell the victim's pid only.
-fn is_of(mark: &OomMark, key: ProcessKey) -> bool {
-    let victim = mark.victim.key;
+/// Whether the victim is that process. On some kernels only its pid is known.
+fn is_of(victim: &OomMark, key: ProcessKey) -> bool {
+    let victim = victim.victim.key;
     victim.pid == key.pid && [0, key.start_ticks].contains(&victim.start_ticks)
 }
 
-/// Whether the kernel killed it, or marked it, and had not told why when it ended.
+/// Whether the process may be an OOM victim that has not been observed.
 fn may_be_victim(exit: &Exit) -> bool {
     let by_kernel = exit
         .other
         .as_deref()
         .is_some_and(SignalSent::is_kernel_kill);
-    let untold = if exit.oom_marked {
+    let unexplained = if exit.oom_marked {
         exit.oom_trigger.is_none()
     } else {
         by_kernel
     };
-    untold && exit.status.signal() == Some(SIGKILL)
+    unexplained && exit.status.signal() == Some(SIGKILL)
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    fn mark(at: u64) -> Observation {
+    fn victim(at: u64) -> Observation {
         let what = What::OomMarked(Box::new(OomMark {
             victim: task(),
             trigger: Actor::default(),
@@ -131,9 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_comes_late_goes_before_the_exit() {
-        let mut batch = [exit(1000, SI_KERNEL), mark(1500)];
-        assert_eq!(reunite(&mut batch, Timestamp(2000)), None);
+    fn a_victim_that_is_observed_late_goes_before_its_exit() {
+        let mut batch = [exit(1000, SI_KERNEL), victim(1500)];
+        assert_eq!(restore(&mut batch, Timestamp(2000)), None);
         assert_eq!(batch[1].at, Timestamp(999));
         let What::Exited(exit) = &batch[0].what else {
             panic!("{batch:?}");
@@ -142,36 +142,36 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_that_was_marked_waits_until_that_is_told() {
-        let mut marked = exit(1000, SI_KERNEL);
-        if let What::Exited(exit) = &mut marked.what {
+    fn the_exit_of_an_oom_victim_waits_until_the_victim_is_observed() {
+        let mut of_victim = exit(1000, SI_KERNEL);
+        if let What::Exited(exit) = &mut of_victim.what {
             exit.oom_marked = true;
         }
-        let mut batch = [marked.clone()];
+        let mut batch = [of_victim.clone()];
         let waits = Some(Timestamp(1000));
-        assert_eq!(reunite(&mut batch, Timestamp(2000)), waits);
-        let mut batch = [marked.clone(), mark(1500)];
-        assert_eq!(reunite(&mut batch, Timestamp(2000)), None);
+        assert_eq!(restore(&mut batch, Timestamp(2000)), waits);
+        let mut batch = [of_victim.clone(), victim(1500)];
+        assert_eq!(restore(&mut batch, Timestamp(2000)), None);
         assert_eq!(batch[1].at, Timestamp(999));
-        // The kernel program had told of it before.
-        if let What::Exited(exit) = &mut marked.what {
+        // The kernel program had observed the victim before.
+        if let What::Exited(exit) = &mut of_victim.what {
             exit.oom_trigger = Some(Box::default());
         }
-        assert_eq!(reunite(&mut [marked], Timestamp(2000)), None);
+        assert_eq!(restore(&mut [of_victim], Timestamp(2000)), None);
     }
 
     #[test]
-    fn an_exit_waits_for_its_mark_for_a_moment() {
+    fn an_exit_waits_a_moment_for_its_victim() {
         let mut batch = [exit(1000, SI_KERNEL)];
-        let first = reunite(&mut batch, Timestamp(2000));
+        let first = restore(&mut batch, Timestamp(2000));
         assert_eq!(first, Some(Timestamp(1000)));
         let later = Timestamp(1000).after(PATIENCE);
-        assert_eq!(reunite(&mut batch, later), None);
+        assert_eq!(restore(&mut batch, later), None);
     }
 
     #[test]
-    fn a_kill_by_a_user_waits_for_nothing() {
+    fn the_exit_after_a_signal_from_a_process_waits_for_nothing() {
         let mut batch = [exit(1000, 0)];
-        assert_eq!(reunite(&mut batch, Timestamp(1001)), None);
+        assert_eq!(restore(&mut batch, Timestamp(1001)), None);
     }
 }
