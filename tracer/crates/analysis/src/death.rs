@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracer_model::{
-    Actor, Body, Cause, Death, Exit, ExitStatus, Finding, Manager, MemoryInfo, OomMark, OomReport,
-    Pid, ProcessInfo, ProcessKey, SIGKILL, SignalName, SignalSent, Timestamp, printable,
+    Actor, Body, Cause, Death, Exit, ExitStatus, Finding, Manager, MemoryInfo, OomReport,
+    OomVictim, Pid, ProcessInfo, ProcessKey, SIGKILL, SignalName, SignalSent, Timestamp, printable,
 };
 
 use super::Analysis;
@@ -33,8 +33,8 @@ const MAX_REPORTS: usize = 64;
 
 /// Marked victims that are not dead yet, or were lately.
 #[derive(Default)]
-pub(super) struct OomMarks {
-    marks: BTreeMap<ProcessKey, (Timestamp, OomMark)>,
+pub(super) struct OomVictims {
+    marks: BTreeMap<ProcessKey, (Timestamp, OomVictim)>,
     reports: VecDeque<(Timestamp, OomReport)>,
 }
 
@@ -51,7 +51,7 @@ impl Repeated {
     }
 }
 
-impl OomMarks {
+impl OomVictims {
     pub(super) fn reported(&mut self, report: &OomReport, at: Timestamp) {
         self.reports.push_back((at, report.clone()));
         if self.reports.len() > MAX_REPORTS {
@@ -59,8 +59,8 @@ impl OomMarks {
         }
     }
 
-    fn marked(&mut self, mark: &OomMark, at: Timestamp) {
-        self.marks.insert(mark.victim.key, (at, mark.clone()));
+    fn marked(&mut self, mark: &OomVictim, at: Timestamp) {
+        self.marks.insert(mark.task.key, (at, mark.clone()));
         if self.marks.len() > MAX_MARKS
             && let Some(oldest) = self
                 .marks
@@ -80,7 +80,7 @@ impl OomMarks {
             .map(|(_, report)| report)
     }
 
-    fn of(&self, key: ProcessKey) -> Option<&OomMark> {
+    fn of(&self, key: ProcessKey) -> Option<&OomVictim> {
         let unknown_start = ProcessKey {
             pid: key.pid,
             start_ticks: 0,
@@ -93,25 +93,25 @@ impl OomMarks {
 }
 
 impl Analysis {
-    pub(super) fn oom_marked(
+    pub(super) fn oom_victim(
         &mut self,
-        mark: &OomMark,
+        mark: &OomVictim,
         at: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
         self.marks.marked(mark, at);
-        let known = self.world.processes.find(mark.victim.key);
+        let known = self.world.processes.find(mark.task.key);
         if !self.armed || known.is_some_and(|process| process.dead.is_some()) {
             return;
         }
         let process = known.cloned().unwrap_or_else(|| {
             let parent = ProcessKey {
-                pid: mark.victim.ppid,
+                pid: mark.task.ppid,
                 start_ticks: 0,
             };
-            self.world.unknown(mark.victim, parent)
+            self.world.unknown(mark.task, parent)
         });
-        let oom = self.oom_of_marked(Some(mark), &process, mark.victim.cgroup, at);
+        let oom = self.oom_of_marked(Some(mark), &process, mark.task.cgroup, at);
         let evidence = Evidence {
             status: Some(ExitStatus::Signal {
                 signal: SIGKILL,
@@ -330,12 +330,12 @@ impl Analysis {
 
     fn oom_facts(
         &self,
-        mark: Option<&OomMark>,
+        mark: Option<&OomVictim>,
         process: &Process,
         at: Timestamp,
         along: bool,
     ) -> OomFacts {
-        let victim = mark.map_or(process.task.key.pid, |mark| mark.victim.key.pid);
+        let victim = mark.map_or(process.task.key.pid, |mark| mark.task.key.pid);
         let report = self.marks.report(victim, at);
         let scope = Scope::of(mark, report, &process.facts, &self.world.cgroups);
         let own = process.facts.cgroup_path.as_deref();
@@ -351,7 +351,7 @@ impl Analysis {
     /// more, without a word: it was killed along with another victim, and of what that one was.
     fn oom_of_marked(
         &self,
-        mark: Option<&OomMark>,
+        mark: Option<&OomVictim>,
         process: &Process,
         cgroup: u64,
         at: Timestamp,
@@ -370,10 +370,10 @@ impl Analysis {
     /// there are several.
     fn oom_along(&self, process: &Process, cgroup: u64, at: Timestamp) -> Option<OomFacts> {
         let others = self.marks.marks.values().filter(|(marked, mark)| {
-            let victim = self.world.processes.find(mark.victim.key);
+            let victim = self.world.processes.find(mark.task.key);
             at.since(*marked) <= SAME_EVENT
                 && *marked <= at
-                && ((cgroup != 0 && mark.victim.cgroup == cgroup)
+                && ((cgroup != 0 && mark.task.cgroup == cgroup)
                     || victim.is_some_and(|victim| {
                         same(&victim.attribution.service, &process.attribution.service)
                     }))
@@ -395,7 +395,7 @@ impl Analysis {
             return None;
         }
         let cgroup = exit.task.cgroup;
-        if exit.oom_marked {
+        if exit.oom_victim {
             let mark = self.marks.of(exit.task.key);
             let oom = self.oom_of_marked(mark, process, cgroup, at);
             return Some(oom.or_by_size(&process.facts, exit.peak_bytes));
@@ -519,7 +519,7 @@ fn memory(
     process: &Process,
     peak_bytes: u64,
     oom: Option<&OomFacts>,
-    mark: Option<&OomMark>,
+    mark: Option<&OomVictim>,
 ) -> MemoryInfo {
     let (limit_bytes, limit_cgroup) = match oom.map(|oom| &oom.scope) {
         Some(Scope::Cgroup { path, limit_bytes }) => (*limit_bytes, path.clone()),

@@ -28,7 +28,7 @@ use tracer_model::{
 
 use connects::Connects;
 use cuts::Cuts;
-use death::{OomMarks, Repeated};
+use death::{OomVictims, Repeated};
 use incident::Incidents;
 use requests::Requests;
 use rules::Rules;
@@ -53,7 +53,7 @@ pub struct Analysis {
     started: Timestamp,
     now: Timestamp,
     lost_since: BTreeMap<Ring, Timestamp>,
-    marks: OomMarks,
+    marks: OomVictims,
     /// The summaries of deaths.
     summaries: Repeated,
     connects: Connects,
@@ -73,7 +73,7 @@ impl Analysis {
             started: Timestamp::default(),
             now: Timestamp::default(),
             lost_since: BTreeMap::new(),
-            marks: OomMarks::default(),
+            marks: OomVictims::default(),
             summaries: Repeated::default(),
             connects: Connects::default(),
             cuts: Cuts::default(),
@@ -124,7 +124,7 @@ impl Analysis {
             }
             What::Exited(exit) => self.exited(exit, at, findings),
             What::Vanished(key) => self.vanished(*key, at, findings),
-            What::OomMarked(mark) => self.oom_marked(mark, at, findings),
+            What::OomVictim(mark) => self.oom_victim(mark, at, findings),
             What::OomReported(report) => self.marks.reported(report, at),
             What::ListenerUp(listener) => self.listener_up(listener, at, findings),
             What::ListenerDown {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tracer_model::{
     Actor, ClockAnchor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, FullCgroup,
-    IncidentState, Kind, OomMark, ProcessFacts, Session, SocketId, TaskFacts, WallTime,
+    IncidentState, Kind, OomVictim, ProcessFacts, Session, SocketId, TaskFacts, WallTime,
 };
 
 use super::*;
@@ -85,13 +85,13 @@ pub(super) fn actor(pid: Pid, comm: &str) -> Actor {
     }
 }
 
-pub(super) fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -> What {
+pub(super) fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_victim: bool) -> What {
     What::Exited(Exit {
         task: task(pid, 1, comm),
         parent: key(1),
         status,
         peak_bytes: 2_126_008_811,
-        oom_marked,
+        oom_victim,
         oom_trigger: None,
         stop: None,
         other: None,
@@ -177,8 +177,8 @@ fn story() -> Vec<Observation> {
     all.extend([
         at(
             1000,
-            What::OomMarked(Box::new(OomMark {
-                victim: task(60, 1, "node"),
+            What::OomVictim(Box::new(OomVictim {
+                task: task(60, 1, "node"),
                 trigger: actor(60, "node"),
                 trigger_cgroup: 7,
                 scope: None,

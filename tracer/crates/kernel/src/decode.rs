@@ -11,7 +11,7 @@ use tracer_common::record::{
 };
 use tracer_model::{
     Actor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, FullCgroup, Listener,
-    Observation, OomMark, OomScope, ProcessKey, SignalSent, SocketId, TaskFacts, Timestamp, What,
+    Observation, OomScope, OomVictim, ProcessKey, SignalSent, SocketId, TaskFacts, Timestamp, What,
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, KnownLayout};
 
@@ -119,7 +119,7 @@ fn exit(record: &ExitRecord, page_bytes: u64) -> Exit {
         parent: ProcessKey::from_ns(record.task.ppid, record.parent_start_ns),
         status: ExitStatus::from_wait_status(record.status),
         peak_bytes: record.peak_rss_pages.saturating_mul(page_bytes),
-        oom_marked: record.oom_marked != 0,
+        oom_victim: record.oom_marked != 0,
         oom_trigger: None,
         stop: None,
         other: None,
@@ -142,8 +142,8 @@ fn oom_mark(record: &OomMarkRecord, page_bytes: u64) -> What {
     let scope = &record.scope;
     let memory = &record.memory;
     let has_memory = memory.anon_pages != 0 || memory.file_pages != 0;
-    What::OomMarked(Box::new(OomMark {
-        victim: task(&record.victim),
+    What::OomVictim(Box::new(OomVictim {
+        task: task(&record.victim),
         trigger: actor(&record.trigger),
         trigger_cgroup: record.trigger_cgroup,
         scope: (scope.known != 0).then(|| {
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(exit.task.comm, Comm::new("node"));
         assert_eq!(exit.status.signal(), Some(9));
         assert_eq!(exit.peak_bytes, 3 * PAGE);
-        assert!(exit.oom_marked);
+        assert!(exit.oom_victim);
     }
 
     #[test]
@@ -441,16 +441,16 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_of_a_kernel_that_tells_only_a_pid_has_nothing_else() {
+    fn a_victim_known_only_by_its_pid_has_nothing_else() {
         let mut record = zeroed(kind::OOM_MARK, |r: &mut OomMarkRecord| &mut r.header);
         record.victim.pid = 42;
-        let What::OomMarked(mark) = seen(&record) else {
+        let What::OomVictim(victim) = seen(&record) else {
             panic!("another kind");
         };
-        assert_eq!(mark.victim.key.pid, 42);
-        assert_eq!(mark.scope, None);
-        assert_eq!(mark.full_cgroup, None);
-        assert_eq!(mark.anon_bytes, None);
+        assert_eq!(victim.task.key.pid, 42);
+        assert_eq!(victim.scope, None);
+        assert_eq!(victim.full_cgroup, None);
+        assert_eq!(victim.anon_bytes, None);
     }
 
     #[test]
@@ -460,7 +460,7 @@ mod tests {
         record.scope.total_pages = 10;
         record.scope.cgroup = 5;
         let scope = |record: &OomMarkRecord| match seen(record) {
-            What::OomMarked(mark) => mark.scope,
+            What::OomVictim(victim) => victim.scope,
             other => panic!("{other:?}"),
         };
         assert_eq!(scope(&record), Some(OomScope::Global));

@@ -1,21 +1,23 @@
-//! OOM victims that end before their mark is told. The kernel sends SIGKILL first, marks the victim
-//! then, and last of all tells of it (`__oom_kill_process`, `mark_oom_victim`): on another
-//! processor, and more so on a busy machine, the victim may be gone by that time. Its exit, which may
-//! know that it was marked but not by whom and of what, waits a moment for the mark.
+//! OOM victims that exit before their victim event arrives. The kernel sends SIGKILL first, then
+//! marks the victim, and calls the tracepoint last (`__oom_kill_process`, `mark_oom_victim`): on
+//! another processor, and more so on a busy machine, the victim may have exited by then. Its exit,
+//! which may know that it was a victim but neither trigger nor scope, waits briefly for the event.
 
 use std::time::Duration;
 
-use tracer_model::{Exit, Observation, OomMark, ProcessKey, SIGKILL, SignalSent, Timestamp, What};
+use tracer_model::{
+    Exit, Observation, OomVictim, ProcessKey, SIGKILL, SignalSent, Timestamp, What,
+};
 
-/// How much later a mark may come. Everything newer waits as long.
+/// How much later a victim event may arrive. Everything newer waits as long.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Puts marks that came late before their victims' exits. Gives the time of the first exit whose
-/// mark may still come.
+/// Puts late victim events before their victims' exits. Returns the time of the first exit whose
+/// victim event may still arrive.
 pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Timestamp> {
     // There are few, and mostly none.
-    let marks: Vec<usize> = (0..batch.len())
-        .filter(|at| matches!(batch[*at].what, What::OomMarked(_)))
+    let victims: Vec<usize> = (0..batch.len())
+        .filter(|at| matches!(batch[*at].what, What::OomVictim(_)))
         .collect();
     let mut first: Option<Timestamp> = None;
     for index in 0..batch.len() {
@@ -27,15 +29,15 @@ pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Times
             continue;
         }
         let key = exit.task.key;
-        let late = marks.iter().find_map(|mark| match &batch[*mark].what {
-            What::OomMarked(marked) if is_of(marked, key) => Some((*mark, marked.trigger)),
+        let late = victims.iter().find_map(|index| match &batch[*index].what {
+            What::OomVictim(victim) if is_of(victim, key) => Some((*index, victim.trigger)),
             _ => None,
         });
-        if let Some((mark, trigger)) = late {
+        if let Some((victim, trigger)) = late {
             let before = Timestamp(at.0.saturating_sub(1));
-            batch[mark].at = batch[mark].at.min(before);
+            batch[victim].at = batch[victim].at.min(before);
             if let What::Exited(exit) = &mut batch[index].what {
-                exit.oom_marked = true;
+                exit.oom_victim = true;
                 exit.oom_trigger = Some(Box::new(trigger));
             }
         } else if now.since(at) < PATIENCE {
@@ -45,24 +47,24 @@ pub(super) fn reunite(batch: &mut [Observation], now: Timestamp) -> Option<Times
     first
 }
 
-/// Whether it is the mark of that process. Some kernels tell the victim's pid only.
-fn is_of(mark: &OomMark, key: ProcessKey) -> bool {
-    let victim = mark.victim.key;
+/// Whether the victim is that process. Some kernels pass only the victim's pid.
+fn is_of(victim: &OomVictim, key: ProcessKey) -> bool {
+    let victim = victim.task.key;
     victim.pid == key.pid && [0, key.start_ticks].contains(&victim.start_ticks)
 }
 
-/// Whether the kernel killed it, or marked it, and had not told why when it ended.
+/// Whether it may be an OOM victim whose event did not arrive before its exit.
 fn may_be_victim(exit: &Exit) -> bool {
     let by_kernel = exit
         .other
         .as_deref()
         .is_some_and(SignalSent::is_kernel_kill);
-    let untold = if exit.oom_marked {
+    let incomplete = if exit.oom_victim {
         exit.oom_trigger.is_none()
     } else {
         by_kernel
     };
-    untold && exit.status.signal() == Some(SIGKILL)
+    incomplete && exit.status.signal() == Some(SIGKILL)
 }
 
 #[cfg(test)]
@@ -98,7 +100,7 @@ mod tests {
                 core_dumped: false,
             },
             peak_bytes: 1,
-            oom_marked: false,
+            oom_victim: false,
             oom_trigger: None,
             stop: None,
             other: Some(Box::new(SignalSent {
@@ -114,9 +116,9 @@ mod tests {
         }
     }
 
-    fn mark(at: u64) -> Observation {
-        let what = What::OomMarked(Box::new(OomMark {
-            victim: task(),
+    fn victim(at: u64) -> Observation {
+        let what = What::OomVictim(Box::new(OomVictim {
+            task: task(),
             trigger: Actor::default(),
             trigger_cgroup: 7,
             scope: None,
@@ -131,37 +133,37 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_comes_late_goes_before_the_exit() {
-        let mut batch = [exit(1000, SI_KERNEL), mark(1500)];
+    fn a_late_victim_event_goes_before_the_exit() {
+        let mut batch = [exit(1000, SI_KERNEL), victim(1500)];
         assert_eq!(reunite(&mut batch, Timestamp(2000)), None);
         assert_eq!(batch[1].at, Timestamp(999));
         let What::Exited(exit) = &batch[0].what else {
             panic!("{batch:?}");
         };
-        assert!(exit.oom_marked && exit.oom_trigger.is_some());
+        assert!(exit.oom_victim && exit.oom_trigger.is_some());
     }
 
     #[test]
-    fn an_exit_that_was_marked_waits_until_that_is_told() {
-        let mut marked = exit(1000, SI_KERNEL);
-        if let What::Exited(exit) = &mut marked.what {
-            exit.oom_marked = true;
+    fn the_exit_of_a_victim_waits_for_the_victim_event() {
+        let mut exited = exit(1000, SI_KERNEL);
+        if let What::Exited(exit) = &mut exited.what {
+            exit.oom_victim = true;
         }
-        let mut batch = [marked.clone()];
+        let mut batch = [exited.clone()];
         let waits = Some(Timestamp(1000));
         assert_eq!(reunite(&mut batch, Timestamp(2000)), waits);
-        let mut batch = [marked.clone(), mark(1500)];
+        let mut batch = [exited.clone(), victim(1500)];
         assert_eq!(reunite(&mut batch, Timestamp(2000)), None);
         assert_eq!(batch[1].at, Timestamp(999));
-        // The kernel program had told of it before.
-        if let What::Exited(exit) = &mut marked.what {
+        // The exit record already had the trigger.
+        if let What::Exited(exit) = &mut exited.what {
             exit.oom_trigger = Some(Box::default());
         }
-        assert_eq!(reunite(&mut [marked], Timestamp(2000)), None);
+        assert_eq!(reunite(&mut [exited], Timestamp(2000)), None);
     }
 
     #[test]
-    fn an_exit_waits_for_its_mark_for_a_moment() {
+    fn an_exit_waits_only_briefly_for_its_victim_event() {
         let mut batch = [exit(1000, SI_KERNEL)];
         let first = reunite(&mut batch, Timestamp(2000));
         assert_eq!(first, Some(Timestamp(1000)));

@@ -177,7 +177,7 @@ impl Kernel {
 
     /// Reads both rings up to now, and appends what was seen, ordered by time. What is newer than
     /// the moment at which reading began is kept for the next call, so that neither ring gets
-    /// ahead of the other; so is, for 20 ms, what came after an exit whose OOM mark may be late.
+    /// ahead of the other; so is, for 20 ms, what came after an exit whose OOM victim event may be late.
     ///
     /// From one call to the next, two things may be older than what was given before: the remainder
     /// of a storm of failed connects, told with the time of its last failure some 25 ms after it,

@@ -3,8 +3,8 @@
 use super::*;
 
 fn marked(pid: Pid, full: bool) -> What {
-    What::OomMarked(Box::new(OomMark {
-        victim: task(pid, 1, "node"),
+    What::OomVictim(Box::new(OomVictim {
+        task: task(pid, 1, "node"),
         trigger: actor(pid, "node"),
         trigger_cgroup: 7,
         scope: None,
