@@ -35,16 +35,16 @@ pub struct Process {
     pub forked_only: bool,
     /// Whether it ever held a listener.
     pub listened: bool,
-    /// When it died and of what.
-    pub dead: Option<End>,
+    /// When and why it exited; None while it lives.
+    pub dead: Option<Exited>,
 }
 
-/// A process's end.
+/// A process's exit.
 #[derive(Clone, Debug)]
-pub struct End {
+pub struct Exited {
     /// When.
     pub at: Timestamp,
-    /// Of what.
+    /// Why.
     pub cause: Cause,
     /// The cause in a few words.
     pub summary: Arc<str>,
@@ -179,13 +179,13 @@ impl Processes {
         }
     }
 
-    /// Marks a process as dead; the one of its kind that died longest ago is forgotten.
-    pub fn died(&mut self, key: ProcessKey, end: End) {
+    /// Records an exit; the process of its kind that exited longest ago is forgotten.
+    pub fn exited(&mut self, key: ProcessKey, exited: Exited) {
         let Some(process) = self.get_mut(key) else {
             return;
         };
         let listened = process.listened;
-        let is_new = process.dead.replace(end).is_none();
+        let is_new = process.dead.replace(exited).is_none();
         let queue = if listened {
             &mut self.dead_servers
         } else {
