@@ -15,7 +15,7 @@ use tracer_model::{
 use super::attribution::Attribution;
 use super::context::Context;
 use super::earliest::Earliest;
-use super::incident::Explanation;
+use super::outage::Explanation;
 use super::world::{ServiceKey, World, key_of, same};
 
 const WINDOW: Duration = Duration::from_secs(1);

@@ -33,6 +33,12 @@ impl Context {
         }
     }
 
+    /// Counts lines of proxies' logs that could not be parsed.
+    pub(super) fn log_lines_unread(&mut self, count: u64) {
+        let unread = &mut self.totals.log_lines_unread;
+        *unread = unread.saturating_add(count);
+    }
+
     /// Reports a finding.
     pub(super) fn report(&self, at: Timestamp, body: Body, findings: &mut Vec<Finding>) {
         if self.armed {

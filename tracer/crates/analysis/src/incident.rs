@@ -2,18 +2,15 @@
 //! A service has at most one open incident; if it keeps going down, the incident lasts until it
 //! stays up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracer_model::quantity::millis;
-use tracer_model::{
-    Because, Body, Cause, Incident, IncidentState, LostRequest, ProcessKey, Service, Timestamp,
-};
+use tracer_model::{Body, Cause, IncidentState, LostRequest, ProcessKey, Service, Timestamp};
 
-use super::history::{Explained, Fatality, History, Origin};
-use super::losses::Lost;
-use super::world::{Exited, Place, ServiceKey, World, key_of};
+use super::history::{Explained, History};
+use super::outage::{Explanation, Outage};
+use super::world::{End, Place, ServiceKey, World, key_of};
 
 /// A service that is down again this soon is flapping: it has recovered once it stays up this long.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -25,8 +22,6 @@ const GRACE: Duration = Duration::from_millis(100);
 /// The same if the process alone held listeners: the kernel frees its memory before it closes its
 /// sockets.
 const LISTENER_GRACE: Duration = Duration::from_secs(5);
-/// This many outages in a row are a crash loop.
-const CRASH_LOOP: u32 = 3;
 const MAX_OPEN: usize = 1024;
 
 /// A death, as input to incidents.
@@ -39,46 +34,6 @@ pub(super) struct Loss {
     pub takes_down: bool,
     /// It held listeners that no other process holds: they are about to go down.
     pub listens_alone: bool,
-}
-
-struct Outage {
-    id: u64,
-    service: Service,
-    cause: Cause,
-    summary: Arc<str>,
-    /// Like `summary`, but of the newest death.
-    last: Arc<str>,
-    advice: Vec<String>,
-    opened: Timestamp,
-    deaths: u64,
-    connects_failed: u64,
-    connections_cut: u64,
-    requests: Lost,
-    death: Option<Fatality>,
-    lost: BTreeSet<Place>,
-    /// Places that were lost and are up again: since when they were down, and until when.
-    regained: BTreeMap<Place, (Timestamp, Timestamp)>,
-    awaits_process: bool,
-    down_since: Option<Timestamp>,
-    down: Duration,
-    outages: u32,
-    closes: Option<Timestamp>,
-    /// When it recovered; its last effects may still arrive.
-    recovered: Option<Timestamp>,
-}
-
-/// Explains why a service did not respond.
-pub(super) struct Explanation {
-    origin: Origin,
-    down: Timestamp,
-    at: Timestamp,
-}
-
-impl Explanation {
-    /// The explanation, as a finding has it.
-    pub(super) fn because(&self) -> Because {
-        self.origin.because(self.down, self.at)
-    }
 }
 
 /// All incidents.
@@ -172,15 +127,15 @@ impl Incidents {
         service: &Service,
         place: Place,
         at: Timestamp,
-        death: Option<(ProcessKey, &Exited)>,
+        death: Option<(ProcessKey, &End)>,
         opens: bool,
         world: &World,
     ) -> (Option<u64>, Vec<Body>) {
         let key = key_of(service);
-        let cause = death.map_or(Cause::Unknown, |(_, exited)| exited.cause);
+        let cause = death.map_or(Cause::Unknown, |(_, end)| end.cause);
         let summary = death.map_or_else(
             || Arc::from("stopped listening"),
-            |(_, exited)| Arc::clone(&exited.summary),
+            |(_, end)| Arc::clone(&end.summary),
         );
         let (new, mut bodies) = self.begin(service, at, cause, &summary, opens, world);
         let Some(outage) = self
@@ -191,12 +146,12 @@ impl Incidents {
             return (None, bodies);
         };
         if new {
-            outage.death = death.map(|(process, exited)| (process.pid, exited.cause, exited.at));
+            outage.death = death.map(|(process, end)| (process.pid, end.cause, end.at));
             outage.deaths = u64::from(death.is_some());
         }
         let origin = outage.origin();
-        if let Some((process, exited)) = death {
-            self.history.died(process, exited.at, &origin);
+        if let Some((process, end)) = death {
+            self.history.died(process, end.at, &origin);
         }
         self.history.down(&place, at, origin);
         outage.regained.remove(&place);
@@ -411,28 +366,7 @@ impl Incidents {
         self.count += 1;
         self.open.insert(
             key,
-            Outage {
-                id: self.count,
-                service: service.clone(),
-                cause,
-                summary: Arc::clone(summary),
-                last: Arc::clone(summary),
-                advice: Vec::new(),
-                opened: at,
-                deaths: 0,
-                connects_failed: 0,
-                connections_cut: 0,
-                requests: Lost::default(),
-                death: None,
-                lost: BTreeSet::new(),
-                regained: BTreeMap::new(),
-                awaits_process: false,
-                down_since: None,
-                down: Duration::ZERO,
-                outages,
-                closes: None,
-                recovered: None,
-            },
+            Outage::new(self.count, service, at, cause, summary, outages),
         );
         true
     }
@@ -453,58 +387,5 @@ impl Incidents {
             }
         }
         Some(outage.finding(IncidentState::Closed, Some(at), world))
-    }
-}
-
-impl Outage {
-    fn is_down(&self) -> bool {
-        self.awaits_process || !self.lost.is_empty()
-    }
-
-    fn went_down(&mut self, at: Timestamp) {
-        self.closes = None;
-        if self.down_since.is_none() {
-            self.down_since = Some(at);
-            self.outages = self.outages.saturating_add(1);
-        }
-    }
-
-    fn explain(&mut self, down: Timestamp, at: Timestamp, count: u64) -> Explanation {
-        self.connects_failed = self.connects_failed.saturating_add(count);
-        Explanation {
-            origin: self.origin(),
-            down,
-            at,
-        }
-    }
-
-    fn origin(&self) -> Origin {
-        Origin {
-            incident: self.id,
-            service: key_of(&self.service),
-            death: self.death,
-            summary: Arc::clone(&self.last),
-        }
-    }
-
-    fn finding(&self, state: IncidentState, closed: Option<Timestamp>, world: &World) -> Body {
-        Body::Incident(Box::new(Incident {
-            id: self.id,
-            state,
-            service: self.service.clone(),
-            cause: self.cause,
-            summary: self.summary.to_string(),
-            opened: world.wall(self.opened),
-            closed: closed.map(|at| world.wall(at)),
-            down_ms: (!self.down.is_zero()).then(|| millis(self.down)),
-            deaths: self.deaths,
-            connects_failed: self.connects_failed,
-            connections_cut: self.connections_cut,
-            requests_failed: self.requests.count(),
-            requests: self.requests.first(),
-            requests_by_template: self.requests.by_template(),
-            crash_loop: self.outages >= CRASH_LOOP,
-            advice: self.advice.clone(),
-        }))
     }
 }

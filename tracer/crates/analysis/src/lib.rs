@@ -15,6 +15,7 @@ mod history;
 mod incident;
 mod losses;
 mod options;
+mod outage;
 mod requests;
 pub mod rules;
 pub mod verdict;
@@ -26,8 +27,8 @@ use std::time::Duration;
 
 use tracer_model::quantity::millis;
 use tracer_model::{
-    Body, Cause, Finding, Listener, ListenerChange, LostEvents, Manager, Mark, Observation, Party,
-    ProcessKey, Ring, SocketId, Start, Timestamp, What,
+    Body, Cause, Exit, Finding, Listener, ListenerChange, LostEvents, Manager, Mark, Observation,
+    Party, ProcessKey, Ring, SocketId, Start, Timestamp, What,
 };
 
 use connects::Connects;
@@ -107,19 +108,11 @@ impl Analysis {
                 context.world.executed(*task, args);
                 self.came(task.key, findings);
             }
-            What::Exited(exit) => {
-                if self.deaths.exited(context, exit, at, findings) {
-                    self.holder_exited(exit.task.key, at, findings);
-                }
-            }
-            What::Vanished(key) => {
-                if self.deaths.vanished(context, *key, at, findings) {
-                    self.holder_exited(*key, at, findings);
-                }
-            }
+            What::Exited(exit) => self.exited(exit, at, findings),
+            What::Vanished(key) => self.vanished(*key, at, findings),
             What::OomVictim(victim) => self.deaths.oom_victim(context, victim, at, findings),
             What::OomReported(report) => self.deaths.oom_reported(report, at),
-            What::ListenerUp(listener) => self.listener_up(listener, at, findings),
+            What::ListenerUp(listener) => self.listeners_up([listener], at, findings),
             What::ListenerDown {
                 socket,
                 netns,
@@ -134,9 +127,7 @@ impl Analysis {
                 let listening = &mut context.world.listeners;
                 let gone = listening.scanned(*netns, *unix, listeners, at);
                 self.listeners_changed(gone, at, findings);
-                for listener in listeners {
-                    self.listener_up(listener, at, findings);
-                }
+                self.listeners_up(listeners, at, findings);
             }
             What::ConnectFailed(failed) => {
                 self.requests.note_connect(context, failed, at);
@@ -163,10 +154,7 @@ impl Analysis {
                 self.requests.http_counted(context, counted, at, findings);
             }
             What::ProxyLog(entry) => self.requests.proxy_log(context, entry, at, findings),
-            What::LogLinesUnread(count) => {
-                let unread = &mut context.totals.log_lines_unread;
-                *unread = unread.saturating_add(*count);
-            }
+            What::LogLinesUnread(count) => context.log_lines_unread(*count),
             What::Witnesses(witnesses) => self.requests.witnesses(&context.world, *witnesses),
             What::Hook(hook) => context.world.hook(hook),
             What::Mark(label) => {
@@ -264,15 +252,34 @@ impl Analysis {
         context.report_all(now, bodies, findings);
     }
 
+    fn exited(&mut self, exit: &Exit, at: Timestamp, findings: &mut Vec<Finding>) {
+        if self.deaths.exited(&mut self.context, exit, at, findings) {
+            self.holder_exited(exit.task.key, at, findings);
+        }
+    }
+
+    fn vanished(&mut self, key: ProcessKey, at: Timestamp, findings: &mut Vec<Finding>) {
+        if self.deaths.vanished(&mut self.context, key, at, findings) {
+            self.holder_exited(key, at, findings);
+        }
+    }
+
     /// A process exited: its unix sockets no longer listen, unless another process holds them.
     fn holder_exited(&mut self, key: ProcessKey, at: Timestamp, findings: &mut Vec<Finding>) {
         let gone = self.context.world.listeners.holder_exited(key, at);
         self.listeners_changed(gone, at, findings);
     }
 
-    fn listener_up(&mut self, listener: &Listener, at: Timestamp, findings: &mut Vec<Finding>) {
-        let change = self.context.world.listener_up(listener, at);
-        self.listeners_changed(change, at, findings);
+    fn listeners_up<'a>(
+        &mut self,
+        listeners: impl IntoIterator<Item = &'a Listener>,
+        at: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        for listener in listeners {
+            let change = self.context.world.listener_up(listener, at);
+            self.listeners_changed(change, at, findings);
+        }
     }
 
     fn listener_down(
@@ -350,7 +357,7 @@ impl Analysis {
             .and_then(|key| context.world.processes.get(key))
             .and_then(|owner| Some((owner.task.key, owner.dead.as_ref()?)));
         let opens = finding.service.manager != Manager::Process
-            || death.is_some_and(|(_, exited)| exited.cause != Cause::Clean);
+            || death.is_some_and(|(_, end)| end.cause != Cause::Clean);
         let (incident, bodies) = context.incidents.listener_down(
             &finding.service,
             place,

@@ -36,7 +36,7 @@ pub struct Evidence {
     pub stop: Option<Sent>,
     /// The last other fatal signal: KILL, SEGV and so on.
     pub other: Option<Sent>,
-    /// The OOM kill it was the victim of, or was killed along with.
+    /// The OOM kill it was marked for, or a member of.
     pub oom: Option<OomFacts>,
     /// V8's heap limit, when it is a node process.
     pub heap_limit_bytes: Option<u64>,

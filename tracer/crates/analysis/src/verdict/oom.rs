@@ -35,15 +35,15 @@ pub struct OomFacts {
 }
 
 impl Scope {
-    /// From the hook, else the kernel log, else the cgroup that was at its limit.
+    /// From the hook, else the kernel log, else what the mark saw at its limit.
     pub fn of(
-        victim: Option<&OomVictim>,
+        mark: Option<&OomVictim>,
         report: Option<&OomReport>,
         facts: &ProcessFacts,
         cgroups: &Cgroups,
     ) -> Self {
-        let told = victim
-            .and_then(|victim| victim.scope.as_ref())
+        let told = mark
+            .and_then(|mark| mark.scope.as_ref())
             .or(report.map(|report| &report.scope));
         match told {
             Some(OomScope::Global) => Self::Global,
@@ -66,7 +66,7 @@ impl Scope {
                     limit_bytes,
                 }
             }
-            None => match victim.and_then(|victim| victim.full_cgroup) {
+            None => match mark.and_then(|mark| mark.full_cgroup) {
                 Some(full) => Self::Cgroup {
                     path: cgroups.get(full.id).map(|cgroup| cgroup.path.to_string()),
                     limit_bytes: Some(full.limit_bytes),

@@ -6,14 +6,13 @@ mod listeners;
 mod processes;
 mod proxies;
 mod services;
-mod view;
 
 use std::sync::Arc;
 
 pub use cgroups::{Cgroup, Cgroups, Containers};
 pub use listeners::{Change, Hold, Listeners, Listening, Place};
-pub use processes::{Exited, Process, Processes};
-pub use view::ServiceView;
+pub use processes::{End, Process, Processes};
+pub use services::ServiceView;
 
 use tracer_model::{
     Actor, ClockAnchor, ContainerFacts, Endpoint, Hook, Listener, Manager, NetNs, Party,
@@ -258,12 +257,12 @@ impl World {
         }
     }
 
-    /// A process exited: what it listened at keeps its name when it is forgotten.
-    pub(super) fn exited(&mut self, key: ProcessKey, exited: Exited) {
+    /// A process is dead: what it listened at keeps its name when it is forgotten.
+    pub(super) fn died(&mut self, key: ProcessKey, end: End) {
         if let Some(process) = self.processes.get(key) {
             self.listeners.rename_of(key, &process.attribution.service);
         }
-        self.processes.exited(key, exited);
+        self.processes.died(key, end);
     }
 
     /// Who listens, or listened last, where a connect goes to: in its namespace, or in a container

@@ -35,16 +35,16 @@ pub struct Process {
     pub forked_only: bool,
     /// Whether it ever held a listener.
     pub listened: bool,
-    /// When and why it exited; None while it lives.
-    pub dead: Option<Exited>,
+    /// When it died and of what.
+    pub dead: Option<End>,
 }
 
-/// A process's exit.
+/// A process's end.
 #[derive(Clone, Debug)]
-pub struct Exited {
+pub struct End {
     /// When.
     pub at: Timestamp,
-    /// Why.
+    /// Of what.
     pub cause: Cause,
     /// The cause in a few words.
     pub summary: Arc<str>,
@@ -179,13 +179,13 @@ impl Processes {
         }
     }
 
-    /// Records an exit; the process of its kind that exited longest ago is forgotten.
-    pub fn exited(&mut self, key: ProcessKey, exited: Exited) {
+    /// Marks a process as dead; the one of its kind that died longest ago is forgotten.
+    pub fn died(&mut self, key: ProcessKey, end: End) {
         let Some(process) = self.get_mut(key) else {
             return;
         };
         let listened = process.listened;
-        let is_new = process.dead.replace(exited).is_none();
+        let is_new = process.dead.replace(end).is_none();
         let queue = if listened {
             &mut self.dead_servers
         } else {

@@ -3,10 +3,34 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tracer_model::{Endpoint, NetNs, Pid};
+use tracer_model::{Endpoint, NetNs, Pid, ProxyKind, RunningService, Service};
 
-use super::view::ServiceView;
 use super::{Process, World};
+
+/// A service that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// The service.
+    pub service: Service,
+    /// The proxy that one of its processes is.
+    pub role: Option<ProxyKind>,
+    /// Its processes, ascending.
+    pub pids: Vec<Pid>,
+    /// Where it listens.
+    pub listens: Vec<Endpoint>,
+    /// The lowest memory limit that any of its processes lives under, bytes.
+    pub limit_bytes: Option<u64>,
+}
+
+impl From<ServiceView> for RunningService {
+    fn from(view: ServiceView) -> Self {
+        Self {
+            service: view.service,
+            processes: view.pids.len(),
+            listens: view.listens,
+        }
+    }
+}
 
 impl World {
     /// The services that run, by name; the process `except`, the tracer itself, is none.
