@@ -116,7 +116,7 @@ fn event(number: u64, services: u64) -> Observation {
             parent: key(10 + service),
             status: ExitStatus::Code(0),
             peak_bytes: 4 << 20,
-            oom_marked: false,
+            oom_victim: false,
             oom_trigger: None,
             stop: None,
             other: None,

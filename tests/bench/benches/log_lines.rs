@@ -128,7 +128,7 @@ fn machine() -> Analysis {
             core_dumped: false,
         },
         peak_bytes: 4 << 20,
-        oom_marked: false,
+        oom_victim: false,
         oom_trigger: None,
         stop: None,
         other: None,

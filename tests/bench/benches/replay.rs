@@ -92,7 +92,7 @@ fn busy(number: u64) -> What {
             parent: key(1),
             status: ExitStatus::Code(0),
             peak_bytes: (4 << 20) + jitter(number),
-            oom_marked: false,
+            oom_victim: false,
             oom_trigger: None,
             stop: None,
             other: None,

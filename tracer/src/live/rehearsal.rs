@@ -10,7 +10,7 @@ use tracer_analysis::rules::Rules;
 use tracer_analysis::{Analysis, Options};
 use tracer_model::{
     Actor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, Finding, Listener, NetNs,
-    Observation, OomMark, OomScope, ProcessFacts, ProcessKey, SIGKILL, SocketId, TaskFacts,
+    Observation, OomScope, OomVictim, ProcessFacts, ProcessKey, SIGKILL, SocketId, TaskFacts,
     Timestamp, What,
 };
 use tracer_present::{Sink, TimeZone};
@@ -42,8 +42,8 @@ pub(super) fn play() {
 
 /// A worker behind a proxy is OOM-killed, and comes back.
 fn story() -> Vec<(u64, What)> {
-    let mark = OomMark {
-        victim: task(WORKER, "node"),
+    let victim = OomVictim {
+        task: task(WORKER, "node"),
         trigger: actor(WORKER, "node"),
         trigger_cgroup: CGROUP,
         scope: Some(OomScope::Cgroup {
@@ -63,7 +63,7 @@ fn story() -> Vec<(u64, What)> {
             core_dumped: false,
         },
         peak_bytes: 60 << 20,
-        oom_marked: true,
+        oom_victim: true,
         oom_trigger: Some(Box::new(actor(WORKER, "node"))),
         stop: None,
         other: None,
@@ -96,7 +96,7 @@ fn story() -> Vec<(u64, What)> {
         (1, process(PROXY, "nginx", "nginx.service")),
         (1, listens(SocketId::Kernel(1), WORKER)),
         (1, What::Armed),
-        (2, What::OomMarked(Box::new(mark))),
+        (2, What::OomVictim(Box::new(victim))),
         (2, What::Exited(exit)),
         (2, cut),
         (2, down),

@@ -253,7 +253,7 @@ impl Table<'_> {
             if close { peak } else { kernel },
             peak,
         );
-        self.same(event, "OOM mark", exit.oom_marked, false);
+        self.same(event, "OOM victim", exit.oom_victim, false);
         let Some(sent) = &exit.stop else {
             return self.unseen("signal");
         };
@@ -337,7 +337,7 @@ mod tests {
                 core_dumped: false,
             },
             peak_bytes: 31 << 20,
-            oom_marked: false,
+            oom_victim: false,
             oom_trigger: None,
             stop: Some(Box::new(SignalSent {
                 at: Timestamp(1),

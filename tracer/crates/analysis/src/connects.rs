@@ -1,6 +1,6 @@
-//! Failed connects: who tried, whom it meant to reach, what explains it. The first failure of a
-//! proxy, upstream and error is reported at once; those that follow once a second, with their
-//! exact number.
+//! Failed connects: who tried, which upstream, what explains the failure. The first failure of a
+//! proxy, upstream and error is reported at once; further ones once a second, with their exact
+//! number.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +9,23 @@ use ahash::RandomState;
 use indexmap::IndexMap;
 use tracer_model::{
     Body, Comm, ConnectError, ConnectFailed, ConnectFailure, Endpoint, Finding, NetNs, Party, Pid,
-    ProcessKey, Timestamp, Upstream, quantity,
+    ProcessKey, Service, TaskFacts, Timestamp, Upstream, quantity,
 };
 
-use super::Analysis;
 use super::attribution::Attribution;
+use super::context::Context;
 use super::earliest::Earliest;
-use super::incident::Explanation;
-use super::world::{ServiceKey, key_of, same};
+use super::outage::Explanation;
+use super::world::{ServiceKey, World, key_of, same};
 
 const WINDOW: Duration = Duration::from_secs(1);
-/// Proxy, upstream and error combinations that are aggregated; more are reported one by one.
+/// Combinations of proxy, upstream and error that are aggregated; more are reported one by one.
 const MAX_WINDOWS: usize = 4096;
 
 type Key = (ServiceKey, NetNs, Endpoint, ConnectError);
 
-/// What is to be told of failed connects with the same key. It is put into words when it is told:
-/// of a storm that is once a second.
+/// Failed connects with the same key. The finding is made only when it is reported: in a storm, once
+/// a second.
 struct Failed {
     proxy: Arc<Attribution>,
     pid: Pid,
@@ -38,7 +38,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn told(&self, remote: &Endpoint, error: ConnectError) -> Body {
+    fn finding(&self, remote: &Endpoint, error: ConnectError) -> Body {
         Body::ConnectFailed(Box::new(ConnectFailure {
             proxy: self.proxy.service.clone(),
             process: Party {
@@ -67,7 +67,7 @@ struct Window {
 
 #[derive(Default)]
 pub(super) struct Connects {
-    /// Found by hash, told by key.
+    /// Found by hash, reported in the order of keys.
     windows: IndexMap<Key, Window, RandomState>,
     due: Earliest,
 }
@@ -88,7 +88,7 @@ impl Connects {
             }
             return None;
         }
-        let body = failed.told(&key.2, key.3);
+        let body = failed.finding(&key.2, key.3);
         if self.windows.len() < MAX_WINDOWS {
             let (ends, pending) = (now.after(WINDOW), None);
             self.windows.insert(key, Window { ends, pending });
@@ -97,9 +97,9 @@ impl Connects {
         Some(body)
     }
 
-    /// What the windows that end by `now` collected, or all of them.
+    /// The findings of the windows that end by `now`, or of all.
     pub(super) fn flush(&mut self, now: Option<Timestamp>) -> Vec<Body> {
-        let mut told = Vec::new();
+        let mut ripe = Vec::new();
         self.windows.retain(|key, window| {
             if now.is_some_and(|now| window.ends > now) {
                 return true;
@@ -107,67 +107,47 @@ impl Connects {
             let Some(pending) = window.pending.take() else {
                 return false;
             };
-            told.push((key.clone(), pending));
+            ripe.push((key.clone(), pending));
             window.ends = now.map_or(window.ends, |now| now.after(WINDOW));
             true
         });
         self.windows.shrink_to(2 * self.windows.len());
         self.due
             .find(self.windows.values().map(|window| window.ends));
-        told.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        told.iter()
-            .map(|((.., remote, error), failed)| failed.told(remote, *error))
+        ripe.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        ripe.iter()
+            .map(|((.., remote, error), failed)| failed.finding(remote, *error))
             .collect()
     }
-}
 
-impl Analysis {
-    pub(super) fn connect_failed(
+    /// Accepts a failed connect.
+    pub(super) fn failed(
         &mut self,
+        context: &mut Context,
         failed: &ConnectFailed,
         at: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
         let count = failed.count;
-        if count == 0 || !self.armed || failed.owner.key.pid == self.options.own_pid {
+        let options = &context.options;
+        if count == 0 || !context.armed || failed.owner.key.pid == options.own_pid {
             return;
         }
-        self.totals.connects_failed = self.totals.connects_failed.saturating_add(count);
-        let netns = match failed.netns {
-            0 => self.options.own_netns,
-            known => known,
-        };
-        let upstream = self.world.upstream(netns, &failed.remote);
-        let owner = self.world.processes.find(failed.owner.key);
-        let attribution = if let Some(owner) = owner {
-            Arc::clone(&owner.attribution)
-        } else {
-            let task = tracer_model::TaskFacts {
-                key: failed.owner.key,
-                uid: failed.owner.uid,
-                comm: failed.owner.comm,
-                ..tracer_model::TaskFacts::default()
-            };
-            self.world.unknown(task, ProcessKey::default()).attribution
-        };
-        let upstream = upstream.map(|(place, listening)| {
-            let service = self.world.listener_service(listening);
-            (place, service, listening.down)
-        });
-        let is_unix = matches!(failed.remote, Endpoint::Unix(_));
-        if is_name_lookup(&failed.remote) && !self.options.all {
-            return;
-        }
-        if is_unix && !self.options.all {
-            let unknown = attribution.role.is_none() && upstream.is_none();
-            // A server that starts asks its own old socket whether another one still serves it.
-            let its_own =
-                upstream.is_some_and(|(_, service, _)| same(service, &attribution.service));
-            if unknown || its_own {
+        let total = &mut context.totals.connects_failed;
+        *total = total.saturating_add(count);
+        let netns = options.netns(failed.netns);
+        let world = &context.world;
+        let attribution = attribution(world, failed);
+        let upstream = world
+            .upstream(netns, &failed.remote)
+            .map(|(place, listening)| (place, world.listener_service(listening), listening.down));
+        if !options.all {
+            let service = upstream.map(|(_, service, _)| service);
+            if is_name_lookup(&failed.remote) || is_probe(&failed.remote, &attribution, service) {
                 return;
             }
         }
-        let incidents = &mut self.incidents;
+        let incidents = &mut context.incidents;
         let because = upstream.and_then(|(place, service, down)| match down {
             Some(down) => incidents.explain(service, place, down, at, count),
             None if failed.error == ConnectError::Refused => {
@@ -191,18 +171,44 @@ impl Analysis {
             elapsed: failed.elapsed,
             because,
         };
-        if let Some(body) = self.connects.add(key, failed, self.now) {
-            self.report(at, body, findings);
+        if let Some(body) = self.add(key, failed, context.now) {
+            context.report(at, body, findings);
         }
     }
 }
 
-/// glibc asks nscd for every user and host name first; on most machines nobody listens there.
+/// The service of the process that called connect().
+fn attribution(world: &World, failed: &ConnectFailed) -> Arc<Attribution> {
+    if let Some(owner) = world.processes.find(failed.owner.key) {
+        return Arc::clone(&owner.attribution);
+    }
+    let task = TaskFacts {
+        key: failed.owner.key,
+        uid: failed.owner.uid,
+        comm: failed.owner.comm,
+        ..TaskFacts::default()
+    };
+    world.unknown(task, ProcessKey::default()).attribution
+}
+
+/// Whether a failed connect to a unix socket only probed for a server: nothing is known to listen
+/// there, or a server that starts asks its own old socket whether another one still serves it.
+fn is_probe(remote: &Endpoint, owner: &Attribution, upstream: Option<&Service>) -> bool {
+    if !matches!(remote, Endpoint::Unix(_)) {
+        return false;
+    }
+    match upstream {
+        None => owner.role.is_none(),
+        Some(service) => same(service, &owner.service),
+    }
+}
+
+/// glibc asks nscd first about every user and host name; on most machines it does not run.
 fn is_name_lookup(remote: &Endpoint) -> bool {
     matches!(remote, Endpoint::Unix(path) if path.ends_with("/run/nscd/socket"))
 }
 
-/// The names of the errnos that a connect can fail with and that have no name of their own.
+/// Names of the errnos that [`ConnectError`] has no variant for.
 fn errno_name(errno: u32) -> String {
     let name = match errno {
         22 => "EINVAL",

@@ -1,9 +1,9 @@
-//! When something that waits is due, without looking at all that waits for each observation.
+//! The earliest of many deadlines, known without a search at each observation.
 
 use tracer_model::Timestamp;
 
-/// The earliest of many deadlines, or an instant before it: known when one is added, and found again
-/// only after it has passed.
+/// The earliest of many deadlines, or an instant before it: updated when a deadline is added, and
+/// searched again only after it has passed.
 #[derive(Debug, Default)]
 pub(super) struct Earliest(Option<Timestamp>);
 
@@ -12,12 +12,12 @@ impl Earliest {
         self.0
     }
 
-    /// Something waits until then.
+    /// Adds a deadline.
     pub(super) fn add(&mut self, until: Timestamp) {
         self.0 = Some(self.0.map_or(until, |known| known.min(until)));
     }
 
-    /// These are all that still wait.
+    /// Replaces all deadlines by these.
     pub(super) fn find(&mut self, all: impl Iterator<Item = Timestamp>) {
         self.0 = all.min();
     }

@@ -1,36 +1,37 @@
 //! What explains a failure at an instant: when nothing listened at a place and because of which
-//! incident, and which processes died of which. Kept for a minute after it is over, because what
-//! tells of a failed request may come after the service is back.
+//! incident, and which processes died as part of which incident. Kept for a minute after it is over,
+//! because a witness may report a failed request after the service recovered.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracer_model::quantity::{duration, millis};
+use tracer_model::quantity::millis;
+use tracer_model::wording::explanation;
 use tracer_model::{Because, Cause, Pid, ProcessKey, Timestamp, printable};
 
 use super::world::{Place, ServiceKey};
 
-/// How long what is over is remembered.
+/// How long an outage that is over, or a death, is kept.
 const KEEP: Duration = Duration::from_mins(1);
-/// Outages of places, and deaths, that are remembered; the oldest go first.
+/// Outages of places, and deaths, that are kept; the oldest go first.
 const MAX: usize = 1024;
-/// The kernel frees a dead process's memory before it closes its sockets.
+/// A process's sockets close at most this long after its death: the kernel frees its memory first.
 const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
-/// The death behind an incident.
+/// The death that an incident is about.
 pub(super) type Fatality = (Pid, Cause, Timestamp);
 
 /// An incident that explains something.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Explained {
-    /// Whose incident it is.
+    /// The service that the incident is about.
     pub service: ServiceKey,
-    /// What a finding says of it.
+    /// The explanation, as a finding has it.
     pub because: Because,
 }
 
-/// An incident, and what it is about.
+/// An incident, its service and its cause.
 #[derive(Clone)]
 pub(super) struct Origin {
     pub incident: u64,
@@ -40,23 +41,18 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Why something failed at `at`, when nothing listened since `down`.
+    /// Explains a failure at `at`, where nothing listened since `down`.
     pub(super) fn because(&self, down: Timestamp, at: Timestamp) -> Because {
-        let (state, since) = self
-            .death
-            .map_or(("not listening", down), |(_, _, death)| ("dead", death));
+        let cause = self.death.map(|(_, cause, _)| cause);
+        let since = self.death.map_or(down, |(_, _, death)| death);
         let after = at.since(since);
+        let (_, name) = &self.service;
         Because {
             incident: self.incident,
             death: self.death.map(|(pid, _, _)| pid),
-            cause: self.death.map(|(_, cause, _)| cause),
+            cause,
             after_ms: millis(after),
-            sentence: format!(
-                "{}, {state} for {}: {}",
-                printable(&self.service.1),
-                duration(after),
-                self.summary
-            ),
+            sentence: explanation(&printable(name), cause, after, &self.summary),
         }
     }
 
@@ -109,7 +105,7 @@ impl History {
         }
     }
 
-    /// What was told to listen there again did not answer yet at an instant.
+    /// The listener that was up again still refused connections at an instant.
     pub(super) fn still_down(&mut self, place: &Place, at: Timestamp) {
         let mut last = self.outages.iter_mut().rev();
         if let Some(outage) = last.find(|outage| outage.place == *place)
@@ -132,7 +128,7 @@ impl History {
         }
     }
 
-    /// Why nothing answered at a place at some instant of a span, the latest of them if several.
+    /// Why nothing listened at a place at some instant of a span; the latest reason of several.
     pub(super) fn absence(
         &self,
         place: &Place,
@@ -150,8 +146,8 @@ impl History {
             })
     }
 
-    /// What an outage was about at an instant: who starts again and dies again may do so without
-    /// ever having listened, and what is told late is still about the death before it.
+    /// The newest death of an outage at an instant: a service may start and die again without ever
+    /// listening, and a failure that is reported late belongs to the death before it.
     fn behind<'a>(&'a self, outage: &'a Outage, at: Timestamp) -> &'a Origin {
         self.deaths
             .iter()
@@ -160,7 +156,7 @@ impl History {
             .map_or(&outage.origin, |death| &death.origin)
     }
 
-    /// What the death of a process explains at `at`.
+    /// Explains a failure at `at` by the death of a process.
     pub(super) fn death_of(&self, process: ProcessKey, at: Timestamp) -> Option<Explained> {
         self.deaths
             .iter()
@@ -169,8 +165,7 @@ impl History {
             .map(|death| death.origin.explained(death.at, at))
     }
 
-    /// What the last death in a service explains that was cut at `at`, and may have been since
-    /// `from`.
+    /// Explains a connection cut at `at`, or at the earliest `from`, by the last death in a service.
     pub(super) fn death_in(
         &self,
         service: &ServiceKey,
@@ -188,8 +183,8 @@ impl History {
             .map(|death| death.origin.explained(death.at, at))
     }
 
-    /// What the last death among some processes explains that was cut at `at`, and may have been
-    /// since `from`.
+    /// Explains a connection cut at `at`, or at the earliest `from`, by the last death among some
+    /// processes.
     pub(super) fn death_among(
         &self,
         is: impl Fn(ProcessKey) -> bool,
@@ -213,7 +208,7 @@ impl History {
         let kept = self.deaths.iter().position(|death| !over(death.at));
         let gone = kept.unwrap_or(self.deaths.len()).max(excess);
         for death in self.deaths.drain(..gone) {
-            // What is down for longer than that is still told with its death.
+            // An outage that lasts longer than that keeps its death.
             for outage in &mut self.outages {
                 if outage.origin.incident == death.origin.incident {
                     outage.origin.clone_from(&death.origin);

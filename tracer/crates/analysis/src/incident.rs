@@ -1,91 +1,47 @@
-//! Incidents: a service's outage, from its first loss until it is back. One open incident per
-//! service; a service that keeps going down has one that lasts until it stays up.
+//! Incidents: one per outage of a service, from its first death or lost listener until it recovers.
+//! A service has at most one open incident; if it keeps going down, the incident lasts until it
+//! stays up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracer_model::quantity::millis;
-use tracer_model::{
-    Because, Body, Cause, Incident, IncidentState, LostRequest, ProcessKey, Service, Timestamp,
-};
+use tracer_model::{Body, Cause, IncidentState, LostRequest, ProcessKey, Service, Timestamp};
 
-use super::history::{Explained, Fatality, History, Origin};
-use super::requests::losses::Lost;
+use super::history::{Explained, History};
+use super::outage::{Explanation, Outage};
 use super::world::{End, Place, ServiceKey, World, key_of};
 
-/// A service that is down again this soon is flapping, and up only when it stays up this long.
+/// A service that is down again this soon is flapping: it has recovered once it stays up this long.
 const SETTLE: Duration = Duration::from_secs(10);
-/// What failed because of an outage is told until this long after it: a proxy answers after the
-/// connect that failed.
+/// Effects of an outage arrive until this long after it: a proxy responds to its client after the
+/// connect has failed.
 const TRAIL: Duration = Duration::from_millis(200);
-/// A death that takes nothing down waits this long for its effects.
+/// An incident of a death that takes nothing down stays open this long, for its effects.
 const GRACE: Duration = Duration::from_millis(100);
-/// One that held listeners alone is waited for so long: the kernel frees its memory before it
-/// closes its sockets.
+/// The same if the process alone held listeners: the kernel frees its memory before it closes its
+/// sockets.
 const LISTENER_GRACE: Duration = Duration::from_secs(5);
-/// This many outages in a row are a crash loop.
-const LOOP: u32 = 3;
 const MAX_OPEN: usize = 1024;
 
-/// A death as incidents see it.
+/// A death, as input to incidents.
 pub(super) struct Loss {
     pub process: ProcessKey,
     pub cause: Cause,
     pub summary: Arc<str>,
     pub advice: Vec<String>,
-    /// No main process of the service is left, and it doesn't listen.
+    /// The service does not listen, and this was its last main process.
     pub takes_down: bool,
-    /// It held listeners that nobody else holds: they are still to be lost.
+    /// It held listeners that no other process holds: they are about to go down.
     pub listens_alone: bool,
-}
-
-struct Outage {
-    id: u64,
-    service: Service,
-    cause: Cause,
-    summary: Arc<str>,
-    /// As `summary`, of the newest death.
-    last: Arc<str>,
-    advice: Vec<String>,
-    opened: Timestamp,
-    deaths: u64,
-    connects_failed: u64,
-    connections_cut: u64,
-    requests: Lost,
-    death: Option<Fatality>,
-    lost: BTreeSet<Place>,
-    /// Places that were lost and are served again: since when they were down, and until when.
-    regained: BTreeMap<Place, (Timestamp, Timestamp)>,
-    awaits_process: bool,
-    down_since: Option<Timestamp>,
-    down: Duration,
-    outages: u32,
-    closes: Option<Timestamp>,
-    /// When it was back, while what failed before that may still be told.
-    recovered: Option<Timestamp>,
-}
-
-/// What explains that a service did not answer.
-pub(super) struct Explanation {
-    origin: Origin,
-    down: Timestamp,
-    at: Timestamp,
-}
-
-impl Explanation {
-    /// In words.
-    pub(super) fn because(&self) -> Because {
-        self.origin.because(self.down, self.at)
-    }
 }
 
 /// All incidents.
 #[derive(Default)]
 pub(super) struct Incidents {
     open: BTreeMap<ServiceKey, Outage>,
-    /// When a service came back last, and its outages in a row.
-    back: BTreeMap<ServiceKey, (Timestamp, u32)>,
+    /// When a service recovered last, and its outages in a row.
+    recovered: BTreeMap<ServiceKey, (Timestamp, u32)>,
     history: History,
     count: u64,
     /// When the first of `open` closes by itself.
@@ -106,7 +62,7 @@ impl Incidents {
         self.due
     }
 
-    /// Called when `closes` of any may have changed: that is rare, and what is due is asked at each
+    /// To be called when any `closes` may have changed: rarely, whereas `due` is read at each
     /// observation.
     fn find_due(&mut self) {
         self.due = self.open.values().filter_map(|outage| outage.closes).min();
@@ -118,8 +74,8 @@ impl Incidents {
             .is_some_and(|outage| outage.awaits_process)
     }
 
-    /// The incident that a death belongs to; a new one is returned as a finding too, and before it
-    /// the one that was over.
+    /// Adds a death. Returns the id of its incident, and findings: of the incident before it if that
+    /// is over, and of a new incident.
     pub(super) fn death(
         &mut self,
         service: &Service,
@@ -165,7 +121,7 @@ impl Incidents {
         (Some(id), bodies)
     }
 
-    /// Nothing listens at a service's address any more. Returns as [`Self::death`] does.
+    /// Nothing listens at an address of a service any more. Returns the same as [`Self::death`].
     pub(super) fn listener_down(
         &mut self,
         service: &Service,
@@ -200,7 +156,7 @@ impl Incidents {
         self.history.down(&place, at, origin);
         outage.regained.remove(&place);
         outage.lost.insert(place);
-        // From here on it is the listeners that tell whether the service is back.
+        // From now on the listeners decide whether the service has recovered.
         outage.awaits_process = false;
         outage.went_down(at);
         let id = outage.id;
@@ -209,7 +165,7 @@ impl Incidents {
         (Some(id), bodies)
     }
 
-    /// An address is served again, by whomever, that nothing served since `down`.
+    /// Something listens again, whichever service it is, at an address where nothing did since `down`.
     pub(super) fn listener_up(
         &mut self,
         place: &Place,
@@ -230,12 +186,12 @@ impl Incidents {
             outage.regained.insert(place.clone(), (down, at));
         }
         let (id, key) = (outage.id, key.clone());
-        let bodies = self.came_back(&key, at, world);
+        let bodies = self.recover(&key, at, world);
         self.find_due();
         (Some(id), bodies)
     }
 
-    /// A main process of the service lives.
+    /// A main process of the service runs.
     pub(super) fn process_up(
         &mut self,
         service: &ServiceKey,
@@ -245,12 +201,12 @@ impl Incidents {
         if let Some(outage) = self.open.get_mut(service) {
             outage.awaits_process = false;
         }
-        let bodies = self.came_back(service, at, world);
+        let bodies = self.recover(service, at, world);
         self.find_due();
         bodies
     }
 
-    fn came_back(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Vec<Body> {
+    fn recover(&mut self, key: &ServiceKey, at: Timestamp, world: &World) -> Vec<Body> {
         let Some(outage) = self.open.get_mut(key) else {
             return Vec::new();
         };
@@ -272,7 +228,7 @@ impl Incidents {
         self.close(key, at, world).into_iter().collect()
     }
 
-    /// Closes what was to be closed by now.
+    /// Closes the incidents that are due.
     pub(super) fn advance(&mut self, now: Timestamp, world: &World) -> Vec<Body> {
         let ripe: Vec<ServiceKey> = self
             .open
@@ -288,7 +244,7 @@ impl Incidents {
         bodies
     }
 
-    /// The incidents that are not closed yet when the tracer stops.
+    /// Findings of the incidents that are open when the tracer stops.
     pub(super) fn at_end(&self, world: &World) -> Vec<Body> {
         let mut open: Vec<&Outage> = self.open.values().collect();
         open.sort_by_key(|outage| outage.id);
@@ -303,8 +259,8 @@ impl Incidents {
             .collect()
     }
 
-    /// What explains that `service`, which does not listen since `down`, does not answer at `at`;
-    /// counts the failures.
+    /// Explains failed connects to `service` at `at`, where nothing listens since `down`, and counts
+    /// them.
     pub(super) fn explain(
         &mut self,
         service: &Service,
@@ -320,9 +276,9 @@ impl Incidents {
         Some(outage.explain(down, at, count))
     }
 
-    /// What explains that `service` refuses although it listens: the kernel tells of a listener
-    /// before it can be found, and whoever starts it may have to wait for a processor in between.
-    /// Counts the failures, and waits for more.
+    /// Explains why `service` refuses connections although it listens: the hook sees a listener before
+    /// connects can find it, and the thread that starts it may have to wait for a processor in
+    /// between. Counts the failures, and waits for more.
     pub(super) fn explain_refusal(
         &mut self,
         service: &Service,
@@ -342,13 +298,13 @@ impl Incidents {
         Some(explanation)
     }
 
-    /// What explained failures lately, incidents that are over too.
+    /// What explained failures lately, also incidents that are over.
     pub(super) fn history(&self) -> &History {
         &self.history
     }
 
-    /// Requests failed because of an incident. One that is closed has been told; they are in the
-    /// totals alone.
+    /// Adds requests that failed because of an incident. If it is closed, it has been reported: they
+    /// are only in the totals.
     pub(super) fn requests_failed(&mut self, cause: &Explained, request: LostRequest, count: u64) {
         if let Some(outage) = self.open.get_mut(&cause.service)
             && outage.id == cause.because.incident
@@ -357,16 +313,16 @@ impl Incidents {
         }
     }
 
-    /// Connections of a service were cut.
+    /// Adds cut connections of a service. Returns its incident.
     pub(super) fn cut(&mut self, service: &Service, count: u64) -> Option<u64> {
         let outage = self.open.get_mut(&key_of(service))?;
         outage.connections_cut = outage.connections_cut.saturating_add(count);
         Some(outage.id)
     }
 
-    /// Makes sure that a service has an incident, if this loss is to open one. One that is over and
-    /// only waits for what failed before has no part in what comes after it. Returns whether there
-    /// is a new one, and that which was over.
+    /// Opens an incident for a service that has none, if `opens`. An incident that is over, and only
+    /// waits for its last effects, closes first. Returns whether there is a new incident, and the
+    /// finding of the closed one.
     fn begin(
         &mut self,
         service: &Service,
@@ -403,35 +359,14 @@ impl Incidents {
         }
         let key = key_of(service);
         let outages = self
-            .back
+            .recovered
             .remove(&key)
-            .filter(|(back, _)| at.since(*back) <= SETTLE)
+            .filter(|(recovered, _)| at.since(*recovered) <= SETTLE)
             .map_or(0, |(_, outages)| outages);
         self.count += 1;
         self.open.insert(
             key,
-            Outage {
-                id: self.count,
-                service: service.clone(),
-                cause,
-                summary: Arc::clone(summary),
-                last: Arc::clone(summary),
-                advice: Vec::new(),
-                opened: at,
-                deaths: 0,
-                connects_failed: 0,
-                connections_cut: 0,
-                requests: Lost::default(),
-                death: None,
-                lost: BTreeSet::new(),
-                regained: BTreeMap::new(),
-                awaits_process: false,
-                down_since: None,
-                down: Duration::ZERO,
-                outages,
-                closes: None,
-                recovered: None,
-            },
+            Outage::new(self.count, service, at, cause, summary, outages),
         );
         true
     }
@@ -440,70 +375,17 @@ impl Incidents {
         let outage = self.open.remove(key)?;
         let at = outage.recovered.unwrap_or(at);
         if outage.outages > 0 {
-            self.back.insert(key.clone(), (at, outage.outages));
-            if self.back.len() > MAX_OPEN
+            self.recovered.insert(key.clone(), (at, outage.outages));
+            if self.recovered.len() > MAX_OPEN
                 && let Some(oldest) = self
-                    .back
+                    .recovered
                     .iter()
                     .min_by_key(|(_, (at, _))| *at)
                     .map(|(key, _)| key.clone())
             {
-                self.back.remove(&oldest);
+                self.recovered.remove(&oldest);
             }
         }
         Some(outage.finding(IncidentState::Closed, Some(at), world))
-    }
-}
-
-impl Outage {
-    fn is_down(&self) -> bool {
-        self.awaits_process || !self.lost.is_empty()
-    }
-
-    fn went_down(&mut self, at: Timestamp) {
-        self.closes = None;
-        if self.down_since.is_none() {
-            self.down_since = Some(at);
-            self.outages = self.outages.saturating_add(1);
-        }
-    }
-
-    fn explain(&mut self, down: Timestamp, at: Timestamp, count: u64) -> Explanation {
-        self.connects_failed = self.connects_failed.saturating_add(count);
-        Explanation {
-            origin: self.origin(),
-            down,
-            at,
-        }
-    }
-
-    fn origin(&self) -> Origin {
-        Origin {
-            incident: self.id,
-            service: key_of(&self.service),
-            death: self.death,
-            summary: Arc::clone(&self.last),
-        }
-    }
-
-    fn finding(&self, state: IncidentState, closed: Option<Timestamp>, world: &World) -> Body {
-        Body::Incident(Box::new(Incident {
-            id: self.id,
-            state,
-            service: self.service.clone(),
-            cause: self.cause,
-            summary: self.summary.to_string(),
-            opened: world.wall(self.opened),
-            closed: closed.map(|at| world.wall(at)),
-            down_ms: (!self.down.is_zero()).then(|| millis(self.down)),
-            deaths: self.deaths,
-            connects_failed: self.connects_failed,
-            connections_cut: self.connections_cut,
-            requests_failed: self.requests.count(),
-            requests: self.requests.first(),
-            requests_by_template: self.requests.by_template(),
-            crash_loop: self.outages >= LOOP,
-            advice: self.advice.clone(),
-        }))
     }
 }

@@ -1,99 +1,84 @@
 //! Observations in, findings out. Pure: no I/O, no clock; time comes from observations. The same
-//! observations give the same findings, so a replay equals what was seen live.
+//! observations always give the same findings, so a replay equals the live output.
 //!
-//! This file only routes: the world is kept in `world`, each kind of conclusion is drawn in a file
-//! of its own.
+//! This file only routes: `world` keeps what is known, and each kind of conclusion has a file of
+//! its own.
 
 mod advice;
 pub mod attribution;
 mod connects;
+mod context;
 mod cuts;
 mod death;
 mod earliest;
 mod history;
 mod incident;
+mod losses;
+mod options;
+mod outage;
 mod requests;
 pub mod rules;
 pub mod verdict;
+mod victims;
 pub mod world;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-pub use world::World;
-
+use tracer_model::quantity::millis;
 use tracer_model::{
-    Body, Cause, End, Finding, Listener, ListenerChange, LostEvents, Manager, Mark, NetNs,
-    Observation, Pid, ProcessKey, Ring, SCHEMA_VERSION, Start, Timestamp, What,
+    Body, Cause, Exit, Finding, Listener, ListenerChange, LostEvents, Manager, Mark, Observation,
+    Party, ProcessKey, Ring, SocketId, Start, Timestamp, What,
 };
 
 use connects::Connects;
+use context::Context;
 use cuts::Cuts;
-use death::{OomMarks, Repeated};
-use incident::Incidents;
+use death::Deaths;
 use requests::Requests;
 use rules::Rules;
-use world::{Change, key_of};
+use world::{Change, Place, key_of};
 
-/// What to report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Report every exit and every failed connect.
-    pub all: bool,
-    /// The tracer's own network namespace, which findings leave out.
-    pub own_netns: NetNs,
-    /// The tracer itself, whose exits and connects are not news.
-    pub own_pid: Pid,
-}
+pub use options::Options;
+pub use world::World;
 
 /// Turns observations into findings.
 pub struct Analysis {
-    options: Options,
-    world: World,
-    armed: bool,
+    context: Context,
     started: Timestamp,
-    now: Timestamp,
     lost_since: BTreeMap<Ring, Timestamp>,
-    marks: OomMarks,
-    /// The summaries of deaths.
-    summaries: Repeated,
+    deaths: Deaths,
     connects: Connects,
     cuts: Cuts,
-    incidents: Incidents,
     requests: Requests,
-    totals: End,
 }
 
 impl Analysis {
     /// Nothing is known yet.
     pub fn new(rules: Rules, options: Options) -> Self {
         Self {
-            options,
-            world: World::new(rules),
-            armed: false,
+            context: Context::new(rules, options),
             started: Timestamp::default(),
-            now: Timestamp::default(),
             lost_since: BTreeMap::new(),
-            marks: OomMarks::default(),
-            summaries: Repeated::default(),
+            deaths: Deaths::default(),
             connects: Connects::default(),
             cuts: Cuts::default(),
-            incidents: Incidents::default(),
             requests: Requests::default(),
-            totals: End::default(),
         }
     }
 
     /// What is known of the machine.
     pub fn world(&self) -> &World {
-        &self.world
+        &self.context.world
     }
 
-    /// When a [`What::Tick`] is wanted at the latest; None while nothing waits for time to pass.
+    /// When the next [`What::Tick`] is needed at the latest; None while nothing waits for time to
+    /// pass.
     pub fn due(&self) -> Option<Timestamp> {
         [
             self.connects.due(),
             self.cuts.due(),
-            self.incidents.due(),
+            self.context.incidents.due(),
             self.requests.due(),
         ]
         .into_iter()
@@ -101,58 +86,52 @@ impl Analysis {
         .min()
     }
 
-    /// Takes one observation in; conclusions are appended to `findings`.
+    /// Accepts one observation, and appends the conclusions to `findings`.
     pub fn observe(&mut self, observation: &Observation, findings: &mut Vec<Finding>) {
         let at = observation.at;
-        self.now = self.now.max(at);
+        self.context.now = self.context.now.max(at);
         self.advance(findings);
-        self.before(&observation.what);
+        self.requests.invalidate(&observation.what);
+        let context = &mut self.context;
         match &observation.what {
             What::Session(session) => {
-                self.world.set_clock(session.clock);
-                self.world.session = (**session).clone();
+                context.world.set_clock(session.clock);
+                context.world.session = (**session).clone();
             }
-            What::Clock(clock) => self.world.set_clock(*clock),
+            What::Clock(clock) => context.world.set_clock(*clock),
             What::Process(facts) => {
-                self.world.learn(facts);
+                context.world.learn(facts);
                 self.came(facts.task.key, findings);
             }
-            What::Forked { child, parent } => self.world.forked(*child, *parent),
+            What::Forked { child, parent } => context.world.forked(*child, *parent),
             What::Executed { task, args } => {
-                self.world.executed(*task, args);
+                context.world.executed(*task, args);
                 self.came(task.key, findings);
             }
             What::Exited(exit) => self.exited(exit, at, findings),
             What::Vanished(key) => self.vanished(*key, at, findings),
-            What::OomMarked(mark) => self.oom_marked(mark, at, findings),
-            What::OomReported(report) => self.marks.reported(report, at),
-            What::ListenerUp(listener) => self.listener_up(listener, at, findings),
+            What::OomVictim(victim) => self.deaths.oom_victim(context, victim, at, findings),
+            What::OomReported(report) => self.deaths.oom_reported(report, at),
+            What::ListenerUp(listener) => self.listeners_up([listener], at, findings),
             What::ListenerDown {
                 socket,
                 netns,
                 address,
                 ..
-            } => {
-                let place = (*netns, address.clone());
-                if let Some(change) = self.world.listeners.down(*socket, &place, at) {
-                    self.listener_changed(change, at, findings);
-                }
-            }
+            } => self.listener_down(*socket, &(*netns, address.clone()), at, findings),
             What::ListenersScanned {
                 netns,
                 unix,
                 listeners,
             } => {
-                for change in self.world.listeners.vanished(*netns, *unix, listeners, at) {
-                    self.listener_changed(change, at, findings);
-                }
-                for listener in listeners {
-                    self.listener_up(listener, at, findings);
-                }
+                let listening = &mut context.world.listeners;
+                let gone = listening.scanned(*netns, *unix, listeners, at);
+                self.listeners_changed(gone, at, findings);
+                self.listeners_up(listeners, at, findings);
             }
             What::ConnectFailed(failed) => {
-                self.note_connect(failed, at);
-                self.connect_failed(failed, at, findings);
+                self.requests.note_connect(context, failed, at);
+                self.connects.failed(context, failed, at, findings);
             }
             What::ConnectionCut {
                 owner,
@@ -160,41 +139,27 @@ impl Analysis {
                 local,
                 remote,
             } => {
-                self.note_cut(owner, local, remote, at);
-                self.connection_cut(owner, *netns, local, remote);
+                self.requests.note_cut(owner, local, remote, at);
+                self.cuts.add(context, owner, *netns, local, remote);
             }
             What::Cgroup {
                 id,
                 path,
                 memory_limit_bytes,
-            } => self.world.cgroups.insert(*id, path, *memory_limit_bytes),
-            What::Container(facts) => self.world.container(facts),
-            What::Lost { ring, count } => {
-                let since = self.lost_since.insert(*ring, at).unwrap_or(self.started);
-                self.totals.lost = self.totals.lost.saturating_add(*count);
-                let since = self.world.wall(since);
-                self.report(
-                    at,
-                    Body::Lost(LostEvents {
-                        ring: *ring,
-                        count: *count,
-                        since,
-                    }),
-                    findings,
-                );
+            } => context.world.cgroups.insert(*id, path, *memory_limit_bytes),
+            What::Container(facts) => context.world.container(facts),
+            What::Lost { ring, count } => self.lost(*ring, *count, at, findings),
+            What::Http(exchange) => self.requests.http(context, exchange, at, findings),
+            What::HttpCounted(counted) => {
+                self.requests.http_counted(context, counted, at, findings);
             }
-            What::Http(exchange) => self.http(exchange, at, findings),
-            What::HttpCounted(counted) => self.http_counted(counted, at, findings),
-            What::ProxyLog(entry) => self.proxy_log(entry, at, findings),
-            What::LogLinesUnread(count) => {
-                let unread = &mut self.totals.log_lines_unread;
-                *unread = unread.saturating_add(*count);
-            }
-            What::Witnesses(witnesses) => self.witnessed(*witnesses),
-            What::Hook(hook) => self.world.hook(hook),
+            What::ProxyLog(entry) => self.requests.proxy_log(context, entry, at, findings),
+            What::LogLinesUnread(count) => context.log_lines_unread(*count),
+            What::Witnesses(witnesses) => self.requests.witnesses(&context.world, *witnesses),
+            What::Hook(hook) => context.world.hook(hook),
             What::Mark(label) => {
                 let label = label.to_string();
-                self.report(at, Body::Mark(Mark { label }), findings);
+                context.report(at, Body::Mark(Mark { label }), findings);
             }
             What::Armed => self.arm(at, findings),
             What::Tick => {}
@@ -203,170 +168,227 @@ impl Analysis {
     }
 
     fn arm(&mut self, at: Timestamp, findings: &mut Vec<Finding>) {
-        if std::mem::replace(&mut self.armed, true) {
+        if std::mem::replace(&mut self.context.armed, true) {
             return;
         }
         self.started = at;
-        let session = &self.world.session;
+        let world = &self.context.world;
+        let session = &world.session;
+        let services = world.services(self.context.options.own_pid);
         let body = Body::Start(Start {
             version: session.tracer_version.to_string(),
             kernel: session.kernel.to_string(),
             host: session.host.to_string(),
             hooks: session.hooks.clone(),
-            services: self
-                .world
-                .services(self.options.own_pid)
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+            services: services.into_iter().map(Into::into).collect(),
             blind: session.blind.clone(),
         });
-        self.report(at, body, findings);
+        self.context.report(at, body, findings);
     }
 
     fn end(&mut self, findings: &mut Vec<Finding>) {
-        let now = self.now;
-        for body in self.connects.flush(None) {
-            self.report(now, body, findings);
-        }
-        self.flush_cuts(None, findings);
-        self.flush_requests(true, findings);
-        for body in self.incidents.at_end(&self.world) {
-            self.report(now, body, findings);
-        }
-        let elapsed = if self.armed {
+        let context = &mut self.context;
+        let now = context.now;
+        context.report_all(now, self.connects.flush(None), findings);
+        self.cuts.flush(context, None, findings);
+        self.requests.flush(context, true, findings);
+        context.report_all(now, context.incidents.at_end(&context.world), findings);
+        let elapsed = if context.armed {
             now.since(self.started)
         } else {
-            std::time::Duration::ZERO
+            Duration::ZERO
         };
-        self.totals.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        self.totals.incidents = self.incidents.total();
-        self.totals.incidents_open = self.incidents.open_count();
-        self.totals.losses = self.requests.ranking();
-        let body = Body::End(self.totals.clone());
-        self.report(now, body, findings);
+        context.totals.duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        context.totals.incidents = context.incidents.total();
+        context.totals.incidents_open = context.incidents.open_count();
+        context.totals.losses = self.requests.ranking();
+        let body = Body::End(context.totals.clone());
+        context.report(now, body, findings);
     }
 
-    /// Does what was waiting for time to pass.
+    /// Does everything that waited for this time.
     fn advance(&mut self, findings: &mut Vec<Finding>) {
-        let now = self.now;
+        let now = self.context.now;
         if self.due().is_none_or(|due| due > now) {
             return;
         }
-        for body in self.connects.flush(Some(now)) {
-            self.report(now, body, findings);
+        let context = &mut self.context;
+        context.report_all(now, self.connects.flush(Some(now)), findings);
+        self.cuts.flush(context, Some(now), findings);
+        self.requests.advance(context, findings);
+        if context.incidents.due().is_some_and(|due| due <= now) {
+            // Requests are reported before the incident that they belong to closes.
+            self.requests.flush(context, false, findings);
         }
-        self.flush_cuts(Some(now), findings);
-        self.advance_requests(findings);
-        if self.incidents.due().is_some_and(|due| due <= now) {
-            // What an incident cost is told before it is closed.
-            self.flush_requests(false, findings);
-        }
-        for body in self.incidents.advance(now, &self.world) {
-            self.report(now, body, findings);
-        }
+        let bodies = context.incidents.advance(now, &context.world);
+        context.report_all(now, bodies, findings);
     }
 
-    fn report(&self, at: Timestamp, body: Body, findings: &mut Vec<Finding>) {
-        if self.armed {
-            findings.push(Finding {
-                v: SCHEMA_VERSION,
-                at: self.world.wall(at),
-                body,
-            });
-        }
+    fn lost(&mut self, ring: Ring, count: u64, at: Timestamp, findings: &mut Vec<Finding>) {
+        let since = self.lost_since.insert(ring, at).unwrap_or(self.started);
+        let context = &mut self.context;
+        context.totals.lost = context.totals.lost.saturating_add(count);
+        let since = context.world.wall(since);
+        let body = Body::Lost(LostEvents { ring, count, since });
+        context.report(at, body, findings);
     }
 
-    /// A process got its program or its facts: it may be what an incident waits for.
+    /// A process got its program or its facts: an incident may be waiting for it.
     fn came(&mut self, key: ProcessKey, findings: &mut Vec<Finding>) {
-        let Some(process) = self.world.processes.get(key) else {
+        let context = &mut self.context;
+        let Some(process) = context.world.processes.get(key) else {
             return;
         };
         let service = &process.attribution.service;
         if process.dead.is_some()
-            || !self.incidents.awaits_process(&key_of(service))
-            || !self.world.is_main(process)
+            || !context.incidents.awaits_process(&key_of(service))
+            || !context.world.is_main(process)
         {
             return;
         }
         let service = key_of(service);
-        let now = self.now;
-        for body in self.incidents.process_up(&service, now, &self.world) {
-            self.report(now, body, findings);
+        let now = context.now;
+        let bodies = context.incidents.process_up(&service, now, &context.world);
+        context.report_all(now, bodies, findings);
+    }
+
+    fn exited(&mut self, exit: &Exit, at: Timestamp, findings: &mut Vec<Finding>) {
+        if self.deaths.exited(&mut self.context, exit, at, findings) {
+            self.holder_exited(exit.task.key, at, findings);
         }
     }
 
-    fn listener_up(&mut self, listener: &Listener, at: Timestamp, findings: &mut Vec<Finding>) {
-        if let Some(change) = self.world.listener_up(listener, at) {
-            self.listener_changed(change, at, findings);
+    fn vanished(&mut self, key: ProcessKey, at: Timestamp, findings: &mut Vec<Finding>) {
+        if self.deaths.vanished(&mut self.context, key, at, findings) {
+            self.holder_exited(key, at, findings);
         }
     }
 
-    fn listener_changed(&mut self, change: Change, at: Timestamp, findings: &mut Vec<Finding>) {
-        if let Change::Down(place) = &change {
-            self.world.listener_lost(place);
+    /// A process exited: its unix sockets no longer listen, unless another process holds them.
+    fn holder_exited(&mut self, key: ProcessKey, at: Timestamp, findings: &mut Vec<Finding>) {
+        let gone = self.context.world.listeners.holder_exited(key, at);
+        self.listeners_changed(gone, at, findings);
+    }
+
+    fn listeners_up<'a>(
+        &mut self,
+        listeners: impl IntoIterator<Item = &'a Listener>,
+        at: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        for listener in listeners {
+            let change = self.context.world.listener_up(listener, at);
+            self.listeners_changed(change, at, findings);
         }
-        if !self.armed {
-            return;
+    }
+
+    fn listener_down(
+        &mut self,
+        socket: SocketId,
+        place: &Place,
+        at: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        let change = self.context.world.listeners.down(socket, place, at);
+        self.listeners_changed(change, at, findings);
+    }
+
+    fn listeners_changed(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+        at: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        for change in changes {
+            match change {
+                Change::Up(place, down) => self.service_up(&place, down, at, findings),
+                Change::Down(place) => {
+                    self.context.world.listener_lost(&place);
+                    self.service_down(place, at, findings);
+                }
+            }
         }
-        let (Change::Up(place, _) | Change::Down(place)) = &change;
-        let Some(listening) = self.world.listeners.get(place) else {
+    }
+
+    /// Something listens at a place, where nothing did since `down`.
+    fn service_up(
+        &mut self,
+        place: &Place,
+        down: Option<Timestamp>,
+        at: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        let context = &mut self.context;
+        let Some(mut finding) = listener_change(context, place) else {
             return;
         };
-        let service = self.world.listener_service(listening).clone();
+        let listening = context.world.listeners.get(place);
         let owner = listening
-            .owner
-            .and_then(|key| self.world.processes.get(key));
-        let mut finding = ListenerChange {
-            service: service.clone(),
-            address: place.1.clone(),
-            netns: (place.0 != 0 && place.0 != self.options.own_netns).then_some(place.0),
-            process: None,
-            down_ms: None,
-            incident: None,
-        };
-        match change {
-            Change::Up(place, down) => {
-                finding.process = owner.map(|owner| tracer_model::Party {
-                    pid: owner.task.key.pid,
-                    comm: owner.task.comm.to_text(),
-                    service: None,
-                });
-                finding.down_ms = down.map(|down| tracer_model::quantity::millis(at.since(down)));
-                // What failed before it was back is told before it.
-                for body in self.connects.flush(None) {
-                    self.report(at, body, findings);
-                }
-                if down.is_some() {
-                    self.flush_requests(false, findings);
-                }
-                let (incident, closed) = self.incidents.listener_up(&place, down, at, &self.world);
-                finding.incident = incident;
-                self.report(at, Body::ListenerUp(finding), findings);
-                for body in closed {
-                    self.report(at, body, findings);
-                }
-            }
-            Change::Down(place) => {
-                let death = owner.and_then(|owner| {
-                    let end = owner.dead.as_ref()?;
-                    Some((owner.task.key, end))
-                });
-                let worthy = service.manager != Manager::Process
-                    || death.is_some_and(|(_, end)| end.cause != Cause::Clean);
-                let (incident, bodies) =
-                    self.incidents
-                        .listener_down(&service, place, at, death, worthy, &self.world);
-                finding.incident = incident;
-                // What was cut before the listener went is told before it.
-                self.flush_cuts(None, findings);
-                self.report(at, Body::ListenerDown(finding), findings);
-                for body in bodies {
-                    self.report(at, body, findings);
-                }
-            }
+            .and_then(|listening| listening.owner)
+            .and_then(|key| context.world.processes.get(key));
+        finding.process = owner.map(|owner| Party {
+            pid: owner.task.key.pid,
+            comm: owner.task.comm.to_text(),
+            service: None,
+        });
+        finding.down_ms = down.map(|down| millis(at.since(down)));
+        // Connects and requests that failed during the outage are reported before its end.
+        context.report_all(at, self.connects.flush(None), findings);
+        if down.is_some() {
+            self.requests.flush(context, false, findings);
         }
+        let (incident, closed) = context
+            .incidents
+            .listener_up(place, down, at, &context.world);
+        finding.incident = incident;
+        context.report(at, Body::ListenerUp(finding), findings);
+        context.report_all(at, closed, findings);
     }
+
+    /// Nothing listens at a place any more.
+    fn service_down(&mut self, place: Place, at: Timestamp, findings: &mut Vec<Finding>) {
+        let context = &mut self.context;
+        let Some(mut finding) = listener_change(context, &place) else {
+            return;
+        };
+        let listening = context.world.listeners.get(&place);
+        let death = listening
+            .and_then(|listening| listening.owner)
+            .and_then(|key| context.world.processes.get(key))
+            .and_then(|owner| Some((owner.task.key, owner.dead.as_ref()?)));
+        let opens = finding.service.manager != Manager::Process
+            || death.is_some_and(|(_, end)| end.cause != Cause::Clean);
+        let (incident, bodies) = context.incidents.listener_down(
+            &finding.service,
+            place,
+            at,
+            death,
+            opens,
+            &context.world,
+        );
+        finding.incident = incident;
+        // Connections cut before the listener went are reported before it.
+        self.cuts.flush(context, None, findings);
+        context.report(at, Body::ListenerDown(finding), findings);
+        context.report_all(at, bodies, findings);
+    }
+}
+
+/// What a finding about a listener says whether it is up or down; None if none is to be reported.
+fn listener_change(context: &Context, place: &Place) -> Option<ListenerChange> {
+    if !context.armed {
+        return None;
+    }
+    let listening = context.world.listeners.get(place)?;
+    let (netns, address) = place;
+    Some(ListenerChange {
+        service: context.world.listener_service(listening).clone(),
+        address: address.clone(),
+        netns: (*netns != 0 && *netns != context.options.own_netns).then_some(*netns),
+        process: None,
+        down_ms: None,
+        incident: None,
+    })
 }
 
 #[cfg(test)]

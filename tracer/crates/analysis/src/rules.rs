@@ -1,5 +1,5 @@
-//! tracer.toml: its `[[service]]` rules and its `[proxy]` section. Reading them, and telling what is
-//! wrong with them. What the rules match is decided in `attribution::config`.
+//! Parses tracer.toml, its `[[service]]` rules and its `[proxy]` section, and reports mistakes. What
+//! the rules match is decided in `attribution::config`.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ const KEYS: [&str; 8] = [
     "name", "unit", "exe", "cmdline", "port", "cwd", "user", "cgroup",
 ];
 
-/// Largest compiled regular expression: matching takes time in proportion, for every process.
+/// Largest compiled regular expression: each process is matched, in time proportional to the size.
 const MAX_REGEX_BYTES: usize = 256 << 10;
 
-/// Error logs that may be named.
+/// Most error logs that can be named.
 const MAX_ERROR_LOGS: usize = 64;
 
 /// The rules; none by default.
@@ -30,10 +30,10 @@ pub struct Rules {
     source: Option<Arc<(String, String)>>,
 }
 
-/// A service and what its processes are known by.
+/// A service, and how its processes are recognised.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// Of the service.
+    /// Name of the service.
     pub(super) name: String,
     /// All must hold; never empty.
     pub(super) conditions: Vec<Condition>,
@@ -41,7 +41,7 @@ pub(super) struct Rule {
     pub(super) evidence: String,
 }
 
-/// What must be so for a process to belong to a service.
+/// What must hold for a process to belong to a service.
 #[derive(Debug)]
 pub(super) enum Condition {
     /// The name of its systemd unit.
@@ -60,7 +60,7 @@ pub(super) enum Condition {
     Cgroup(Pattern),
 }
 
-/// What is wrong with a tracer.toml, and where.
+/// A mistake in a tracer.toml, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {message}")]
 pub struct RulesError {
@@ -70,11 +70,11 @@ pub struct RulesError {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// What was expected.
+    /// What is wrong, and what to write instead.
     pub message: String,
 }
 
-/// A mistake, and the bytes it is about.
+/// The bytes of a mistake, and the message about it.
 type Mistake = (Range<usize>, String);
 
 impl Rules {
@@ -83,7 +83,7 @@ impl Rules {
         Self::default()
     }
 
-    /// Reads the text of `file`, which is named in errors and evidence only.
+    /// Parses the text of `file`; the name is only used in errors and evidence.
     pub fn parse(text: &str, file: &str) -> Result<Self, RulesError> {
         let mut rules = Self::read(text, file).map_err(|(span, message)| {
             let (line, column) = position(text, span.start);
@@ -98,13 +98,13 @@ impl Rules {
         Ok(rules)
     }
 
-    /// What [`Self::parse`] was given, file and text, so that a capture can hold it.
+    /// File name and text as given to [`Self::parse`], so that a capture can hold them.
     pub fn source(&self) -> Option<(&str, &str)> {
         let (file, text) = &**self.source.as_ref()?;
         Some((file, text))
     }
 
-    /// The proxies' logs that are named in `[proxy]`: absolute paths, each once.
+    /// The proxies' logs that `[proxy]` names: absolute paths, each once.
     pub fn error_logs(&self) -> &[PathBuf] {
         &self.error_logs
     }
@@ -125,18 +125,22 @@ impl Rules {
             }
             if key.get_ref() != "service" {
                 let message = format!(
-                    "unknown key `{}`; known are `[[service]]` and `[proxy]`",
+                    "unknown key `{}`: use `[[service]]` or `[proxy]`",
                     key.get_ref()
                 );
                 return Err((key.span(), message));
             }
             let DeValue::Array(tables) = value.get_ref() else {
-                let message = expected("service rules as `[[service]]`", value.get_ref());
+                let message = match value.get_ref() {
+                    DeValue::Table(_) => "write `[[service]]` instead of `[service]`".to_owned(),
+                    other => must_be("`service`", "`[[service]]` sections", other),
+                };
                 return Err((value.span(), message));
             };
             for table in tables {
                 let DeValue::Table(keys) = table.get_ref() else {
-                    return Err((table.span(), expected("a table", table.get_ref())));
+                    let message = must_be("each `service`", "a table", table.get_ref());
+                    return Err((table.span(), message));
                 };
                 let line = position(text, table.span().start).0;
                 rules.push(rule(keys, table.span(), &format!("{file} line {line}"))?);
@@ -153,13 +157,19 @@ impl Rules {
 /// The `[proxy]` section.
 fn proxy(value: &Spanned<DeValue<'_>>) -> Result<Vec<PathBuf>, Mistake> {
     let DeValue::Table(table) = value.get_ref() else {
-        let message = expected("a section `[proxy]`", value.get_ref());
+        let message = match value.get_ref() {
+            DeValue::Array(_) => "write `[proxy]` instead of `[[proxy]]`".to_owned(),
+            other => must_be("`proxy`", "a `[proxy]` section", other),
+        };
         return Err((value.span(), message));
     };
     let mut paths = Vec::new();
     for (key, value) in table {
         if key.get_ref() != "error_log" {
-            let message = format!("unknown key `{}`; known is error_log", key.get_ref());
+            let message = format!(
+                "unknown key `{}` in [proxy]: the only key is error_log",
+                key.get_ref()
+            );
             return Err((key.span(), message));
         }
         match value.get_ref() {
@@ -170,7 +180,7 @@ fn proxy(value: &Spanned<DeValue<'_>>) -> Result<Vec<PathBuf>, Mistake> {
             }
             DeValue::String(_) => paths.push(error_log(value)?),
             other => {
-                let message = expected("a path or a list of paths in `error_log`", other);
+                let message = must_be("`error_log`", "a path or a list of paths", other);
                 return Err((value.span(), message));
             }
         }
@@ -178,7 +188,7 @@ fn proxy(value: &Spanned<DeValue<'_>>) -> Result<Vec<PathBuf>, Mistake> {
         paths.dedup();
         if paths.len() > MAX_ERROR_LOGS {
             let message = format!(
-                "expected at most {MAX_ERROR_LOGS} paths in `error_log`, found {}",
+                "`error_log` has {} paths: at most {MAX_ERROR_LOGS} are allowed",
                 paths.len()
             );
             return Err((value.span(), message));
@@ -193,7 +203,7 @@ fn error_log(value: &Spanned<DeValue<'_>>) -> Result<PathBuf, Mistake> {
         return Ok(path.to_owned());
     }
     let message = format!(
-        "expected an absolute path in `error_log`, found {:?}",
+        "`error_log` must be an absolute path, not {:?}",
         path.display().to_string()
     );
     Err((value.span(), message))
@@ -206,7 +216,10 @@ fn rule(table: &DeTable<'_>, span: Range<usize>, place: &str) -> Result<Rule, Mi
     for (key, value) in table {
         let key_name: &str = key.get_ref();
         if !KEYS.contains(&key_name) {
-            let message = format!("unknown key `{key_name}`; known are {}", KEYS.join(", "));
+            let message = format!(
+                "unknown key `{key_name}` in [[service]]: use one of {}",
+                KEYS.join(", ")
+            );
             return Err((key.span(), message));
         }
         if key_name == "name" {
@@ -218,11 +231,11 @@ fn rule(table: &DeTable<'_>, span: Range<usize>, place: &str) -> Result<Rule, Mi
         }
     }
     let Some(name) = name else {
-        return Err((span, "expected a `name` in this [[service]]".to_owned()));
+        return Err((span, "this [[service]] needs a `name`".to_owned()));
     };
     if conditions.is_empty() {
         let message = format!(
-            "service `{name}` would match every process; expected at least one of {}",
+            "service `{name}` would match every process: add at least one of {}",
             KEYS[1..].join(", ")
         );
         return Err((span, message));
@@ -254,7 +267,7 @@ fn condition(key: &str, value: &Spanned<DeValue<'_>>) -> Result<(Condition, Stri
     Ok((condition, format!("{text:?}")))
 }
 
-/// Whether a pattern of units says which type they have, so that `my.app` is `my.app.service`.
+/// Whether a pattern of units includes their type: `my.app` does not, and means `my.app.service`.
 fn names_type(unit: &str) -> bool {
     unit.rsplit_once('.')
         .is_some_and(|(_, end)| matches!(end, "service" | "scope") || end.contains(['*', '?', '[']))
@@ -265,7 +278,7 @@ fn regex(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Regex, Mistake> {
         .size_limit(MAX_REGEX_BYTES)
         .build()
         .map_err(|error| {
-            let message = format!("expected a regular expression in `cmdline`: {error}");
+            let message = format!("`cmdline` is not a valid regular expression: {error}");
             (value.span(), message)
         })
 }
@@ -273,7 +286,7 @@ fn regex(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Regex, Mistake> {
 fn pattern(key: &str, text: &str, value: &Spanned<DeValue<'_>>) -> Result<Pattern, Mistake> {
     Pattern::new(text).map_err(|error| {
         let message = format!(
-            "expected a glob in `{key}`: {} at character {}",
+            "`{key}` is not a valid glob: {} at character {}",
             error.msg,
             error.pos + 1
         );
@@ -283,7 +296,7 @@ fn pattern(key: &str, text: &str, value: &Spanned<DeValue<'_>>) -> Result<Patter
 
 fn port(value: &Spanned<DeValue<'_>>) -> Result<u16, Mistake> {
     let DeValue::Integer(integer) = value.get_ref() else {
-        let message = expected("a port (1 to 65535) in `port`", value.get_ref());
+        let message = must_be("`port`", "an integer from 1 to 65535", value.get_ref());
         return Err((value.span(), message));
     };
     u16::from_str_radix(integer.as_str(), integer.radix())
@@ -291,7 +304,7 @@ fn port(value: &Spanned<DeValue<'_>>) -> Result<u16, Mistake> {
         .filter(|port| *port != 0)
         .ok_or_else(|| {
             let message = format!(
-                "expected a port (1 to 65535) in `port`, found {}",
+                "`port` must be an integer from 1 to 65535, not {}",
                 integer.as_str()
             );
             (value.span(), message)
@@ -300,25 +313,28 @@ fn port(value: &Spanned<DeValue<'_>>) -> Result<u16, Mistake> {
 
 fn string<'v>(key: &str, value: &'v Spanned<DeValue<'_>>) -> Result<&'v str, Mistake> {
     match value.get_ref() {
-        DeValue::String(text) if text.trim().is_empty() => Err((
-            value.span(),
-            format!("expected text in `{key}`, found none"),
-        )),
+        DeValue::String(text) if text.trim().is_empty() => {
+            Err((value.span(), format!("`{key}` must be a non-empty string")))
+        }
         DeValue::String(text) => Ok(text),
         other => Err((
             value.span(),
-            expected(&format!("a string in `{key}`"), other),
+            must_be(&format!("`{key}`"), "a non-empty string", other),
         )),
     }
 }
 
-fn expected(what: &str, found: &DeValue<'_>) -> String {
+/// A message about a value of the wrong type.
+fn must_be(what: &str, expected: &str, found: &DeValue<'_>) -> String {
     let article = if found.type_str().starts_with(['a', 'i']) {
         "an"
     } else {
         "a"
     };
-    format!("expected {what}, found {article} {}", found.type_str())
+    format!(
+        "{what} must be {expected}, not {article} {}",
+        found.type_str()
+    )
 }
 
 /// Line and column, from 1, of a byte.
@@ -340,13 +356,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_rules() {
+    fn an_empty_file_has_no_rules() {
         assert_eq!(Rules::parse("# nothing\n", "t").unwrap().iter().count(), 0);
         assert_eq!(Rules::none().iter().count(), 0);
     }
 
     #[test]
-    fn error_logs_are_one_path_or_many() {
+    fn error_log_is_one_path_or_a_list() {
         for (text, want) in [
             ("", &[][..]),
             ("[proxy]\n", &[]),
@@ -367,11 +383,11 @@ mod tests {
         }
         let many: Vec<String> = (0..65).map(|n| format!("\"/{n}\"")).collect();
         let error = error(&format!("[proxy]\nerror_log = [{}]\n", many.join(", ")));
-        assert!(error.contains("at most 64 paths"), "{error}");
+        assert!(error.contains("65 paths: at most 64"), "{error}");
     }
 
     #[test]
-    fn mistakes_are_shown_with_place_and_expectation() {
+    fn each_mistake_is_reported_with_its_place_and_the_remedy() {
         let service = "[[service]]\nname = \"é\"\n";
         insta::assert_snapshot!(
             [
@@ -422,18 +438,18 @@ mod tests {
     }
 
     #[test]
-    fn a_regular_expression_has_a_size() {
+    fn a_too_large_regular_expression_is_a_mistake() {
         let cmdline = "[[service]]\nname = \"x\"\ncmdline = \"((((a{50}){50}){50}){2})\"\n";
         assert_eq!(
             error(cmdline),
-            "/etc/tracer.toml:3:11: expected a regular expression in `cmdline`: compiled regex \
+            "/etc/tracer.toml:3:11: `cmdline` is not a valid regular expression: compiled regex \
              exceeded size limit"
         );
     }
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_rules_or_an_error(text in "(\\[\\[service\\]\\]|\\[proxy\\]|error_log|name|exe|port|=|\"|\n|\\PC){0,30}") {
+        fn any_text_parses_to_rules_or_an_error(text in "(\\[\\[service\\]\\]|\\[proxy\\]|error_log|name|exe|port|=|\"|\n|\\PC){0,30}") {
             if let Err(error) = Rules::parse(&text, "t") {
                 proptest::prop_assert!(error.line > 0 && error.column > 0);
             }

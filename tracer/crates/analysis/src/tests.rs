@@ -13,7 +13,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tracer_model::{
     Actor, ClockAnchor, Comm, ConnectError, ConnectFailed, Endpoint, Exit, ExitStatus, FullCgroup,
-    IncidentState, Kind, OomMark, ProcessFacts, Session, SocketId, TaskFacts, WallTime,
+    IncidentState, Kind, OomVictim, Pid, ProcessFacts, Session, SocketId, TaskFacts, WallTime,
 };
 
 use super::*;
@@ -85,13 +85,13 @@ pub(super) fn actor(pid: Pid, comm: &str) -> Actor {
     }
 }
 
-pub(super) fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_marked: bool) -> What {
+pub(super) fn exit(pid: Pid, comm: &str, status: ExitStatus, oom_victim: bool) -> What {
     What::Exited(Exit {
         task: task(pid, 1, comm),
         parent: key(1),
         status,
         peak_bytes: 2_126_008_811,
-        oom_marked,
+        oom_victim,
         oom_trigger: None,
         stop: None,
         other: None,
@@ -177,8 +177,8 @@ fn story() -> Vec<Observation> {
     all.extend([
         at(
             1000,
-            What::OomMarked(Box::new(OomMark {
-                victim: task(60, 1, "node"),
+            What::OomVictim(Box::new(OomVictim {
+                task: task(60, 1, "node"),
                 trigger: actor(60, "node"),
                 trigger_cgroup: 7,
                 scope: None,
@@ -206,7 +206,7 @@ fn story() -> Vec<Observation> {
 }
 
 #[test]
-fn an_outage_is_told_from_the_oom_kill_to_the_listeners_return() {
+fn an_outage_is_reported_from_the_oom_kill_to_the_recovery() {
     let findings = run(&story());
     let lines: Vec<String> = findings
         .iter()
@@ -237,18 +237,18 @@ fn a_shared_address_is_down_only_with_its_last_socket() {
     all.push(at(10, up(SocketId::Kernel(5), 60)));
     all.push(at(20, down(SocketId::Kernel(5))));
     assert_eq!(kinds(&run(&all)), [Kind::Start]);
-    // Not known by the hooks: the scanned one.
+    // No hook saw this socket: it is the scanned one.
     all.push(at(30, down(SocketId::Kernel(77))));
     assert_eq!(kinds(&run(&all))[1..], [Kind::ListenerDown, Kind::Incident]);
 }
 
 #[test]
-fn a_process_that_ended_while_it_was_read_keeps_its_command_line() {
+fn a_process_that_exits_while_it_is_read_keeps_its_command_line() {
     let task = task(70, 1, "true");
     let args: Box<[Box<str>]> = ["/bin/true".into(), "quickly".into()].into();
     let mut all = scan();
     all.push(at(10, What::Executed { task, args }));
-    // A zombie has none.
+    // A zombie has no command line.
     all.push(at(11, process(70, 1, "true", "api.service")));
     all.push(at(12, exit(70, "true", KILLED, true)));
     let findings = run(&all);
@@ -339,7 +339,7 @@ fn a_unix_listener_is_down_with_its_last_holder_and_a_workers_death_takes_nothin
 }
 
 #[test]
-fn a_server_that_asks_its_own_old_socket_is_no_proxy_that_fails() {
+fn a_server_that_probes_its_own_old_socket_is_not_reported() {
     let socket = Endpoint::Unix("/run/api.sock".into());
     let missing = |pid, comm| {
         What::ConnectFailed(Box::new(ConnectFailed {
@@ -377,11 +377,11 @@ fn a_server_that_asks_its_own_old_socket_is_no_proxy_that_fails() {
 }
 
 #[test]
-fn a_listener_that_goes_long_after_its_owners_death_belongs_to_the_same_incident() {
+fn a_listener_that_closes_long_after_its_owners_death_belongs_to_the_same_incident() {
     let mut all = scan();
     all.extend([
         at(1000, exit(60, "node", KILLED, false)),
-        // A process with much memory takes this long to be freed before its sockets are closed.
+        // The kernel takes this long to free a large process before it closes its sockets.
         at(2500, What::Tick),
         at(3000, down(SocketId::Kernel(9))),
         at(4000, process(61, 1, "node", "api.service")),
@@ -405,7 +405,7 @@ fn a_listener_that_goes_long_after_its_owners_death_belongs_to_the_same_incident
 }
 
 #[test]
-fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
+fn aggregated_failures_are_reported_before_the_listener_is_up_again() {
     let mut all = scan();
     all.extend([
         at(1000, exit(60, "node", KILLED, false)),
@@ -431,7 +431,7 @@ fn failures_that_were_held_back_are_told_before_the_listener_is_up_again() {
 }
 
 #[test]
-fn what_fails_right_after_the_recovery_is_not_blamed_on_what_was_over() {
+fn failures_right_after_the_recovery_are_not_blamed_on_the_closed_incident() {
     let mut all = scan();
     all.extend([
         at(1000, exit(60, "node", KILLED, false)),
@@ -452,7 +452,7 @@ fn what_fails_right_after_the_recovery_is_not_blamed_on_what_was_over() {
 }
 
 #[test]
-fn a_listener_whose_port_was_given_back_is_known_by_its_socket() {
+fn a_listener_whose_port_was_freed_is_found_by_its_socket() {
     let down_without_port = |socket| What::ListenerDown {
         socket,
         netns: 1,
@@ -489,7 +489,7 @@ fn a_listener_whose_port_was_given_back_is_known_by_its_socket() {
 }
 
 #[test]
-fn a_death_names_who_triggered_the_oom_kill_even_when_the_mark_was_lost() {
+fn a_death_names_the_trigger_of_the_oom_kill_even_if_the_victim_event_was_lost() {
     let mut all = scan();
     let What::Exited(mut exit) = exit(60, "node", KILLED, true) else {
         panic!("no exit");

@@ -79,7 +79,7 @@ impl Checkpoint {
             What::Cgroup { id, .. } => self.keep(Slot::Cgroup(*id), observation),
             What::Container(facts) => self.keep(Slot::Container(facts.id.clone()), observation),
             What::Armed => self.armed = true,
-            What::OomMarked(_)
+            What::OomVictim(_)
             | What::OomReported(_)
             | What::ConnectFailed(_)
             | What::ConnectionCut { .. }

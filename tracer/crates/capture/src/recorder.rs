@@ -294,7 +294,7 @@ impl State {
 fn is_urgent(what: &What) -> bool {
     match what {
         What::Exited(exit) => exit.status != ExitStatus::Code(0),
-        What::OomMarked(_)
+        What::OomVictim(_)
         | What::OomReported(_)
         | What::ListenerDown { .. }
         | What::Armed

@@ -262,7 +262,7 @@ fn is_live(what: &What) -> bool {
         What::Forked { .. }
             | What::Executed { .. }
             | What::Exited(_)
-            | What::OomMarked(_)
+            | What::OomVictim(_)
             | What::OomReported(_)
             | What::ListenerDown { .. }
             | What::ConnectFailed(_)

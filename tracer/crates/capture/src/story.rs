@@ -7,8 +7,9 @@ use std::time::Duration;
 use tracer_model::{
     Actor, ClockAnchor, Comm, ConnectError, ConnectFailed, Connected, ContainerFacts, Endpoint,
     Exit, ExitStatus, Failure, Hook, HttpCounted, HttpEnd, HttpExchange, Listener, LogEntry,
-    Observation, OomMark, OomReport, OomScope, Phase, ProcessFacts, ProcessKey, ProxyKind, Request,
-    Ring, Session, Side, SocketId, TaskFacts, Timestamp, WallTime, What, Witness, Witnesses,
+    Observation, OomReport, OomScope, OomVictim, Phase, ProcessFacts, ProcessKey, ProxyKind,
+    Request, Ring, Session, Side, SocketId, TaskFacts, Timestamp, WallTime, What, Witness,
+    Witnesses,
 };
 
 pub const MS: u64 = 1_000_000;
@@ -164,8 +165,8 @@ pub fn outage() -> Vec<Observation> {
         by: actor(worker(), "node"),
         exiting: true,
     };
-    let mark = OomMark {
-        victim: task(worker(), "node"),
+    let victim = OomVictim {
+        task: task(worker(), "node"),
         trigger: actor(worker(), "node"),
         trigger_cgroup: 42,
         scope: Some(OomScope::Cgroup {
@@ -188,13 +189,13 @@ pub fn outage() -> Vec<Observation> {
             core_dumped: false,
         },
         peak_bytes: 65 << 20,
-        oom_marked: true,
+        oom_victim: true,
         oom_trigger: Some(Box::new(actor(worker(), "node"))),
         stop: None,
         other: None,
     };
     vec![
-        seen(at, What::OomMarked(Box::new(mark))),
+        seen(at, What::OomVictim(Box::new(victim))),
         seen(at + 8 * MS, What::Exited(exit)),
         seen(
             at + 8 * MS,

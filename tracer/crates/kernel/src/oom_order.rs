@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use tracer_model::{Exit, Observation, OomMark, ProcessKey, SIGKILL, SignalSent, Timestamp, What};
+use tracer_model::{
+    Exit, Observation, OomVictim, ProcessKey, SIGKILL, SignalSent, Timestamp, What,
+};
 
 /// How much later than its exit a victim may be observed. Everything newer waits as long.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -15,7 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 pub(super) fn restore(batch: &mut [Observation], now: Timestamp) -> Option<Timestamp> {
     // Mostly there are none.
     let victims: Vec<usize> = (0..batch.len())
-        .filter(|at| matches!(batch[*at].what, What::OomMarked(_)))
+        .filter(|at| matches!(batch[*at].what, What::OomVictim(_)))
         .collect();
     let mut first: Option<Timestamp> = None;
     for index in 0..batch.len() {
@@ -28,14 +30,14 @@ pub(super) fn restore(batch: &mut [Observation], now: Timestamp) -> Option<Times
         }
         let key = exit.task.key;
         let late = victims.iter().find_map(|at| match &batch[*at].what {
-            What::OomMarked(victim) if is_of(victim, key) => Some((*at, victim.trigger)),
+            What::OomVictim(victim) if is_of(victim, key) => Some((*at, victim.trigger)),
             _ => None,
         });
         if let Some((victim, trigger)) = late {
             let before = Timestamp(at.0.saturating_sub(1));
             batch[victim].at = batch[victim].at.min(before);
             if let What::Exited(exit) = &mut batch[index].what {
-                exit.oom_marked = true;
+                exit.oom_victim = true;
                 exit.oom_trigger = Some(Box::new(trigger));
             }
         } else if now.since(at) < PATIENCE {
@@ -46,8 +48,8 @@ pub(super) fn restore(batch: &mut [Observation], now: Timestamp) -> Option<Times
 }
 
 /// Whether the victim is that process. On some kernels only its pid is known.
-fn is_of(victim: &OomMark, key: ProcessKey) -> bool {
-    let victim = victim.victim.key;
+fn is_of(victim: &OomVictim, key: ProcessKey) -> bool {
+    let victim = victim.task.key;
     victim.pid == key.pid && [0, key.start_ticks].contains(&victim.start_ticks)
 }
 
@@ -57,7 +59,7 @@ fn may_be_victim(exit: &Exit) -> bool {
         .other
         .as_deref()
         .is_some_and(SignalSent::is_kernel_kill);
-    let unexplained = if exit.oom_marked {
+    let unexplained = if exit.oom_victim {
         exit.oom_trigger.is_none()
     } else {
         by_kernel
@@ -98,7 +100,7 @@ mod tests {
                 core_dumped: false,
             },
             peak_bytes: 1,
-            oom_marked: false,
+            oom_victim: false,
             oom_trigger: None,
             stop: None,
             other: Some(Box::new(SignalSent {
@@ -115,8 +117,8 @@ mod tests {
     }
 
     fn victim(at: u64) -> Observation {
-        let what = What::OomMarked(Box::new(OomMark {
-            victim: task(),
+        let what = What::OomVictim(Box::new(OomVictim {
+            task: task(),
             trigger: Actor::default(),
             trigger_cgroup: 7,
             scope: None,
@@ -138,14 +140,14 @@ mod tests {
         let What::Exited(exit) = &batch[0].what else {
             panic!("{batch:?}");
         };
-        assert!(exit.oom_marked && exit.oom_trigger.is_some());
+        assert!(exit.oom_victim && exit.oom_trigger.is_some());
     }
 
     #[test]
     fn the_exit_of_an_oom_victim_waits_until_the_victim_is_observed() {
         let mut of_victim = exit(1000, SI_KERNEL);
         if let What::Exited(exit) = &mut of_victim.what {
-            exit.oom_marked = true;
+            exit.oom_victim = true;
         }
         let mut batch = [of_victim.clone()];
         let waits = Some(Timestamp(1000));

@@ -1,4 +1,4 @@
-//! Where something listens.
+//! Addresses of sockets.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 /// Inode number of a network namespace, as in /proc/PID/ns/net; 0 when unknown.
 pub type NetNs = u32;
 
-/// A TCP address or a unix stream socket.
+/// The address of a TCP or unix stream socket.
 ///
 /// Displayed and serialised as `127.0.0.1:3000`, `[::1]:3000`, `unix:/run/php/fpm.sock`,
 /// `unix:@abstract`.
@@ -42,11 +42,11 @@ impl Endpoint {
         Self::Unix(text.into())
     }
 
-    /// The listeners that could answer a connect to `self`, most specific first: the address
+    /// The listeners that could accept a connect to `self`, most specific first: the address
     /// itself, then the wildcards of its port.
     pub fn candidates(&self) -> impl Iterator<Item = Self> {
         let any = |any: IpAddr| match self {
-            // An IPv4 wildcard never answers IPv6; an IPv6 wildcard usually answers both.
+            // An IPv4 wildcard never accepts IPv6; an IPv6 wildcard usually accepts both.
             Self::Tcp(address) if any.is_ipv6() || address.is_ipv4() => {
                 let candidate = Self::Tcp(SocketAddr::new(any, address.port()));
                 (candidate != *self).then_some(candidate)
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connect_may_be_answered_by_wildcards() {
+    fn wildcard_listeners_may_accept_a_connect() {
         let of = |text| {
             tcp(text)
                 .candidates()

@@ -1,11 +1,11 @@
-//! How a process ended.
+//! Exit status.
 
 /// A wait status, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
     /// It called exit() with this status.
     Code(u8),
-    /// This signal ended it.
+    /// This signal killed it.
     Signal {
         /// Signal number.
         signal: u8,
@@ -27,7 +27,7 @@ impl ExitStatus {
         }
     }
 
-    /// The signal that ended the process, if one did.
+    /// The signal that killed the process, if any.
     pub fn signal(self) -> Option<u8> {
         match self {
             Self::Signal { signal, .. } => Some(signal),
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wait_statuses_are_decoded() {
+    fn wait_statuses_decode_to_codes_and_signals() {
         let signal = |signal, core_dumped| ExitStatus::Signal {
             signal,
             core_dumped,

@@ -1,6 +1,6 @@
-//! Which cgroup ids are meant.
+//! Which hierarchy cgroup ids belong to.
 
-/// The hierarchy whose cgroup ids the hooks tell: the one in which memory is accounted.
+/// The hierarchy of the cgroup ids that hooks send: the one that accounts memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hierarchy {
     /// Version 2.

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use crate::time::Timestamp;
+
 /// Process id in the initial pid namespace.
 pub type Pid = u32;
 
-/// A process: pid and creation time, because pids are reused.
+/// A process: pid and creation time, because the kernel reuses pids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessKey {
     /// Process id in the initial pid namespace.
@@ -27,8 +29,8 @@ impl ProcessKey {
     }
 
     /// Creation time, rounded down to a tick.
-    pub fn started(self) -> super::Timestamp {
-        super::Timestamp(self.start_ticks.saturating_mul(NS_PER_TICK))
+    pub fn started(self) -> Timestamp {
+        Timestamp(self.start_ticks.saturating_mul(NS_PER_TICK))
     }
 }
 
@@ -55,6 +57,19 @@ impl Comm {
     pub fn to_text(&self) -> String {
         String::from_utf8_lossy(self.as_bytes()).into_owned()
     }
+}
+
+/// Who did something. Hooks: the task that ran when the event happened, where that is meaningful.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// Which process.
+    pub key: ProcessKey,
+    /// Thread id.
+    pub tid: Pid,
+    /// Thread name.
+    pub comm: Comm,
+    /// Real user id.
+    pub uid: u32,
 }
 
 impl fmt::Debug for Comm {

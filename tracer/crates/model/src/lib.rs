@@ -1,14 +1,21 @@
 //! Domain types. No I/O, no clock, no aya.
 
 mod address;
+mod connect;
+mod death;
+mod effect;
+mod exchange;
 mod exit;
 mod finding;
 mod hierarchy;
+mod hook;
 mod identity;
+mod incident;
 mod observation;
 mod printable;
 pub mod quantity;
 mod request;
+mod ring;
 mod service;
 mod signal;
 mod target;
@@ -16,13 +23,20 @@ mod time;
 pub mod wording;
 
 pub use address::{Endpoint, NetNs};
+pub use connect::ConnectError;
+pub use death::*;
+pub use effect::*;
+pub use exchange::*;
 pub use exit::ExitStatus;
 pub use finding::*;
 pub use hierarchy::Hierarchy;
-pub use identity::{Comm, Pid, ProcessKey};
+pub use hook::Hook;
+pub use identity::{Actor, Comm, Pid, ProcessKey};
+pub use incident::{Incident, IncidentState};
 pub use observation::*;
 pub use printable::printable;
 pub use request::*;
+pub use ring::Ring;
 pub use service::{Manager, ProxyKind, Service};
 pub use signal::{SI_KERNEL, SIGKILL, SignalName, signal_from_name};
 pub use target::{clean_target, template};

@@ -1,13 +1,19 @@
 //! What was seen outside, at an instant. Everything that analysis knows arrives as one of these, so
-//! a record of the observations replays to the same findings.
+//! a capture of the observations replays to the same findings.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{
-    ClockAnchor, Comm, Endpoint, ExitStatus, HttpCounted, HttpExchange, LogEntry, NetNs, Pid,
-    ProcessKey, SI_KERNEL, SIGKILL, Timestamp, Witnesses,
-};
+use crate::address::{Endpoint, NetNs};
+use crate::connect::ConnectError;
+use crate::exchange::{HttpCounted, HttpExchange, LogEntry, Witnesses};
+use crate::exit::ExitStatus;
+use crate::hook::Hook;
+use crate::identity::{Actor, Comm, Pid, ProcessKey};
+use crate::ring::Ring;
+use crate::signal::{SI_KERNEL, SIGKILL};
+use crate::time::{ClockAnchor, Timestamp};
 
 /// Something seen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,18 +24,18 @@ pub struct Observation {
     pub what: What,
 }
 
-/// What was seen. Variants that occur often own no heap memory; the rare large ones are boxed.
+/// What was seen. Frequent variants own no heap memory; the rare large ones are boxed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    /// First of a stream: the machine and what can be seen on it.
+    /// First of a stream: the machine, and what can be observed on it.
     Session(Box<Session>),
-    /// The wall clock was related to boot time (again, after a step).
+    /// Wall time at an instant of boot time: at the start, and after each step of the wall clock.
     Clock(ClockAnchor),
-    /// A process's facts from /proc: at start-up, after an exec, or when its title may have changed.
+    /// A process's facts from /proc: at the start, after an exec, or when its title may have changed.
     Process(Box<ProcessFacts>),
     /// A process was created.
     Forked {
-        /// The child; named as its parent until it execs.
+        /// The child; has its parent's name until it execs.
         child: TaskFacts,
         /// The parent.
         parent: ProcessKey,
@@ -38,16 +44,16 @@ pub enum What {
     Executed {
         /// The process after the exec.
         task: TaskFacts,
-        /// Arguments as the kernel had them, possibly cut; see [`ProcessFacts::args`].
+        /// Arguments as the kernel had them, possibly truncated; see [`ProcessFacts::args`].
         args: Box<[Box<str>]>,
     },
-    /// A process is dead: all of its threads.
+    /// A process exited: all of its threads.
     Exited(Exit),
-    /// A process is there no more, and no event told of its end: events were lost.
+    /// A process no longer exists, but its exit was not observed: events were lost.
     Vanished(ProcessKey),
     /// The OOM killer chose a victim.
-    OomMarked(Box<OomMark>),
-    /// The kernel log's report of an OOM kill: the scope, where no hook tells it.
+    OomVictim(Box<OomVictim>),
+    /// The kernel log's report of an OOM kill: the scope, where no hook has it.
     OomReported(Box<OomReport>),
     /// A socket began to listen. A listener found by scanning has `socket` [`SocketId::Scanned`].
     ListenerUp(Listener),
@@ -59,17 +65,17 @@ pub enum What {
         netns: NetNs,
         /// Its address.
         address: Endpoint,
-        /// The process that let go last.
+        /// The process that closed it last.
         by: Actor,
         /// Whether that process was exiting.
         exiting: bool,
     },
-    /// All listeners of one kind in one network namespace, by scanning. Unix sockets have no
-    /// hook, so this is how they come and go; for TCP it heals after lost events.
+    /// All listeners of one kind in one network namespace, from a scan. Unix sockets have no hook:
+    /// only scans see them come and go. For TCP a scan corrects what lost events left wrong.
     ListenersScanned {
         /// The namespace.
         netns: NetNs,
-        /// Whether `listeners` are the unix ones or the TCP ones.
+        /// Whether `listeners` are unix sockets or TCP sockets.
         unix: bool,
         /// All of them.
         listeners: Box<[Listener]>,
@@ -78,7 +84,7 @@ pub enum What {
     ConnectFailed(Box<ConnectFailed>),
     /// An established connection was closed because its owner is exiting.
     ConnectionCut {
-        /// The dying process.
+        /// The exiting process.
         owner: Actor,
         /// Its network namespace.
         netns: NetNs,
@@ -87,7 +93,7 @@ pub enum What {
         /// The other end.
         remote: Endpoint,
     },
-    /// A cgroup's path (and limit, when it has one).
+    /// A cgroup's path, and its limit if it has one.
     Cgroup {
         /// As in [`TaskFacts::cgroup`].
         id: u64,
@@ -98,36 +104,36 @@ pub enum What {
     },
     /// A container, from its engine's API.
     Container(Box<ContainerFacts>),
-    /// A request at a proxy failed, by the kernel's or the TLS library's witness.
+    /// A request at a proxy failed; the kernel or the TLS library is the witness.
     Http(Box<HttpExchange>),
-    /// Requests at a proxy failed, counted only.
+    /// Requests at a proxy failed, counted without details.
     HttpCounted(Box<HttpCounted>),
-    /// A proxy's log tells of an error.
+    /// A line about an error in a proxy's log.
     ProxyLog(Arc<LogEntry>),
-    /// Lines of proxies' logs that could not be read as their format.
+    /// Lines of proxies' logs that could not be parsed.
     LogLinesUnread(u64),
     /// Which witnesses follow a proxy's process.
     Witnesses(Witnesses),
-    /// A hook that depends on the proxies there are was got, or lost, or got in another way.
-    Hook(Box<super::Hook>),
-    /// Somebody put a mark here: `tracer mark`, or a deployment that begins or ends.
+    /// A hook that depends on the running proxies was attached, detached or attached another way.
+    Hook(Box<Hook>),
+    /// A deployment mark: `tracer mark`, or a deployment that begins or ends.
     Mark(Box<str>),
     /// Events were lost.
     Lost {
-        /// Where.
+        /// Where they were lost.
         ring: Ring,
         /// How many since the last such observation.
         count: u64,
     },
-    /// Everything that was there before is known; from here on it is live.
+    /// Everything that existed before is known; what follows is live.
     Armed,
-    /// Nothing but time has passed.
+    /// Only time has passed.
     Tick,
     /// Last of a stream: the tracer stops.
     End,
 }
 
-/// The machine, and what can be seen on it.
+/// The machine, and what can be observed on it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Session {
     /// Version of the tracer that observed.
@@ -144,13 +150,13 @@ pub struct Session {
     pub page_bytes: u32,
     /// Physical memory in bytes.
     pub memory_bytes: u64,
-    /// Hooks that were wanted, and how each was got.
-    pub hooks: Vec<super::Hook>,
-    /// What cannot be seen, in words.
+    /// The hooks, and how each is attached.
+    pub hooks: Vec<Hook>,
+    /// Blind spots, in words.
     pub blind: Vec<String>,
 }
 
-/// A process as its `task_struct` tells. Hooks `sched_process_fork`, `_exec`, `_exit`,
+/// A process, from its `task_struct`. Hooks `sched_process_fork`, `_exec`, `_exit`,
 /// `mark_victim`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskFacts {
@@ -168,11 +174,11 @@ pub struct TaskFacts {
     pub comm: Comm,
 }
 
-/// A process as /proc tells. Everything but `task` may be missing: the process may be gone, or the
-/// tracer may not look.
+/// A process, from /proc. Everything but `task` may be missing: the process may be gone, or the
+/// tracer may lack permission.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessFacts {
-    /// What /proc/PID/stat and status say.
+    /// From /proc/PID/stat and status.
     pub task: TaskFacts,
     /// Command line split at NUL; a process that rewrites its title has one element. Bytes that
     /// are not UTF-8 are replaced; at most 4 KiB.
@@ -181,10 +187,10 @@ pub struct ProcessFacts {
     pub exe: Option<Box<str>>,
     /// Target of /proc/PID/cwd.
     pub cwd: Option<Box<str>>,
-    /// Cgroup path that names the service: of the unified hierarchy, or of v1's `name=systemd`
-    /// or `memory` where that says more.
+    /// Cgroup path that names the service: in the unified hierarchy, or in v1's `name=systemd` or
+    /// `memory` hierarchy where that is more specific.
     pub cgroup_path: Option<Box<str>>,
-    /// Environment variables that name a service or a limit, by the list in `observe`.
+    /// Environment variables that name a service or a limit; `observe` has the list.
     pub env: Box<[(Box<str>, Box<str>)]>,
     /// Inode of the network namespace.
     pub netns: NetNs,
@@ -197,26 +203,13 @@ pub struct ProcessFacts {
 }
 
 impl ProcessFacts {
-    /// Value of environment variable `name`, when it is one of those kept.
+    /// Value of environment variable `name`, if it is one of those kept.
     pub fn env(&self, name: &str) -> Option<&str> {
         self.env
             .iter()
             .find(|(key, _)| &**key == name)
             .map(|(_, value)| &**value)
     }
-}
-
-/// Who did something. Hooks: the task that ran when the event happened, where that is meaningful.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Actor {
-    /// Which process.
-    pub key: ProcessKey,
-    /// Thread id.
-    pub tid: Pid,
-    /// Thread name.
-    pub comm: Comm,
-    /// Real user id.
-    pub uid: u32,
 }
 
 /// A signal on its way to a process. Hook `signal_generate`.
@@ -228,33 +221,33 @@ pub struct SignalSent {
     pub signal: u32,
     /// `si_code`: 0 from a user process, 0x80 from the kernel, other positive values a fault.
     pub code: i32,
-    /// Who sent it. Meaningless for a fault (the process itself) or a timer (whoever ran).
+    /// Who sent it. Meaningless for a fault (the process itself) or a timer (whatever task ran).
     pub sender: Actor,
 }
 
 impl SignalSent {
-    /// Whether it is a SIGKILL of the kernel's own: for want of memory, or with a namespace or
-    /// cgroup that ends.
+    /// Whether the kernel itself sent it as SIGKILL: an OOM kill, or the end of a pid namespace or
+    /// cgroup.
     pub fn is_kernel_kill(&self) -> bool {
         self.signal == u32::from(SIGKILL) && self.code == SI_KERNEL
     }
 }
 
-/// A dead process. Hook `sched_process_exit`.
+/// A process that exited. Hook `sched_process_exit`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
     /// The process.
     pub task: TaskFacts,
     /// Its parent.
     pub parent: ProcessKey,
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// Peak resident set, bytes.
     pub peak_bytes: u64,
-    /// Whether the OOM killer had marked it.
-    pub oom_marked: bool,
-    /// Whose allocation had it marked, when the hook on the mark ran: known here even if the
-    /// mark's own record was lost.
+    /// Whether the OOM killer had chosen it as a victim.
+    pub oom_victim: bool,
+    /// The task whose allocation triggered the OOM kill, if the hook `mark_victim` ran: known here
+    /// even if that hook's own record was lost.
     pub oom_trigger: Option<Box<Actor>>,
     /// The last TERM, INT, QUIT, HUP or ABRT sent to it.
     pub stop: Option<Box<SignalSent>>,
@@ -271,26 +264,26 @@ pub enum OomScope {
     Cgroup {
         /// Its id, 0 when unknown.
         id: u64,
-        /// Its path, when the source tells it.
+        /// Its path, if the source has it.
         path: Option<Box<str>>,
         /// Its limit in bytes, when known.
         limit_bytes: Option<u64>,
     },
 }
 
-/// A victim was marked. Hook `mark_victim`.
+/// The OOM killer chose a victim. Hook `mark_victim`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OomMark {
-    /// The victim; on kernels that pass only a pid, resolved through /proc by `observe`.
-    pub victim: TaskFacts,
-    /// Whose allocation triggered it.
+pub struct OomVictim {
+    /// The victim; on kernels that pass only a pid, `observe` looks it up in /proc.
+    pub task: TaskFacts,
+    /// The task whose allocation triggered it.
     pub trigger: Actor,
     /// Cgroup of the trigger.
     pub trigger_cgroup: u64,
-    /// From a hook on `oom_kill_process`.
+    /// The scope, from a hook on `oom_kill_process`.
     pub scope: Option<OomScope>,
-    /// The nearest of the victim's cgroups whose usage had reached its limit at that instant: what
-    /// the scope is inferred from when neither a hook nor the kernel log tells.
+    /// The nearest of the victim's cgroups whose usage had reached its limit at that instant: the
+    /// scope is inferred from it if neither a hook nor the kernel log has it.
     pub full_cgroup: Option<FullCgroup>,
     /// The victim's anonymous memory, bytes.
     pub anon_bytes: Option<u64>,
@@ -316,7 +309,7 @@ pub struct OomReport {
     pub victim: Pid,
     /// `task=`.
     pub comm: Box<str>,
-    /// `constraint=` and `oom_memcg=`; the limit is read from the cgroup.
+    /// `constraint=` and `oom_memcg=`; the limit comes from the cgroup's files.
     pub scope: OomScope,
     /// `task_memcg=`.
     pub task_cgroup: Option<Box<str>>,
@@ -325,9 +318,9 @@ pub struct OomReport {
 /// Which socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SocketId {
-    /// Known to the kernel hooks by its address (which is never shown).
+    /// Seen by a kernel hook: its address, which is never shown.
     Kernel(u64),
-    /// Known by its inode, from a scan.
+    /// Found by a scan: its inode.
     Scanned(u64),
 }
 
@@ -340,34 +333,8 @@ pub struct Listener {
     pub netns: NetNs,
     /// Where it listens.
     pub address: Endpoint,
-    /// Processes that hold it: the one that called listen(), or all of them from a scan.
+    /// Processes that hold it: the one that called listen(), or, from a scan, all of them.
     pub holders: Box<[ProcessKey]>,
-}
-
-/// Why a connect failed.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum ConnectError {
-    /// ECONNREFUSED: nobody listens there.
-    Refused,
-    /// ETIMEDOUT, or the caller gave up waiting.
-    Timeout,
-    /// EHOSTUNREACH, ENETUNREACH and their like.
-    Unreachable,
-    /// ECONNRESET while connecting.
-    Reset,
-    /// ENOENT: no socket file.
-    NoSocketFile,
-    /// EAGAIN on a unix socket: its backlog is full.
-    BacklogFull,
-    /// EACCES or EPERM.
-    PermissionDenied,
-    /// EADDRNOTAVAIL: no free local port.
-    NoLocalPort,
-    /// Any other errno.
-    Other,
 }
 
 /// A failed connect.
@@ -375,7 +342,7 @@ pub enum ConnectError {
 pub struct ConnectFailed {
     /// Who called connect().
     pub owner: Actor,
-    /// In which network namespace.
+    /// Its network namespace.
     pub netns: NetNs,
     /// Where to.
     pub remote: Endpoint,
@@ -383,8 +350,8 @@ pub struct ConnectFailed {
     pub error: ConnectError,
     /// The errno behind `error`; 0 when the caller gave up.
     pub errno: u32,
-    /// From connect() to failure; zero when not known.
-    pub elapsed: std::time::Duration,
+    /// From connect() to the failure; zero when unknown.
+    pub elapsed: Duration,
     /// Failures of this process, address and errno since the last such observation, this one
     /// included. The kernel counts them; in a storm there is an observation every 10 ms.
     pub count: u64,
@@ -399,32 +366,10 @@ pub struct ContainerFacts {
     pub name: Box<str>,
     /// `docker`, `podman`.
     pub engine: Box<str>,
-    /// Compose project and service, from the container's labels.
+    /// Compose project and service, from its labels.
     pub compose: Option<(Box<str>, Box<str>)>,
     /// Its addresses in its networks.
     pub addresses: Box<[IpAddr]>,
     /// Published ports: host address and port, and the port inside.
-    pub published: Box<[(std::net::SocketAddr, u16)]>,
-}
-
-/// Where events can be lost.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Ring {
-    /// The ring of deaths, OOM kills and listener changes.
-    Deaths,
-    /// The ring of everything else.
-    Traffic,
-    /// The kernel's table of sockets in connect().
-    Connecting,
-    /// The kernel's table of failed requests that are only counted.
-    Requests,
-    /// The kernel log (/dev/kmsg was overwritten before it was read).
-    KernelLog,
-    /// A proxy's log (it was cut off or replaced before it was read to its end).
-    ProxyLog,
-    /// The capture that is replayed (there was no room for it, or its disk was too slow).
-    Capture,
+    pub published: Box<[(SocketAddr, u16)]>,
 }

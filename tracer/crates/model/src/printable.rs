@@ -1,5 +1,5 @@
-//! Makes text from outside safe to show: it cannot move the cursor, forge a line or reorder what
-//! is around it.
+//! Makes text from outside safe to show: it cannot move the cursor, forge a line or reorder the
+//! text around it.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_deceive_is_escaped() {
+    fn deceptive_characters_are_escaped() {
         assert_eq!(printable("a\x1b[2Jb\r\n"), "a\\x1b[2Jb\\r\\n");
         assert_eq!(printable("\u{9b}1m\u{7f}"), "\\x9b1m\\x7f");
         assert_eq!(printable("x\u{202e}y\u{2066}"), "x\\u{202e}y\\u{2066}");

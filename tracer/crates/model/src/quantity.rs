@@ -1,4 +1,4 @@
-//! Sizes and durations as people read them: `2.0 GiB`, `1.98 GiB`, `151 ms`, `3.33 s`, `3m12s`.
+//! Sizes and durations in words: `2.0 GiB`, `1.98 GiB`, `151 ms`, `3.33 s`, `3m12s`.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub fn bytes(bytes: u64) -> String {
 pub fn duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     let ms = (micros + 500) / 1000;
-    // Rounded to what is shown before the unit is chosen, so that 59.996 s is one minute.
+    // Rounds to the shown digits before it chooses the unit, so that 59.996 s is one minute.
     let hundredths = (micros + 5_000) / 10_000;
     let secs = duration.as_secs();
     if micros < 9_995 {
@@ -54,7 +54,7 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// Milliseconds as findings carry them, microseconds kept.
+/// Milliseconds, as in findings, with microseconds as decimals.
 pub fn millis(duration: Duration) -> f64 {
     // Whole microseconds up to 2^53 are exact; longer is centuries.
     #[expect(clippy::cast_precision_loss, reason = "exact for centuries")]

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalName(pub u32);
 
-/// The signal that can't be caught.
+/// The signal that no process can catch.
 pub const SIGKILL: u8 = 9;
 /// `si_code` of a signal from the kernel itself.
 pub const SI_KERNEL: i32 = 0x80;

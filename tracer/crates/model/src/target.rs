@@ -1,27 +1,27 @@
-//! Request targets made fit to be kept and shown: without the query, tokens masked, bounded; and
-//! templates, by which requests are counted.
+//! Cleans request targets before they are kept and shown (no query, tokens masked, bounded), and
+//! makes the templates that count requests.
 
-/// What stands for a value that looks like a token.
+/// Replaces a value that looks like a token.
 const MASK: &str = "{token}";
 /// Longest target kept, bytes.
 const MAX_BYTES: usize = 1024;
-/// Shortest text that is taken for a token by its characters.
+/// Shortest text that can be a token because of its characters.
 const MIN_TOKEN: usize = 20;
-/// Ends a target of which not everything is known.
-const CUT: char = '…';
+/// Ends a truncated target.
+const ELLIPSIS: char = '…';
 
-/// The target of a request as it may be kept: path, and query when `show_query`. `whole`: `raw` is
-/// all of it.
+/// The target of a request as it may be kept: the path, and the query if `show_query`. `whole`:
+/// `raw` is not truncated.
 pub fn clean_target(raw: &str, whole: bool, show_query: bool) -> Box<str> {
     let (path, query) = match memchr::memchr(b'?', raw.as_bytes()) {
         Some(at) => (&raw[..at], Some(&raw[at + 1..])),
         None => (raw, None),
     };
-    // What is known of a query has its path whole.
+    // Where the query has begun, the path is complete.
     let whole = whole || (query.is_some() && !show_query);
     let path = without_authority(path);
     let query = query.filter(|_| show_query);
-    // Most paths are kept as they are.
+    // Most paths are kept unchanged.
     let mut segments = path.as_bytes().split(|&byte| byte == b'/');
     let plain = query.is_none() && !segments.any(may_be_token);
     if plain && whole && path.len() <= MAX_BYTES {
@@ -54,13 +54,12 @@ pub fn clean_target(raw: &str, whole: bool, show_query: bool) -> Box<str> {
         clean.truncate(clean.floor_char_boundary(MAX_BYTES));
     }
     if long || !whole {
-        clean.push(CUT);
+        clean.push(ELLIPSIS);
     }
     clean.into()
 }
 
-/// The path of a cleaned target, with what identifies a single thing replaced:
-/// `/api/orders/{n}`.
+/// The path of a cleaned target with its ids replaced: `/api/orders/{n}`.
 pub fn template(target: &str) -> String {
     let path = target.split('?').next().unwrap_or_default();
     path.split('/')
@@ -79,7 +78,7 @@ pub fn template(target: &str) -> String {
         .join("/")
 }
 
-/// `http://host/path`, as a client sends it that takes the server for a forward proxy.
+/// The path of `http://host/path`, which clients send to a forward proxy.
 fn without_authority(path: &str) -> &str {
     for scheme in ["http://", "https://"] {
         if let Some(rest) = path.strip_prefix(scheme) {
@@ -89,12 +88,12 @@ fn without_authority(path: &str) -> &str {
     path
 }
 
-/// Whether [`is_token`] is worth asking.
+/// A quick check: whether [`is_token`] may be true.
 fn may_be_token(text: &[u8]) -> bool {
     text.len() >= MIN_TOKEN || text.starts_with(b"eyJ")
 }
 
-/// Whether nobody would have chosen `text` as a name: a session id, a JWT, an API key, a digest.
+/// Whether `text` looks like a session id, a JWT, an API key or a digest.
 fn is_token(text: &str) -> bool {
     if is_uuid(text) {
         return false;
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_was_asked_for_keeps_no_tokens() {
+    fn tokens_in_a_shown_query_are_masked() {
         assert_eq!(
             &*clean_target("/a?b=1&key=0123456789abcdef0123456789abcdef&c", true, true),
             "/a?b=1&key={token}&c"
@@ -167,17 +166,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_to_its_end_says_so() {
+    fn a_truncated_target_ends_with_an_ellipsis() {
         assert_eq!(&*clean_target("/api/ord", false, false), "/api/ord…");
         assert_eq!(&*clean_target("/api?ord", false, false), "/api");
         assert_eq!(&*clean_target("/api?ord", false, true), "/api?ord…");
         let long = format!("/{}", "a b/".repeat(1000));
         let clean = clean_target(&long, true, false);
-        assert!(clean.len() <= MAX_BYTES + CUT.len_utf8() && clean.ends_with(CUT));
+        assert!(clean.len() <= MAX_BYTES + ELLIPSIS.len_utf8() && clean.ends_with(ELLIPSIS));
     }
 
     #[test]
-    fn templates_replace_what_identifies_one_thing() {
+    fn templates_replace_ids() {
         for (target, want) in [
             ("/api/orders/17", "/api/orders/{n}"),
             ("/u/123e4567-e89b-12d3-a456-426614174000/x", "/u/{uuid}/x"),
@@ -192,14 +191,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_target_is_cleaned(raw in any::<String>(), whole: bool, query: bool) {
+        fn cleaning_accepts_any_target(raw in any::<String>(), whole: bool, query: bool) {
             let clean = clean_target(&raw, whole, query);
-            prop_assert!(clean.len() <= MAX_BYTES + CUT.len_utf8());
+            prop_assert!(clean.len() <= MAX_BYTES + ELLIPSIS.len_utf8());
             let _ = template(&clean);
         }
 
         #[test]
-        fn no_token_is_taken_for_a_plain_name(text in "(eyJ)?[a-fA-F0-9._=-]{0,40}") {
+        fn the_quick_check_misses_no_token(text in "(eyJ)?[a-fA-F0-9._=-]{0,40}") {
             prop_assert!(may_be_token(text.as_bytes()) || !is_token(&text));
         }
     }

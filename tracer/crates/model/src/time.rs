@@ -1,4 +1,4 @@
-//! Instants: since boot, as the kernel's hooks tell them, and on the wall, as findings do.
+//! Instants: boot time, as in observations, and wall time, as in findings.
 
 use std::fmt;
 use std::ops::Sub;
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// Time from `earlier` to `self`; zero when `earlier` is later.
+    /// Time from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -19,11 +19,18 @@ impl Timestamp {
     /// `self` plus `by`, saturating.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(nanos(by)))
     }
+
+    /// `self` minus `by`, saturating.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(by)))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Sub for Timestamp {
@@ -72,7 +79,7 @@ impl schemars::JsonSchema for WallTime {
     }
 }
 
-/// Relates the two clocks at one instant; observed at start and whenever the wall clock is stepped.
+/// Both clocks at one instant; observed at the start and whenever the wall clock is stepped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockAnchor {
     /// CLOCK_BOOTTIME.
@@ -103,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_anchor_converts_both_ways_in_time() {
+    fn an_anchor_converts_instants_before_and_after_it() {
         let anchor = ClockAnchor {
             boot: Timestamp(1_000),
             wall: WallTime(50_000),

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::connect::ConnectError;
+use crate::death::Cause;
+use crate::effect::Because;
 use crate::quantity::duration;
-use crate::{Because, Cause, ConnectError, Failure};
+use crate::request::Failure;
 
 /// A cause as a label: `OOM, cgroup limit`.
 pub const fn cause(cause: Cause) -> &'static str {
@@ -114,6 +117,18 @@ fn earlier(because: &Because) -> String {
         Some(Cause::Clean) => format!("{after} earlier"),
         Some(known) => format!("{after} earlier: {}", cause(known)),
         None => format!("not listening for {after}"),
+    }
+}
+
+/// Why `service` did not respond, as a sentence: `api.service died 145 ms earlier: OOM (cgroup limit
+/// 2.0 GiB)`, `api.service stopped by systemd 145 ms earlier`. `after` is the time since the death;
+/// without a death, since the service is down. `summary` is the cause in detail.
+pub fn explanation(service: &str, death: Option<Cause>, after: Duration, summary: &str) -> String {
+    let after = duration(after);
+    match death {
+        Some(Cause::Clean) => format!("{service} {summary} {after} earlier"),
+        Some(_) => format!("{service} died {after} earlier: {summary}"),
+        None => format!("{service}, not listening for {after}"),
     }
 }
 
@@ -229,6 +244,24 @@ mod tests {
         assert_eq!(
             behind(Failure::ProxyDied, &oom),
             "3.53 ms earlier: OOM, cgroup limit"
+        );
+    }
+
+    #[test]
+    fn an_explanation_names_the_service_and_the_cause_in_detail() {
+        let sentence =
+            |death, summary| explanation("api.service", death, Duration::from_millis(145), summary);
+        assert_eq!(
+            sentence(Some(Cause::OomCgroup), "OOM (cgroup limit 2.0 GiB)"),
+            "api.service died 145 ms earlier: OOM (cgroup limit 2.0 GiB)"
+        );
+        assert_eq!(
+            sentence(Some(Cause::Clean), "stopped by systemd"),
+            "api.service stopped by systemd 145 ms earlier"
+        );
+        assert_eq!(
+            sentence(None, "stopped listening"),
+            "api.service, not listening for 145 ms"
         );
     }
 

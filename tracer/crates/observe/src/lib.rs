@@ -249,8 +249,8 @@ impl Observer {
             What::ConnectFailed(failed) if matches!(failed.remote, Endpoint::Unix(_)) => {
                 self.lookout.unix_connect_failed(at);
             }
-            What::OomMarked(_) => {
-                self.mark(observation, out);
+            What::OomVictim(_) => {
+                self.oom_victim(observation, out);
                 return;
             }
             What::Http(exchange) if exchange.side == Side::Inbound => {
@@ -375,8 +375,8 @@ impl Observer {
         }
     }
 
-    /// The kernel log's reports come first: they were written before the victim was marked.
-    fn mark(&mut self, mut observation: Observation, out: &mut Vec<Observation>) {
+    /// The kernel log's reports come first: they were written before the hook saw the victim.
+    fn oom_victim(&mut self, mut observation: Observation, out: &mut Vec<Observation>) {
         if let Some(log) = &mut self.kernel_log {
             let round = log.read();
             if round.overwritten > 0 {
@@ -397,12 +397,12 @@ impl Observer {
             }
         }
         // Kernels that pass only a pid: it may be a thread's.
-        if let What::OomMarked(mark) = &mut observation.what
-            && mark.victim.key.start_ticks == 0
-            && let Some(pid) = proc_dir::process_of(mark.victim.key.pid)
+        if let What::OomVictim(victim) = &mut observation.what
+            && victim.task.key.start_ticks == 0
+            && let Some(pid) = proc_dir::process_of(victim.task.key.pid)
             && let Some(facts) = self.reader.read_victim(pid)
         {
-            mark.victim = facts.task;
+            victim.task = facts.task;
         }
         out.push(observation);
     }

@@ -210,7 +210,7 @@ fn failure() -> ConnectFailure {
             death: Some(12_345),
             cause: Some(Cause::OomCgroup),
             after_ms: 151.0,
-            sentence: "api.service was OOM-killed 151 ms before".to_owned(),
+            sentence: "api.service died 151 ms earlier: OOM (cgroup limit 2.0 GiB)".to_owned(),
         }),
     }
 }
@@ -237,7 +237,7 @@ fn request() -> FailedRequest {
             death: Some(12_345),
             cause: Some(Cause::OomCgroup),
             after_ms: 145.0,
-            sentence: "api.service, dead for 145 ms: OOM (cgroup limit 2.0 GiB)".to_owned(),
+            sentence: "api.service died 145 ms earlier: OOM (cgroup limit 2.0 GiB)".to_owned(),
         }),
         evidence: vec![Witness::Http, Witness::Log],
     }

@@ -1,73 +1,70 @@
-//! Failed requests: one finding per request of a client that failed, with everything that told of
-//! it, its upstream and the death behind it.
+//! Failed requests: one finding per client's request that failed, with its upstream, the death behind
+//! it, and all witnesses as evidence.
 //!
-//! This file takes in what witnesses tell; `pair` says which exchange and log lines are of one
-//! request, `waiting` holds them until they are together, `upstream` finds the upstream and what went wrong, `tell` finds the death behind it and writes the finding,
-//! `counted` takes in storms, `losses` counts.
+//! This file accepts what witnesses report. `pair` decides which exchange and log lines belong to one
+//! request, `fingerprint` and `shelf` find them quickly, `waiting` holds them until they are
+//! together. `coverage` knows which witnesses follow a proxy. `upstream` finds the upstream and the
+//! failure of a `case`, `reason` the incident behind it, `report` makes the finding, and `counted`
+//! sums up storms.
 //!
-//! 1. An inbound exchange is a request that failed: each gives exactly one finding, at once, or,
-//!    when a followed log may still tell of it, within 100 ms. Lines and the proxy's own
+//! 1. An inbound exchange is a request that failed: each gives exactly one finding, at once, or
+//!    within 100 ms if a followed log may still have a line about it. Lines and the proxy's own
 //!    (outbound) exchanges only add to it.
 //! 2. The proxy is the service that listens at the exchange's local address, else that of its
-//!    actor. The actor is believed only when it belongs to that service.
-//! 3. A log line without an exchange is not told when the proxy's witnesses would have seen the
-//!    request fail: it was tried again with success. It is told, after a second in which further
-//!    attempts may follow, when it can't have an exchange: HTTP/2 and HTTP/3, an answer that broke
-//!    off after its header, a final status of 500 or more, a proxy (or TLS listener: a port that
-//!    ends in 443) that no witness follows.
-//! 4. What waits is decided before a listener is told to be back, so that an incident has its
+//!    actor. The actor counts only if it belongs to that service.
+//! 3. A log line without an exchange is not reported if the proxy's witnesses would have seen the
+//!    request fail: a further attempt succeeded. It is reported, after a second in which further
+//!    attempts may follow, if it can't have an exchange: HTTP/2 and HTTP/3, a truncated response, a
+//!    final status of 500 or more, a proxy (or TLS listener: a port that ends in 443) that no
+//!    witness follows.
+//! 4. Waiting requests are decided before a `listener_up` is reported, so that an incident has its
 //!    requests when it closes.
-//! 5. `because` is the incident that explains the instant of failure, not that of the answer: the
+//! 5. `because` is the incident that explains the instant of the failure, not of the response: the
 //!    dead process that held the cut connection, a death in the upstream's service while it worked
-//!    on the request, or the absence of the upstream's listener. An answer of the application, a
-//!    timeout and a client that went away have none; the proxy's own death explains what it left
-//!    unanswered.
+//!    on the request, or the absence of the upstream's listener. A status that the application
+//!    returned, a timeout and a client that disconnected have none; the proxy's own death explains
+//!    the requests that it left without a response.
 //!
-//! With `--http all` a request that a proxy handed to a server of the same machine is one request
-//! for each of them. Every table is bounded; what a full one gives up is detail, never a request.
+//! With `--http all`, a request that a proxy passed to a server on the same machine is one request
+//! for each of them. Every table is bounded; a full one loses details, never a request.
 
+mod case;
 mod counted;
-pub(super) mod losses;
+mod coverage;
+mod fingerprint;
 mod pair;
+mod reason;
+mod report;
 mod shelf;
-mod tell;
 #[cfg(test)]
 mod tests;
 mod upstream;
 mod waiting;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracer_model::{
     Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpEnd, HttpExchange, LogEntry, NetNs,
-    Phase, ProcessKey, ProxyKind, Service, Side, Timestamp, What, Witnesses,
+    Phase, ProcessKey, ProxyKind, ServiceLoss, Side, Timestamp, What, Witnesses,
 };
 
+use super::context::Context;
+use super::options::Options;
 use super::world::{World, key_of, same};
-use super::{Analysis, Options};
+use case::Case;
 use counted::Counts;
-use losses::Ranking;
-use pair::{Attempts, Inbound, Proxy, Worth};
-use tell::case_of;
-use upstream::Clues;
-use waiting::{Lines, Waiting};
-
-/// Processes of proxies whose witnesses are known; those that are dead go first.
-const MAX_WITNESSED: usize = 4096;
-/// Processes whose logs are read, of which is remembered what was found out about them.
-const MAX_LOGGING: usize = 64;
+use coverage::{Coverages, Log, unknown_proxy};
+use pair::{Attempts, Inbound, Proof};
+use report::Reports;
+use waiting::{Decided, Lines, Waiting};
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Requests {
-    witnesses: BTreeMap<ProcessKey, Witnesses>,
-    /// Whose log lines were read since the world changed.
-    logging: BTreeMap<ProcessKey, Logging>,
+    coverages: Coverages,
     waiting: Waiting,
-    clues: Clues,
     counts: Counts,
-    ranking: Ranking,
+    reports: Reports,
 }
 
 impl Requests {
@@ -78,73 +75,38 @@ impl Requests {
             .min()
     }
 
-    pub(super) fn ranking(&self) -> Vec<tracer_model::ServiceLoss> {
-        self.ranking.most()
-    }
-}
-
-/// What is known of the process that a log line is of.
-#[derive(Clone)]
-struct Logging {
-    proxy: Arc<Proxy>,
-    /// See [`Analysis::is_covered`].
-    covered: bool,
-}
-
-/// Which witnesses follow the processes of a service.
-#[derive(Clone, Copy, Default)]
-struct Coverage {
-    http: bool,
-    tls: bool,
-    /// A log of that format.
-    log: Option<ProxyKind>,
-}
-
-impl Analysis {
-    /// Forgets what was found out about proxies when `what` may change it. What a storm of failed
-    /// requests consists of does not.
-    pub(super) fn before(&mut self, what: &What) {
-        if !matches!(
-            what,
-            What::Http(_)
-                | What::HttpCounted(_)
-                | What::ProxyLog(_)
-                | What::ConnectFailed(_)
-                | What::ConnectionCut { .. }
-                | What::Tick
-        ) {
-            self.requests.logging.clear();
-        }
+    /// Services by failed requests, most first.
+    pub(super) fn ranking(&self) -> Vec<ServiceLoss> {
+        self.reports.ranking()
     }
 
-    pub(super) fn witnessed(&mut self, witnesses: Witnesses) {
-        let known = &mut self.requests.witnesses;
-        if known.len() >= MAX_WITNESSED {
-            let world = &self.world;
-            let lives = |key: ProcessKey| {
-                let process = world.processes.get(key);
-                process.is_some_and(|process| process.dead.is_none())
-            };
-            known.retain(|key, _| lives(*key));
-        }
-        if known.len() < MAX_WITNESSED {
-            known.insert(witnesses.proxy, witnesses);
-        }
+    /// Empties caches that `what` may make stale.
+    pub(super) fn invalidate(&mut self, what: &What) {
+        self.coverages.invalidate(what);
     }
 
-    /// A failed connect is a clue to the upstream of the requests that fail because of it.
-    pub(super) fn note_connect(&mut self, failed: &ConnectFailed, at: Timestamp) {
-        let owner = self.world.processes.find(failed.owner.key);
+    /// Witnesses follow a proxy's process, or no longer do.
+    pub(super) fn witnesses(&mut self, world: &World, witnesses: Witnesses) {
+        self.coverages.insert(world, witnesses);
+    }
+
+    /// Keeps a failed connect: a clue to the upstream of requests.
+    pub(super) fn note_connect(
+        &mut self,
+        context: &Context,
+        failed: &ConnectFailed,
+        at: Timestamp,
+    ) {
+        let owner = context.world.processes.find(failed.owner.key);
         let service = owner.map(|owner| &owner.attribution.service);
         let mut actor = failed.owner;
         actor.key = owner.map_or(actor.key, |owner| owner.task.key);
-        let netns = self.known(failed.netns);
-        self.requests
-            .clues
-            .tried(&actor, service, netns, &failed.remote, failed.error, at);
+        let netns = context.options.netns(failed.netns);
+        let clues = &mut self.reports.clues;
+        clues.tried(&actor, service, netns, &failed.remote, failed.error, at);
     }
 
-    /// A cut connection may be one that a proxy waited on.
+    /// Keeps a cut connection: a proxy may have waited for a response on it.
     pub(super) fn note_cut(
         &mut self,
         owner: &Actor,
@@ -152,187 +114,149 @@ impl Analysis {
         remote: &Endpoint,
         at: Timestamp,
     ) {
-        self.requests.clues.cut(owner.key, local, remote, at);
+        self.reports.clues.cut(owner.key, local, remote, at);
     }
 
+    /// Accepts an exchange that the kernel or the TLS library witnessed.
     pub(super) fn http(
         &mut self,
+        context: &mut Context,
         exchange: &HttpExchange,
         at: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
-        if !self.armed {
+        if !context.armed {
             return;
         }
+        let world = &context.world;
         if exchange.side == Side::Outbound {
-            let actor = self.world.processes.find(exchange.actor.key);
+            let actor = world.processes.find(exchange.actor.key);
             let proxy = actor
                 .filter(|actor| actor.attribution.role.is_some())
                 .map(|actor| key_of(&actor.attribution.service));
-            self.requests.clues.outbound(exchange.clone(), proxy, at);
+            self.reports.clues.outbound(exchange.clone(), proxy, at);
             return;
         }
-        let netns = self.known(exchange.netns);
-        let Some(inbound) = inbound(&self.world, &self.options, exchange, netns, at) else {
+        let netns = context.options.netns(exchange.netns);
+        let Some(inbound) = inbound(world, &context.options, exchange, netns, at) else {
             return;
         };
-        let lines = match self.coverage(&inbound.proxy).log {
-            None => Lines::WereRead,
-            // Nobody is left to write any.
-            Some(_) if exchange.end == HttpEnd::Died => Lines::WereRead,
+        let lines = match self.coverages.of(world, &inbound.proxy).log {
+            None => Lines::AlreadyRead,
+            // The process that would write the line is gone.
+            Some(_) if exchange.end == HttpEnd::Died => Lines::AlreadyRead,
             Some(ProxyKind::Nginx | ProxyKind::Apache)
-                if self.requests.clues.was_answered(&case_of(&inbound)) =>
+                if self.reports.clues.was_answered(&Case::of(&inbound)) =>
             {
                 Lines::None
             }
             Some(_) => Lines::MayFollow,
         };
         let mut decided = Vec::new();
-        self.requests
-            .waiting
-            .exchange(inbound, lines, self.now, &mut decided);
-        self.tell(decided, findings);
+        self.waiting
+            .exchange(inbound, lines, context.now, &mut decided);
+        self.report(context, decided, findings);
     }
 
+    /// Accepts a line of a proxy's log.
     pub(super) fn proxy_log(
         &mut self,
+        context: &mut Context,
         entry: &Arc<LogEntry>,
         at: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
-        if !self.armed {
+        if !context.armed {
             return;
         }
-        let Logging { proxy, covered } = self.logging(entry.proxy);
-        let worth = if entry.http1 == Some(false) || !covered {
-            Worth::All
+        let Log { proxy, covered } = self.coverages.log_of(&context.world, entry.proxy);
+        let proof = if entry.http1 == Some(false) || !covered {
+            Proof::OnlyWitness
         } else if entry.phase == Phase::Answering
             || entry.status.is_some_and(|status| status >= 500)
         {
-            Worth::Proof
+            Proof::Failure
         } else {
-            Worth::Nothing
+            Proof::Nothing
         };
-        let marker = &self.requests.waiting.marker;
-        let line = Attempts::new(marker, proxy, at, Arc::clone(entry), worth);
+        let fingerprinter = &self.waiting.fingerprinter;
+        let line = Attempts::new(fingerprinter, proxy, at, Arc::clone(entry), proof);
         let mut decided = Vec::new();
-        self.requests.waiting.line(line, self.now, &mut decided);
-        self.tell(decided, findings);
+        self.waiting.line(line, context.now, &mut decided);
+        self.report(context, decided, findings);
     }
 
+    /// Accepts a number of requests that the kernel only counted.
     pub(super) fn http_counted(
         &mut self,
+        context: &mut Context,
         counted: &HttpCounted,
         at: Timestamp,
         findings: &mut Vec<Finding>,
     ) {
-        if !self.armed || counted.count == 0 {
+        if !context.armed || counted.count == 0 {
             return;
         }
-        let netns = self.known(counted.netns);
-        let proxy = self
-            .world
+        let netns = context.options.netns(counted.netns);
+        let world = &context.world;
+        let proxy = world
             .listeners
             .answering(netns, &counted.local)
-            .map_or_else(unknown, |(_, listening)| {
-                self.world.listener_service(listening).clone()
+            .map_or_else(unknown_proxy, |(_, listening)| {
+                world.listener_service(listening).clone()
             });
         let status = (counted.status != 0).then_some(counted.status);
-        let now = self.now;
-        if let Some(sum) = self
-            .requests
+        let now = context.now;
+        let sum = self
             .counts
-            .add(proxy, netns, status, counted.count, at, now)
-        {
-            self.tell_counted(&sum, findings);
+            .add(proxy, netns, status, counted.count, at, now);
+        if let Some(sum) = sum {
+            self.reports.counted(context, &sum, findings);
         }
     }
 
-    /// Tells what need not wait any longer.
-    pub(super) fn advance_requests(&mut self, findings: &mut Vec<Finding>) {
+    /// Reports requests that have waited long enough.
+    pub(super) fn advance(&mut self, context: &mut Context, findings: &mut Vec<Finding>) {
         let mut decided = Vec::new();
-        self.requests.waiting.advance(self.now, &mut decided);
-        self.tell(decided, findings);
-        for sum in self.requests.counts.flush(Some(self.now)) {
-            self.tell_counted(&sum, findings);
+        self.waiting.advance(context.now, &mut decided);
+        self.report(context, decided, findings);
+        for sum in self.counts.flush(Some(context.now)) {
+            self.reports.counted(context, &sum, findings);
         }
     }
 
-    /// Tells what waits, as far as it is sure to have failed; `last`: nothing more will come.
-    pub(super) fn flush_requests(&mut self, last: bool, findings: &mut Vec<Finding>) {
+    /// Reports all waiting requests that surely failed; `last`: no more observations will come.
+    pub(super) fn flush(&mut self, context: &mut Context, last: bool, findings: &mut Vec<Finding>) {
         let mut decided = Vec::new();
-        self.requests.waiting.flush(self.now, last, &mut decided);
-        self.tell(decided, findings);
-        for sum in self.requests.counts.flush(None) {
-            self.tell_counted(&sum, findings);
+        self.waiting.flush(context.now, last, &mut decided);
+        self.report(context, decided, findings);
+        for sum in self.counts.flush(None) {
+            self.reports.counted(context, &sum, findings);
         }
     }
 
-    /// Whose log it is that a process writes.
-    fn logging(&mut self, process: ProcessKey) -> Logging {
-        if let Some(known) = self.requests.logging.get(&process) {
-            return known.clone();
-        }
-        let service = match self.world.processes.find(process) {
-            Some(process) => process.attribution.service.clone(),
-            None => match self.world.only_proxy() {
-                Some(only) => only.clone(),
-                None => unknown(),
-            },
-        };
-        let logging = Logging {
-            covered: self.is_covered(&service, process),
-            proxy: Arc::new(Proxy {
-                key: key_of(&service),
-                service,
-            }),
-        };
-        let known = &mut self.requests.logging;
-        if known.len() >= MAX_LOGGING {
-            known.clear();
-        }
-        known.insert(process, logging.clone());
-        logging
-    }
-
-    fn coverage(&self, service: &Service) -> Coverage {
-        let mut coverage = Coverage::default();
-        for (key, witnesses) in &self.requests.witnesses {
-            let Some(process) = self.world.processes.get(*key) else {
-                continue;
-            };
-            if process.dead.is_some() || !same(&process.attribution.service, service) {
-                continue;
+    fn report(
+        &mut self,
+        context: &mut Context,
+        decided: Vec<Decided>,
+        findings: &mut Vec<Finding>,
+    ) {
+        for one in decided {
+            match one {
+                Decided::Seen(inbound) => self.reports.seen(context, &inbound, findings),
+                Decided::Logged(attempts) => {
+                    let status = attempts.status();
+                    let proxy = &attempts.proxy.key;
+                    if status.is_none() || !self.counts.knows(proxy, status, context.now) {
+                        self.reports.logged(context, &attempts, findings);
+                    }
+                }
             }
-            coverage.http |= witnesses.http;
-            coverage.tls |= witnesses.tls;
-            if witnesses.log {
-                let kind = process.attribution.role.unwrap_or(ProxyKind::Envoy);
-                coverage.log = coverage.log.or(Some(kind));
-            }
-        }
-        coverage
-    }
-
-    /// Whether an HTTP/1 request at the proxy can't fail without its witnesses telling.
-    fn is_covered(&self, proxy: &Service, process: ProcessKey) -> bool {
-        let coverage = self.coverage(proxy);
-        let ports = self.world.ports_around(process);
-        let (tls, plain): (Vec<u16>, Vec<u16>) =
-            ports.into_iter().partition(|port| port % 1000 == 443);
-        (coverage.http && (coverage.tls || tls.is_empty())) || (coverage.tls && plain.is_empty())
-    }
-
-    /// A network namespace; the tracer's own where it is not known.
-    fn known(&self, netns: NetNs) -> NetNs {
-        match netns {
-            0 => self.options.own_netns,
-            known => known,
         }
     }
 }
 
-/// An inbound exchange with its proxy; None: it is the tracer's own.
+/// An inbound exchange with its proxy; None if it is the tracer's own.
 fn inbound(
     world: &World,
     options: &Options,
@@ -346,7 +270,7 @@ fn inbound(
         .as_ref()
         .and_then(|local| world.listeners.answering(netns, local));
     let listens = listening.map(|(_, listening)| listening);
-    let own = |key: ProcessKey| options.own_pid != 0 && key.pid == options.own_pid;
+    let own = |key: ProcessKey| options.is_own(key.pid);
     if listens.map_or_else(
         || own(exchange.actor.key),
         |listening| listening.owner.is_some_and(own),
@@ -356,7 +280,7 @@ fn inbound(
     let proxy = match (listens, actor) {
         (Some(listening), _) => world.listener_service(listening).clone(),
         (None, Some(actor)) => actor.attribution.service.clone(),
-        (None, None) => unknown(),
+        (None, None) => unknown_proxy(),
     };
     let worker = actor.filter(|actor| same(&actor.attribution.service, &proxy));
     Some(Inbound::new(
@@ -371,13 +295,4 @@ fn inbound(
         at,
         exchange.clone(),
     ))
-}
-
-/// The service of a proxy that nothing is known of.
-fn unknown() -> Service {
-    Service {
-        name: "unknown".into(),
-        manager: tracer_model::Manager::Process,
-        evidence: "nothing is known to listen there".into(),
-    }
 }

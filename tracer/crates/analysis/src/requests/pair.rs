@@ -1,51 +1,50 @@
-//! Which log lines and which exchange are about the same request.
+//! Which log lines and which exchange belong to the same request.
 //!
-//! - Lines and an exchange fit when they are of the same proxy and nothing that both tell differs:
-//!   the client's address (or the X-Forwarded-For that the proxy was told to believe) and port,
-//!   method and target. Where one of them doesn't tell the client (a TLS session without its
-//!   connection, Apache's first line), the worker's pid must be the same.
-//! - Of several that fit, those that were not read before the request began go first, then those of
-//!   the same worker and thread, then the oldest: identical concurrent requests are paired one to
-//!   one in order.
-//! - nginx and Apache write nothing about a request that an upstream answered.
-//! - nginx writes a line per attempt. Lines of the same worker, connection and request with
+//! - Lines and an exchange fit if they are of the same proxy and agree in everything that both have:
+//!   the client's address (or X-Forwarded-For, where the proxy is configured to trust it) and port,
+//!   method and target. If either lacks the client (a TLS session without its connection, Apache's
+//!   first line), the worker's pid must be the same.
+//! - Of several that fit, lines read after the request began come first, then lines of the same
+//!   worker and thread, then the oldest: identical concurrent requests are paired one to one, in
+//!   order.
+//! - nginx and Apache write no line about a request that the upstream itself answered.
+//! - nginx writes one line per attempt. Lines of the same worker, connection and request with
 //!   different upstreams are attempts of one request; the same upstream again is the next request.
-//! - HTTP/2 and HTTP/3, and lines about an answer that was under way, never have an exchange.
+//! - HTTP/2 and HTTP/3, and lines about a response that had begun, never have an exchange.
 
 use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ahash::RandomState;
 use tracer_model::{
     Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, ProxyKind, Request,
     Service, Timestamp,
 };
 
-use super::shelf::{Mark, Marks};
+use super::fingerprint::{Common, Fingerprint, Fingerprinter, Fingerprints, Search, Stems};
 use crate::world::ServiceKey;
 
 /// Attempts of a request that are kept.
 const MAX_LINES: usize = 8;
-/// Nothing fits better.
+/// The best rank of all.
 pub(super) const BEST: u8 = 6;
-/// Nothing that was read before the request began fits better.
+/// The best rank of lines read before the request began.
 pub(super) const BEST_STALE: u8 = BEST - FRESH;
 const FRESH: u8 = 4;
 
-/// An inbound exchange, and what was found out about it.
+/// An inbound exchange, its proxy and its lines.
 pub(super) struct Inbound {
     pub proxy: Service,
     pub key: ServiceKey,
     pub netns: NetNs,
-    /// The exchange's actor, when it belongs to the proxy.
+    /// The exchange's actor, if it belongs to the proxy.
     pub worker: Option<Actor>,
-    /// Its pid, and that in its own namespace.
+    /// The worker's pid, and its pid in its own namespace.
     pub pids: [Pid; 2],
     pub at: Timestamp,
     pub exchange: HttpExchange,
     pub attempts: Option<Attempts>,
-    /// Until when it waits, or is remembered.
+    /// How long it waits, or is kept.
     pub until: Timestamp,
 }
 
@@ -80,22 +79,52 @@ impl Inbound {
         }
     }
 
-    /// The client that the proxy was told of.
+    /// The client in X-Forwarded-For.
     fn forwarded(&self) -> Option<IpAddr> {
         let header = self.exchange.request.as_ref()?.forwarded_for.as_deref()?;
         Some(header.parse::<IpAddr>().ok()?.to_canonical())
     }
+
+    /// What its lines find it by.
+    pub(super) fn fingerprints(&self, fingerprinter: &Fingerprinter) -> Fingerprints {
+        let hash = |stem, common| Some(fingerprinter.hash(stem, &common));
+        let stems = fingerprinter.stems(&self.key, self.exchange.request.as_ref());
+        let (client, forwarded) = (self.client(), self.forwarded());
+        [
+            hash(stems.request, Common::Request(client.map(|(ip, _)| ip))),
+            forwarded.and_then(|ip| hash(stems.request, Common::Request(Some(ip)))),
+            hash(stems.bare, Common::Client(client)),
+            forwarded.and_then(|ip| hash(stems.bare, Common::Forwarded(ip))),
+        ]
+    }
+
+    /// Where its lines are.
+    pub(super) fn search(&self, fingerprinter: &Fingerprinter) -> Search {
+        let hash = |stem, common| Some(fingerprinter.hash(stem, &common));
+        let stems = fingerprinter.stems(&self.key, self.exchange.request.as_ref());
+        let (true, Some((ip, port))) = (stems.has_request, self.client()) else {
+            return Search::Everywhere;
+        };
+        let forwarded = self.forwarded();
+        Search::Under([
+            hash(stems.request, Common::Request(Some(ip))),
+            forwarded.and_then(|ip| hash(stems.request, Common::Request(Some(ip)))),
+            hash(stems.bare, Common::Client(Some((ip, port)))),
+            forwarded.and_then(|ip| hash(stems.bare, Common::Forwarded(ip))),
+            hash(stems.bare, Common::Bare),
+        ])
+    }
 }
 
-/// What lines are worth without an exchange.
+/// What lines prove without an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Worth {
-    /// The request was tried again with success.
+pub(super) enum Proof {
+    /// Nothing: a further attempt may have succeeded.
     Nothing,
-    /// It failed.
-    Proof,
-    /// It failed, and nobody else can tell of it.
-    All,
+    /// That the request failed.
+    Failure,
+    /// That the request failed, and no other witness can report it.
+    OnlyWitness,
 }
 
 /// A proxy, shared by all lines of its logs.
@@ -113,32 +142,33 @@ pub(super) struct Attempts {
     first: Line,
     /// Few requests have any.
     further: Vec<Line>,
-    /// What their marks are made of.
+    /// What their fingerprints begin with.
     stems: Stems,
-    /// What the first line has in common with the next of the same request; None: there is no next.
-    pub continued: Option<Mark>,
-    /// What they are worth when no exchange turns up.
-    pub worth: Worth,
-    /// Until when they wait.
+    /// What the first line has in common with the next line of the same request; None: there can be
+    /// no next line.
+    pub continued: Option<Fingerprint>,
+    /// What they prove if no exchange turns up.
+    pub proof: Proof,
+    /// How long they wait.
     pub until: Timestamp,
 }
 
 impl Attempts {
     pub(super) fn new(
-        marker: &Marker,
+        fingerprinter: &Fingerprinter,
         proxy: Arc<Proxy>,
         at: Timestamp,
         entry: Arc<LogEntry>,
-        worth: Worth,
+        proof: Proof,
     ) -> Self {
-        let stems = marker.stems(&proxy.key, entry.request.as_ref());
+        let stems = fingerprinter.stems(&proxy.key, entry.request.as_ref());
         Self {
-            continued: marker.continued(stems, &entry),
+            continued: continued(fingerprinter, stems, &entry),
             proxy,
             first: (at, entry),
             further: Vec::new(),
             stems,
-            worth,
+            proof,
             until: at,
         }
     }
@@ -151,13 +181,13 @@ impl Attempts {
         self.further.last().unwrap_or(&self.first)
     }
 
-    /// Whether nothing more can come: the request was over when its line was written, and no other
+    /// Whether nothing more can follow: the request was over when its line was written, and no other
     /// witness follows it.
     pub(super) fn is_over(&self) -> bool {
-        self.worth == Worth::All && self.last().status.is_some()
+        self.proof == Proof::OnlyWitness && self.last().status.is_some()
     }
 
-    /// The line that tells how it ended: the last attempt's.
+    /// The decisive line: of the last attempt.
     pub(super) fn decisive(&self) -> &LogEntry {
         let mut latest = self.lines().rev();
         latest
@@ -174,7 +204,7 @@ impl Attempts {
         self.last_line().0
     }
 
-    /// How it failed: as the decisive line tells, else as any does.
+    /// How the request failed: from the decisive line, else from any.
     pub(super) fn failure(&self) -> Failure {
         let known = |failure: &Failure| *failure != Failure::Unknown;
         let mut others = self.lines().rev().map(|(_, entry)| entry.failure);
@@ -184,36 +214,45 @@ impl Attempts {
             .unwrap_or(Failure::Unknown)
     }
 
-    /// What the first line that tells it says.
-    pub(super) fn tell<'a, T>(&'a self, what: impl Fn(&'a LogEntry) -> Option<T>) -> Option<T> {
+    /// The status that the client got. Unknown if the client already had the response's header.
+    pub(super) fn status(&self) -> Option<u16> {
+        let passing_on = self.last().phase == Phase::Answering;
+        self.decisive().status.filter(|_| !passing_on)
+    }
+
+    /// A property, from the first line that has it.
+    pub(super) fn first_known<'a, T>(
+        &'a self,
+        what: impl Fn(&'a LogEntry) -> Option<T>,
+    ) -> Option<T> {
         self.lines().find_map(|(_, entry)| what(entry))
     }
 
     fn request(&self) -> Option<&Request> {
-        self.tell(|entry| entry.request.as_ref())
+        self.first_known(|entry| entry.request.as_ref())
     }
 
     fn client(&self) -> Option<(IpAddr, Option<u16>)> {
-        self.tell(|entry| Some((entry.client?.to_canonical(), entry.client_port)))
+        self.first_known(|entry| Some((entry.client?.to_canonical(), entry.client_port)))
     }
 
-    /// `next` is about the same request.
+    /// Adds `next`, which belongs to the same request.
     pub(super) fn append(&mut self, next: Self) {
         if self.request().is_none() {
             self.stems = next.stems;
         }
         self.further.push(next.first);
         self.further.extend(next.further);
-        self.worth = self.worth.max(next.worth);
+        self.proof = self.proof.max(next.proof);
     }
 
-    /// Whether the kernel's or the TLS library's witness may have seen the same request.
+    /// Whether the kernel or the TLS library may have witnessed the same request.
     pub(super) fn may_pair(&self) -> bool {
         let last = self.last();
         last.phase != Phase::Answering && last.http1 != Some(false)
     }
 
-    /// Whether `next` is about the same request.
+    /// Whether `next` belongs to the same request.
     pub(super) fn continues(&self, next: &Self) -> bool {
         let (first, entry) = (self.last(), next.last());
         if self.proxy.key != next.proxy.key
@@ -234,7 +273,7 @@ impl Attempts {
                     && first.client == entry.client
                     && first.request == entry.request
             }
-            // Where to and why, then whose request it was; or an attempt at another upstream.
+            // First the upstream and the error, then the client; or an attempt at another upstream.
             ProxyKind::Apache => match self.client() {
                 None => entry.client.is_some() && entry.upstream.is_none(),
                 Some((ip, port)) => {
@@ -247,13 +286,54 @@ impl Attempts {
         }
     }
 
-    /// How well they fit an exchange, at most [`BEST`]; None: not at all.
+    /// What their exchange finds them by.
+    pub(super) fn fingerprints(&self, fingerprinter: &Fingerprinter) -> Fingerprints {
+        let hash = |stem, common| Some(fingerprinter.hash(stem, &common));
+        let stems = self.stems;
+        match (self.client(), stems.has_request) {
+            (Some((ip, _)), true) => {
+                let request = hash(stems.request, Common::Request(Some(ip)));
+                [request, None, None, None]
+            }
+            (Some((ip, Some(port))), false) => {
+                let client = hash(stems.bare, Common::Client(Some((ip, port))));
+                let forwarded = hash(stems.bare, Common::Forwarded(ip));
+                [client, forwarded, None, None]
+            }
+            _ => [hash(stems.bare, Common::Bare), None, None, None],
+        }
+    }
+
+    /// Where their exchange is.
+    pub(super) fn search(&self, fingerprinter: &Fingerprinter) -> Search {
+        let hash = |stem, common| Some(fingerprinter.hash(stem, &common));
+        let stems = self.stems;
+        match (self.client(), stems.has_request) {
+            (Some((ip, _)), true) => Search::Under([
+                hash(stems.request, Common::Request(Some(ip))),
+                hash(stems.bare, Common::Request(Some(ip))),
+                hash(stems.request, Common::Request(None)),
+                hash(stems.bare, Common::Request(None)),
+                None,
+            ]),
+            (Some((ip, Some(port))), false) => Search::Under([
+                hash(stems.bare, Common::Client(Some((ip, port)))),
+                hash(stems.bare, Common::Client(None)),
+                hash(stems.bare, Common::Forwarded(ip)),
+                None,
+                None,
+            ]),
+            _ => Search::Everywhere,
+        }
+    }
+
+    /// How well they fit an exchange, at most [`BEST`]; None if they do not.
     pub(super) fn fits(&self, inbound: &Inbound) -> Option<u8> {
         let exchange = &inbound.exchange;
         if self.proxy.key != inbound.key || !self.may_pair() {
             return None;
         }
-        let pid = self.tell(|entry| entry.pid);
+        let pid = self.first_known(|entry| entry.pid);
         let worker = inbound
             .worker
             .filter(|_| pid.is_some_and(|pid| inbound.pids.contains(&pid)));
@@ -278,148 +358,13 @@ impl Attempts {
     }
 }
 
-/// Hashes what lines and exchanges have in common, so that those of a request are found among
-/// thousands that wait. [`Attempts::fits`] and [`Attempts::continues`] decide.
-#[derive(Default)]
-pub(super) struct Marker(RandomState);
-
-/// Hashes of what most marks of a line or exchange have in common, so that it is read once.
-#[derive(Clone, Copy)]
-struct Stems {
-    /// Of the proxy's requests of which nothing is told.
-    bare: Mark,
-    /// Of its requests with this method and beginning of the target; as `bare` when those are not
-    /// told.
-    request: Mark,
-    /// Whether they are.
-    told: bool,
+/// What a line has in common with the next line of the same request.
+fn continued(fingerprinter: &Fingerprinter, stems: Stems, entry: &LogEntry) -> Option<Fingerprint> {
+    let common = Common::Continued(entry.pid?, entry.tid, entry.connection);
+    Some(fingerprinter.hash(stems.request, &common))
 }
 
-/// What a mark is of besides a stem. What is not told is None.
-#[derive(Hash)]
-enum Common {
-    /// The client.
-    Request(Option<IpAddr>),
-    /// The connection's other end.
-    Client(Option<(IpAddr, u16)>),
-    /// The client that the proxy was told of.
-    Forwarded(IpAddr),
-    /// Lines that tell neither a request with its client nor a client with its port.
-    Bare,
-    /// Worker and connection.
-    Continued(Pid, Option<Pid>, Option<u64>),
-}
-
-/// Where lines may find their exchange, or it them.
-pub(super) enum Places {
-    Marked([Option<Mark>; 5]),
-    Anywhere,
-}
-
-impl Marker {
-    fn stems(&self, key: &ServiceKey, request: Option<&Request>) -> Stems {
-        let bare = self.0.hash_one(key);
-        let beginning = request.and_then(beginning);
-        Stems {
-            bare,
-            request: beginning.map_or(bare, |beginning| self.0.hash_one((bare, beginning))),
-            told: beginning.is_some(),
-        }
-    }
-
-    fn mark(&self, stem: Mark, common: &Common) -> Mark {
-        self.0.hash_one((stem, common))
-    }
-
-    /// What an exchange is found by.
-    pub(super) fn of_exchange(&self, inbound: &Inbound) -> Marks {
-        let mark = |stem, common| Some(self.mark(stem, &common));
-        let stems = self.stems(&inbound.key, inbound.exchange.request.as_ref());
-        let (client, forwarded) = (inbound.client(), inbound.forwarded());
-        [
-            mark(stems.request, Common::Request(client.map(|(ip, _)| ip))),
-            forwarded.and_then(|ip| mark(stems.request, Common::Request(Some(ip)))),
-            mark(stems.bare, Common::Client(client)),
-            forwarded.and_then(|ip| mark(stems.bare, Common::Forwarded(ip))),
-        ]
-    }
-
-    /// Where the exchange of these lines is.
-    pub(super) fn exchange_of(&self, attempts: &Attempts) -> Places {
-        let mark = |stem, common| Some(self.mark(stem, &common));
-        let stems = attempts.stems;
-        match (attempts.client(), stems.told) {
-            (Some((ip, _)), true) => Places::Marked([
-                mark(stems.request, Common::Request(Some(ip))),
-                mark(stems.bare, Common::Request(Some(ip))),
-                mark(stems.request, Common::Request(None)),
-                mark(stems.bare, Common::Request(None)),
-                None,
-            ]),
-            (Some((ip, Some(port))), false) => Places::Marked([
-                mark(stems.bare, Common::Client(Some((ip, port)))),
-                mark(stems.bare, Common::Client(None)),
-                mark(stems.bare, Common::Forwarded(ip)),
-                None,
-                None,
-            ]),
-            _ => Places::Anywhere,
-        }
-    }
-
-    /// What lines are found by.
-    pub(super) fn of_attempts(&self, attempts: &Attempts) -> Marks {
-        let mark = |stem, common| Some(self.mark(stem, &common));
-        let stems = attempts.stems;
-        match (attempts.client(), stems.told) {
-            (Some((ip, _)), true) => {
-                let request = mark(stems.request, Common::Request(Some(ip)));
-                [request, None, None, None]
-            }
-            (Some((ip, Some(port))), false) => {
-                let client = mark(stems.bare, Common::Client(Some((ip, port))));
-                let forwarded = mark(stems.bare, Common::Forwarded(ip));
-                [client, forwarded, None, None]
-            }
-            _ => [mark(stems.bare, Common::Bare), None, None, None],
-        }
-    }
-
-    /// Where the lines of this exchange are.
-    pub(super) fn attempts_of(&self, inbound: &Inbound) -> Places {
-        let mark = |stem, common| Some(self.mark(stem, &common));
-        let stems = self.stems(&inbound.key, inbound.exchange.request.as_ref());
-        let (true, Some((ip, port))) = (stems.told, inbound.client()) else {
-            return Places::Anywhere;
-        };
-        let forwarded = inbound.forwarded();
-        Places::Marked([
-            mark(stems.request, Common::Request(Some(ip))),
-            forwarded.and_then(|ip| mark(stems.request, Common::Request(Some(ip)))),
-            mark(stems.bare, Common::Client(Some((ip, port)))),
-            forwarded.and_then(|ip| mark(stems.bare, Common::Forwarded(ip))),
-            mark(stems.bare, Common::Bare),
-        ])
-    }
-
-    fn continued(&self, stems: Stems, entry: &LogEntry) -> Option<Mark> {
-        let common = Common::Continued(entry.pid?, entry.tid, entry.connection);
-        Some(self.mark(stems.request, &common))
-    }
-}
-
-/// A request's method and the beginning of its target, which may be cut off in what one of them
-/// tells; None when less than that was kept.
-fn beginning(request: &Request) -> Option<(&str, &[u8])> {
-    const KEPT: usize = 64;
-    let target = match request.target.strip_suffix('…') {
-        Some(stem) if stem.len() < KEPT => return None,
-        _ => request.target.as_bytes(),
-    };
-    Some((&request.method, &target[..target.len().min(KEPT)]))
-}
-
-/// Whether both have the same method and target; either target may be cut off.
+/// Whether both have the same method and target; either target may be truncated.
 pub(super) fn is_same_request(a: &Request, b: &Request) -> bool {
     let cut = |target: &'_ str, whole: &str| {
         target

@@ -1,54 +1,23 @@
-//! What waits, in the order in which it came, and found by its marks without a look at all of it.
+//! Things that wait, in order of arrival, and found by fingerprint without a scan of all.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque, vec_deque};
-use std::hash::{BuildHasherDefault, Hasher};
 
-/// What things that may belong together have in common, hashed. Equal marks prove nothing; what
-/// has none in common does not belong together.
-pub(super) type Mark = u64;
+use super::fingerprint::{AsIs, Fingerprint, Fingerprints, NONE};
 
-/// The marks of one thing.
-pub(super) type Marks = [Option<Mark>; MOST];
-pub(super) const UNMARKED: Marks = [None; MOST];
-const MOST: usize = 4;
-
-/// Marks are hashes, and need not be hashed again.
-pub(super) type AsIs = BuildHasherDefault<MarkHasher>;
-
-/// See [`AsIs`].
-#[derive(Default)]
-pub(super) struct MarkHasher(u64);
-
-impl Hasher for MarkHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, mark: Mark) {
-        self.0 = mark;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// See the module. Things are known by a number that tells their order.
+/// See the module. Each thing has a number; the numbers have the order of arrival.
 pub(super) struct Shelf<T> {
     /// Number of the first slot.
     first: u64,
-    /// Never begins with an empty slot. An empty one may stay as long as those before it.
+    /// Never begins with an empty slot. An empty slot stays as long as one before it is full.
     slots: VecDeque<Option<Box<Slot<T>>>>,
     len: usize,
-    marked: HashMap<Mark, VecDeque<u64>, AsIs>,
+    by_fingerprint: HashMap<Fingerprint, VecDeque<u64>, AsIs>,
 }
 
 struct Slot<T> {
     thing: T,
-    marks: Marks,
+    fingerprints: Fingerprints,
 }
 
 impl<T> Default for Shelf<T> {
@@ -57,7 +26,7 @@ impl<T> Default for Shelf<T> {
             first: 0,
             slots: VecDeque::new(),
             len: 0,
-            marked: HashMap::default(),
+            by_fingerprint: HashMap::default(),
         }
     }
 }
@@ -67,36 +36,36 @@ impl<T> Shelf<T> {
         self.len
     }
 
-    /// Whether nothing is found by a mark.
-    pub(super) fn is_unmarked(&self) -> bool {
-        self.marked.is_empty()
+    /// Whether nothing can be found by a fingerprint.
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.by_fingerprint.is_empty()
     }
 
-    /// Puts it behind all others; gives its number.
-    pub(super) fn push(&mut self, thing: T, marks: Marks) -> u64 {
+    /// Adds a thing behind all others, and returns its number.
+    pub(super) fn push(&mut self, thing: T, fingerprints: Fingerprints) -> u64 {
         let number = self.first + self.slots.len() as u64;
         let slot = Slot {
             thing,
-            marks: UNMARKED,
+            fingerprints: NONE,
         };
         self.slots.push_back(Some(Box::new(slot)));
         self.len += 1;
-        self.mark(number, marks);
+        self.list(number, fingerprints);
         number
     }
 
-    /// Has it found by these from now on.
-    pub(super) fn mark(&mut self, number: u64, marks: Marks) {
+    /// Makes a thing found by these fingerprints, and no others, from now on.
+    pub(super) fn list(&mut self, number: u64, fingerprints: Fingerprints) {
         let Some(slot) = self.slot_mut(number) else {
             return;
         };
-        let before = std::mem::replace(&mut slot.marks, marks);
-        if before == marks {
+        let before = std::mem::replace(&mut slot.fingerprints, fingerprints);
+        if before == fingerprints {
             return;
         }
         self.unlist(number, &before);
-        for mark in marks.into_iter().flatten() {
-            let numbers = self.marked.entry(mark).or_default();
+        for fingerprint in fingerprints.into_iter().flatten() {
+            let numbers = self.by_fingerprint.entry(fingerprint).or_default();
             if numbers.back().is_some_and(|&last| last < number) {
                 numbers.push_back(number);
             } else {
@@ -106,9 +75,9 @@ impl<T> Shelf<T> {
         }
     }
 
-    fn unlist(&mut self, number: u64, marks: &Marks) {
-        for mark in marks.iter().flatten() {
-            let Entry::Occupied(mut listed) = self.marked.entry(*mark) else {
+    fn unlist(&mut self, number: u64, fingerprints: &Fingerprints) {
+        for fingerprint in fingerprints.iter().flatten() {
+            let Entry::Occupied(mut listed) = self.by_fingerprint.entry(*fingerprint) else {
                 continue;
             };
             let numbers = listed.get_mut();
@@ -127,7 +96,7 @@ impl<T> Shelf<T> {
         let index = self.index(number)?;
         let slot = self.slots.get_mut(index)?.take()?;
         self.len -= 1;
-        self.unlist(number, &slot.marks);
+        self.unlist(number, &slot.fingerprints);
         while self.slots.front().is_some_and(Option::is_none) {
             self.slots.pop_front();
             self.first += 1;
@@ -154,16 +123,17 @@ impl<T> Shelf<T> {
         numbered.filter_map(|(number, slot)| Some((number, &slot.as_ref()?.thing)))
     }
 
-    /// Those with this mark, in order: those before the first that is not `early`, and the others.
-    pub(super) fn marked(
+    /// Things with this fingerprint, in order: those before the first that is not `early`, and the
+    /// others.
+    pub(super) fn with(
         &self,
-        mark: Mark,
+        fingerprint: Fingerprint,
         early: impl Fn(&T) -> bool,
-    ) -> (Marked<'_, T>, Marked<'_, T>) {
-        static NONE: VecDeque<u64> = VecDeque::new();
-        let numbers = self.marked.get(&mark).unwrap_or(&NONE);
+    ) -> (Listed<'_, T>, Listed<'_, T>) {
+        static NOTHING: VecDeque<u64> = VecDeque::new();
+        let numbers = self.by_fingerprint.get(&fingerprint).unwrap_or(&NOTHING);
         let split = numbers.partition_point(|&number| self.get(number).is_some_and(&early));
-        let of = |numbers| Marked {
+        let of = |numbers| Listed {
             shelf: self,
             numbers,
         };
@@ -180,13 +150,13 @@ impl<T> Shelf<T> {
     }
 }
 
-/// Things with a mark.
-pub(super) struct Marked<'a, T> {
+/// Things with one fingerprint.
+pub(super) struct Listed<'a, T> {
     shelf: &'a Shelf<T>,
     numbers: vec_deque::Iter<'a, u64>,
 }
 
-impl<'a, T> Iterator for Marked<'a, T> {
+impl<'a, T> Iterator for Listed<'a, T> {
     type Item = (u64, &'a T);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -199,28 +169,28 @@ impl<'a, T> Iterator for Marked<'a, T> {
 mod tests {
     use super::*;
 
-    fn numbers(shelf: &Shelf<&str>, mark: Mark) -> Vec<u64> {
-        let (early, others) = shelf.marked(mark, |_| false);
+    fn numbers(shelf: &Shelf<&str>, fingerprint: Fingerprint) -> Vec<u64> {
+        let (early, others) = shelf.with(fingerprint, |_| false);
         assert_eq!(early.count(), 0);
         others.map(|(number, _)| number).collect()
     }
 
     #[test]
-    fn things_are_found_by_their_marks_in_order() {
+    fn things_are_found_by_fingerprint_in_order() {
         let mut shelf = Shelf::default();
         shelf.push("a", [Some(1), None, None, None]);
         shelf.push("b", [Some(1), Some(2), None, None]);
         shelf.push("c", [Some(2), None, None, None]);
         assert_eq!(numbers(&shelf, 1), [0, 1]);
         assert_eq!(numbers(&shelf, 2), [1, 2]);
-        shelf.mark(2, [Some(1), None, None, None]);
-        shelf.mark(0, UNMARKED);
+        shelf.list(2, [Some(1), None, None, None]);
+        shelf.list(0, NONE);
         assert_eq!(numbers(&shelf, 1), [1, 2]);
         assert_eq!(numbers(&shelf, 2), [1]);
     }
 
     #[test]
-    fn what_is_removed_leaves_nothing_behind() {
+    fn removal_leaves_nothing_behind() {
         let mut shelf = Shelf::default();
         for thing in ["a", "b", "c"] {
             shelf.push(thing, [Some(7), None, None, None]);
@@ -234,18 +204,18 @@ mod tests {
         assert_eq!(shelf.remove(2), Some("c"));
         assert_eq!(shelf.first(), None);
         assert_eq!(shelf.len(), 0);
-        assert!(shelf.marked.is_empty());
+        assert!(shelf.by_fingerprint.is_empty());
         assert!(shelf.slots.is_empty());
-        assert_eq!(shelf.push("d", UNMARKED), 3);
+        assert_eq!(shelf.push("d", NONE), 3);
     }
 
     #[test]
-    fn early_things_are_told_apart() {
+    fn early_things_are_separate() {
         let mut shelf = Shelf::default();
         for thing in 0..6 {
             shelf.push(thing, [Some(thing % 2), None, None, None]);
         }
-        let (early, others) = shelf.marked(1, |&thing| thing < 3);
+        let (early, others) = shelf.with(1, |&thing| thing < 3);
         assert_eq!(early.map(|(_, &thing)| thing).collect::<Vec<_>>(), [1]);
         assert_eq!(others.map(|(_, &thing)| thing).collect::<Vec<_>>(), [3, 5]);
     }

@@ -1,4 +1,4 @@
-//! Stories of failed requests: what witnesses tell in, findings out.
+//! Stories of failed requests: reports of witnesses in, findings out.
 
 mod order;
 mod stories;
@@ -19,7 +19,7 @@ use crate::tests::{KILLED, actor, at, down, exit, key, process, run, scan, tcp, 
 
 const CLIENT: [u8; 4] = [203, 0, 113, 9];
 
-/// nginx[50] on port 80 before node[60] on 3000; which witnesses follow nginx.
+/// nginx[50] on port 80 in front of node[60] on 3000, and the witnesses that follow nginx.
 fn machine(http: bool, tls: bool, log: bool) -> Vec<Observation> {
     let mut all = scan();
     let armed = all.pop().unwrap();
@@ -155,7 +155,7 @@ fn refused() -> What {
     fails_to_connect(actor(50, "nginx"), 3000, ConnectError::Refused)
 }
 
-/// node[60] is killed at 1000 ms, and its listener is gone at 1002.
+/// node[60] is killed at 1000 ms, and its listener goes down at 1002.
 fn dies() -> Vec<Observation> {
     vec![
         at(1000, exit(60, "node", KILLED, false)),
@@ -181,7 +181,7 @@ fn failed(findings: &[Finding]) -> Vec<FailedRequest> {
     all.collect()
 }
 
-/// The only one.
+/// The only failed request.
 fn one(findings: &[Finding]) -> FailedRequest {
     let mut all = failed(findings);
     assert_eq!(all.len(), 1, "{all:#?}");

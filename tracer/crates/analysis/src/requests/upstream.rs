@@ -1,80 +1,77 @@
-//! Which upstream a failed request was meant for, and what went wrong there.
+//! Finds the upstream that a failed request was meant for, and what went wrong there.
 //!
 //! The upstream, best first:
-//! 1. the log's, else that of the proxy's own request (same proxy, within the request's time, same
-//!    method and target; a rewritten one when it is the only one of the same worker): certain;
-//! 2. where the serving thread connected to meanwhile: likely. TCP that was neither refused nor
-//!    followed by a failed request of the proxy loses to a connect of the worker that failed;
-//! 3. where the same thread, process (likely) or service (a guess) failed to connect to meanwhile;
-//! 4. for a proxy that regards all upstreams as down, where it failed to connect to last: a guess,
-//!    and only while that is down.
+//! 1. the log's, else that of the proxy's own request (same proxy, during the request, same method
+//!    and target; with a rewritten target if it is the worker's only one): certain;
+//! 2. where the serving thread connected to during the request: likely. A TCP connect that was not
+//!    refused, and that no failed request of the proxy followed, loses to a failed connect of the
+//!    worker;
+//! 3. where the same thread or process (likely) or service (a guess) failed to connect to during the
+//!    request;
+//! 4. for a proxy that considers all upstreams down, where it failed to connect to last: a guess, and
+//!    only while that upstream is down.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tracer_model::{
-    Actor, Confidence, ConnectError, Connected, Endpoint, Failure, HttpEnd, HttpExchange, NetNs,
-    ProcessKey, Request, Service, Timestamp, Witness,
+    Actor, Confidence, ConnectError, Endpoint, Failure, HttpEnd, HttpExchange, NetNs, ProcessKey,
+    Service, Timestamp, Witness,
 };
 
+use super::case::{Case, READ_WITHIN};
 use super::pair::is_same_request;
 use crate::world::{ServiceKey, key_of};
 
-/// How long what was seen of upstreams is remembered.
+/// How long clues are kept.
 const KEEP: Duration = Duration::from_mins(1);
-/// The proxy's own requests that are remembered; the oldest go first.
+/// The proxies' own requests that are kept; the oldest go first.
 const MAX_OUTBOUND: usize = 4096;
-/// Processes and addresses of failed connects that are remembered; the oldest go first.
+/// Processes and addresses of failed connects that are kept; the oldest go first.
 const MAX_TRIED: usize = 2048;
-/// Cut connections that are remembered; the oldest go first.
+/// Cut connections that are kept; the oldest go first.
 const MAX_CUTS: usize = 4096;
-/// Two witnesses of processors that do not share a clock's last digits, and a log that is read a
-/// little later.
+/// Clocks of two processors differ by less than this, and a log is read this much later.
 const BLUR: Duration = Duration::from_millis(10);
-/// A line of the log that doesn't tell how long the request took is read within this.
-pub(super) const READ_WITHIN: Duration = Duration::from_millis(500);
 
-/// A request whose upstream is looked for.
-pub(super) struct Case<'a> {
-    pub proxy: &'a ServiceKey,
-    pub netns: NetNs,
-    pub worker: Option<Actor>,
-    pub request: Option<&'a Request>,
-    /// None: only the log tells of it, and not since when.
-    pub began: Option<Timestamp>,
-    pub at: Timestamp,
-    /// None: only the log tells of it.
-    pub end: Option<HttpEnd>,
-    pub status: Option<u16>,
-    pub connected: Option<&'a Connected>,
-    /// The log's upstream and failure.
-    pub logged: Option<(Option<&'a Endpoint>, Failure)>,
-}
-
-impl Case<'_> {
-    /// The earliest instant at which it can have failed.
-    pub(super) fn from(&self) -> Timestamp {
-        self.began.unwrap_or_else(|| before(self.at, READ_WITHIN))
-    }
-}
-
-/// What was found out.
+/// What was found out about a case.
 #[derive(Debug)]
 pub(super) struct Clue {
     pub upstream: Option<(Endpoint, Confidence)>,
     pub failure: Failure,
-    /// When it failed, as far as is known.
+    /// When it failed, if known.
     pub failed: Option<Timestamp>,
-    /// Whose death cut the connection.
+    /// The process whose death cut the connection.
     pub killed: Option<ProcessKey>,
-    /// What told of the proxy's own request.
+    /// The witness of the proxy's own request.
     pub witness: Option<Witness>,
 }
 
-/// A request that the proxy sent, and that ended badly.
+impl Clue {
+    /// The upstream is unknown.
+    pub(super) fn unknown(failure: Failure) -> Self {
+        Self {
+            upstream: None,
+            failure,
+            failed: None,
+            killed: None,
+            witness: None,
+        }
+    }
+
+    /// The upstream is a guess.
+    pub(super) fn guess(address: Endpoint, failure: Failure) -> Self {
+        Self {
+            upstream: Some((address, Confidence::Guess)),
+            ..Self::unknown(failure)
+        }
+    }
+}
+
+/// A request of a proxy to an upstream that failed.
 struct Outbound {
     at: Timestamp,
-    /// None: it ran in somebody else's context.
+    /// None: the kernel ran it in another process's context.
     proxy: Option<ServiceKey>,
     exchange: HttpExchange,
 }
@@ -96,7 +93,7 @@ struct Cut {
     remote: Endpoint,
 }
 
-/// What was seen of upstreams lately.
+/// Recent observations about upstreams.
 #[derive(Default)]
 pub(super) struct Clues {
     outbound: VecDeque<Outbound>,
@@ -105,7 +102,7 @@ pub(super) struct Clues {
 }
 
 impl Clues {
-    /// The proxy's own request ended badly.
+    /// Adds a proxy's own request that failed.
     pub(super) fn outbound(
         &mut self,
         exchange: HttpExchange,
@@ -124,7 +121,7 @@ impl Clues {
         });
     }
 
-    /// A connect failed.
+    /// Adds a failed connect.
     pub(super) fn tried(
         &mut self,
         owner: &Actor,
@@ -136,7 +133,7 @@ impl Clues {
     ) {
         let key = (owner.key, netns, remote.clone());
         if let Some(known) = self.tried.get_mut(&key) {
-            // One that was long ago says nothing about the time since.
+            // A failure long ago says nothing about the time since.
             if at.since(known.last) > READ_WITHIN {
                 known.first = at;
             }
@@ -160,8 +157,8 @@ impl Clues {
         );
     }
 
-    /// Makes room for many, so that it is not looked for each time: what is old goes, and at least
-    /// the oldest quarter.
+    /// Makes room for many at once, so that it is rarely called: drops all old tries, and at least the
+    /// oldest quarter.
     fn forget_tries(&mut self, at: Timestamp) {
         let mut times: Vec<Timestamp> = self.tried.values().map(|known| known.last).collect();
         let quarter = times.len() / 4;
@@ -170,7 +167,7 @@ impl Clues {
             .retain(|_, known| known.last > oldest && !is_old(known.last, at));
     }
 
-    /// A dying process's connection was closed.
+    /// Adds a connection that was cut because its owner died.
     pub(super) fn cut(
         &mut self,
         owner: ProcessKey,
@@ -190,21 +187,21 @@ impl Clues {
         });
     }
 
-    /// Whether the upstream itself answered: then nginx and Apache write no line.
+    /// Whether the upstream itself returned the status: then nginx and Apache write no line.
     pub(super) fn was_answered(&self, case: &Case<'_>) -> bool {
         self.find_outbound(case)
             .is_some_and(|index| matches!(self.outbound[index].exchange.end, HttpEnd::Status(_)))
     }
 
-    /// What went wrong with a request. The proxy's own requests are used up by it.
-    /// `is_down`: whether nothing listened at an address at some instant between two.
+    /// Solves a case; its outbound requests are removed. `is_down`: whether nothing listened at an
+    /// address at some instant between two.
     pub(super) fn judge(
         &mut self,
         case: &Case<'_>,
         is_down: &dyn Fn(&Endpoint, Timestamp, Timestamp) -> bool,
     ) -> Clue {
-        let outbound = self.take_outbound(case);
-        let named = case.logged.and_then(|(upstream, _)| upstream);
+        let outbound = self.remove_outbound(case);
+        let named = case.named();
         let tried = self.best_try(case, named);
         let connected = case.connected.map(|connected| &connected.remote);
         let result = case.connected.and_then(|connected| connected.result);
@@ -277,7 +274,7 @@ impl Clues {
         clue
     }
 
-    /// Where the processes of a proxy failed to connect to lately, in order.
+    /// Where the processes of a proxy failed to connect to since an instant, in order.
     pub(super) fn tried_by<'a>(
         &'a self,
         proxy: &'a ServiceKey,
@@ -290,10 +287,10 @@ impl Clues {
     }
 
     fn find_outbound(&self, case: &Case<'_>) -> Option<usize> {
-        let named = case.logged.and_then(|(upstream, _)| upstream);
+        let named = case.named();
         let (from, to) = (case.from(), case.at.after(BLUR));
         let within = |one: &Outbound| {
-            one.exchange.began >= before(from, BLUR)
+            one.exchange.began >= from.before(BLUR)
                 && one.at <= to
                 && one.at >= from
                 && one.proxy.as_ref().is_none_or(|proxy| proxy == case.proxy)
@@ -328,12 +325,12 @@ impl Clues {
         rewritten.next().is_none().then_some(only.0)
     }
 
-    /// The last of the proxy's own requests for this one; all of them are used up.
-    fn take_outbound(&mut self, case: &Case<'_>) -> Option<Outbound> {
+    /// Removes the proxy's own requests for this one, and returns the last.
+    fn remove_outbound(&mut self, case: &Case<'_>) -> Option<Outbound> {
         let mut last = self.outbound.remove(self.find_outbound(case)?)?;
-        let named = case.logged.and_then(|(upstream, _)| upstream);
+        let named = case.named();
         while named.is_none() || last.exchange.remote.as_ref() != named {
-            // The next attempt began when this one had failed, and went elsewhere.
+            // The next attempt began after this one failed, at another upstream.
             let next = self.outbound.iter().position(|one| {
                 one.exchange.began >= last.at
                     && one.at <= case.at.after(BLUR)
@@ -377,7 +374,7 @@ impl Clues {
         };
         self.tries(case)
             .filter(|(remote, _)| named.is_none_or(|named| named == *remote))
-            // What other processes of the proxy met says nothing about one whose worker is known.
+            // If the worker is known, connects of other processes of the proxy say nothing.
             .filter(|(remote, tried)| {
                 case.worker.is_none() || named.is_some() || is_worker(tried, remote)
             })
@@ -409,7 +406,7 @@ impl Clues {
             .map(|((.., remote), _)| remote.clone())
     }
 
-    /// The process whose death cut the proxy's own request.
+    /// The process whose death cut the connection of the proxy's own request.
     fn killed(&self, exchange: &HttpExchange, at: Timestamp) -> Option<ProcessKey> {
         let (own, other) = (exchange.local.as_ref()?, exchange.remote.as_ref()?);
         self.cuts
@@ -425,8 +422,8 @@ impl Clues {
     }
 }
 
-/// How a request failed. `tried`: how the connect to its upstream failed; `connects_to`: its thread
-/// connected there, and whether nothing listened.
+/// How a request failed. `tried`: how the connect to its upstream failed. `connects_to`: set if its
+/// thread connected there; whether nothing listened.
 fn failure(
     case: &Case<'_>,
     logged: Failure,
@@ -465,10 +462,6 @@ fn failure(
         (Some(false), Some(500..)) => Failure::Answered,
         _ => Failure::Unknown,
     }
-}
-
-pub(super) fn before(at: Timestamp, by: Duration) -> Timestamp {
-    Timestamp(at.0.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
 }
 
 fn is_old(seen: Timestamp, now: Timestamp) -> bool {

@@ -1,4 +1,4 @@
-//! Exchanges and lines that wait for each other; [`super::pair`] says which are of the same request.
+//! Exchanges and lines that wait for each other; [`super::pair`] decides which belong together.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -7,22 +7,23 @@ use std::time::Duration;
 
 use tracer_model::Timestamp;
 
-use super::pair::{Attempts, BEST, BEST_STALE, Inbound, Marker, Places, Worth};
-use super::shelf::{AsIs, Mark, Shelf, UNMARKED};
+use super::fingerprint::{AsIs, Fingerprint, Fingerprinter, NONE, Search};
+use super::pair::{Attempts, BEST, BEST_STALE, Inbound, Proof};
+use super::shelf::Shelf;
 
 /// An exchange waits this long for its lines.
 const EXCHANGE_HOLD: Duration = Duration::from_millis(100);
 /// Lines wait this long for their exchange.
 const LINE_HOLD: Duration = Duration::from_secs(1);
-/// A line this much later than the exchange that was told without it is still of it.
-const TOLD_FOR: Duration = Duration::from_secs(3);
-/// Exchanges that wait; more are told at once.
+/// An exchange that was reported without lines still accepts lines for this long.
+const REPORTED_HOLD: Duration = Duration::from_secs(3);
+/// Exchanges that wait; more are reported at once.
 const MAX_HELD: usize = 4096;
-/// Requests of which lines wait; more are decided at once.
+/// Requests whose lines wait; more are decided at once.
 const MAX_ATTEMPTS: usize = 4096;
-/// Exchanges remembered after they were told; the oldest go first.
-const MAX_TOLD: usize = 4096;
-/// Equal requests of one connection that a line may continue: those that came last.
+/// Reported exchanges that are kept; the oldest go first.
+const MAX_REPORTED: usize = 4096;
+/// Equal requests of one connection that a line may continue: the last ones.
 const MAX_CONTINUED: usize = 4;
 
 /// Which lines there can be about an exchange.
@@ -30,17 +31,17 @@ const MAX_CONTINUED: usize = 4;
 pub(super) enum Lines {
     /// None.
     None,
-    /// Those that were read: no log is known to be followed.
-    WereRead,
-    /// Those, or some that are still to be read.
+    /// Only lines that were already read: no log is followed.
+    AlreadyRead,
+    /// Lines that were already read, or will be.
     MayFollow,
 }
 
-/// What is decided.
+/// A request that failed.
 pub(super) enum Decided {
-    /// A request that a witness saw, with its lines if there are any.
+    /// A witness saw it. It has its lines, if there are any.
     Seen(Box<Inbound>),
-    /// A request that only the log tells of.
+    /// Only the log has it.
     Logged(Attempts),
 }
 
@@ -53,29 +54,29 @@ enum Place {
     Alone(u64),
 }
 
-/// Where the lines of equal requests of one connection are that came last, in the order in which
-/// they came; as many as there are, at the end.
+/// Where the lines of the last equal requests of one connection are, in order of arrival, aligned to
+/// the end.
 #[derive(Default)]
 struct Latest([Option<Place>; MAX_CONTINUED]);
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Waiting {
-    pub marker: Marker,
-    /// Those that have lines are not found by their marks any more.
+    pub fingerprinter: Fingerprinter,
+    /// Exchanges that have lines are no longer found by fingerprint.
     exchanges: Shelf<Inbound>,
     attempts: Shelf<Attempts>,
-    /// When which of `attempts` are due; some may be gone.
+    /// When the entries of `attempts` are due; some may be gone.
     attempts_due: BinaryHeap<Reverse<(Timestamp, u64)>>,
-    /// Where there are lines that others may continue.
-    continued: HashMap<Mark, Latest, AsIs>,
-    /// Exchanges that were told without a line although one could have come.
-    told: Shelf<Inbound>,
+    /// Where lines are that others may continue.
+    continued: HashMap<Fingerprint, Latest, AsIs>,
+    /// Exchanges that were reported without lines, although lines may still follow.
+    reported: Shelf<Inbound>,
 }
 
 impl Waiting {
     pub(super) fn due(&self) -> Option<Timestamp> {
-        // All exchanges are held as long: the first is due first.
+        // All exchanges wait equally long: the first one is due first.
         let exchange = self.exchanges.first().map(|(_, inbound)| inbound.until);
         let attempts = self.attempts_due.peek().map(|Reverse((until, _))| *until);
         [exchange, attempts].into_iter().flatten().min()
@@ -94,23 +95,23 @@ impl Waiting {
             let fresh = |attempts: &Attempts| attempts.at() >= inbound.exchange.began;
             let number = best(
                 &self.attempts,
-                &self.marker.attempts_of(&inbound),
+                &inbound.search(&self.fingerprinter),
                 fresh,
                 fits,
             );
-            inbound.attempts = number.and_then(|number| self.take_attempts(number));
+            inbound.attempts = number.and_then(|number| self.remove_attempts(number));
         }
         if inbound.attempts.is_some() || lines != Lines::MayFollow {
             out.push(Decided::Seen(Box::new(inbound)));
             return;
         }
         inbound.until = now.after(EXCHANGE_HOLD);
-        let marks = self.marker.of_exchange(&inbound);
-        self.exchanges.push(inbound, marks);
+        let fingerprints = inbound.fingerprints(&self.fingerprinter);
+        self.exchanges.push(inbound, fingerprints);
         if self.exchanges.len() > MAX_HELD
-            && let Some(oldest) = self.take_exchange()
+            && let Some(oldest) = self.pop_exchange()
         {
-            self.tell(oldest, now, out);
+            self.decide(oldest, now, out);
         }
     }
 
@@ -120,9 +121,9 @@ impl Waiting {
             return;
         };
         if let Some(number) = self.exchange_of(&line) {
-            // It stays for what is left of its time: further attempts may follow.
+            // The exchange stays for the rest of its time: further attempts may follow.
             self.list(line.continued, Place::Exchange(number));
-            self.exchanges.mark(number, UNMARKED);
+            self.exchanges.list(number, NONE);
             if let Some(inbound) = self.exchanges.get_mut(number) {
                 inbound.attempts = Some(line);
             }
@@ -136,37 +137,36 @@ impl Waiting {
         self.keep(line);
         if self.attempts.len() > MAX_ATTEMPTS
             && let Some((oldest, _)) = self.attempts.first()
-            && let Some(oldest) = self.take_attempts(oldest)
+            && let Some(oldest) = self.remove_attempts(oldest)
         {
             self.give_up(oldest, out);
         }
     }
 
-    /// Decides what need not wait any longer.
+    /// Decides everything that has waited long enough.
     pub(super) fn advance(&mut self, now: Timestamp, out: &mut Vec<Decided>) {
         while self
             .exchanges
             .first()
             .is_some_and(|(_, one)| one.until <= now)
-            && let Some(ripe) = self.take_exchange()
+            && let Some(ripe) = self.pop_exchange()
         {
-            self.tell(ripe, now, out);
+            self.decide(ripe, now, out);
         }
         while let Some(&Reverse((until, number))) = self.attempts_due.peek()
             && until <= now
         {
             self.attempts_due.pop();
-            if let Some(attempts) = self.take_attempts(number) {
+            if let Some(attempts) = self.remove_attempts(number) {
                 self.give_up(attempts, out);
             }
         }
     }
 
-    /// Decides everything that can be told as it is: a service is back, or (`last`) the tracer
-    /// stops.
+    /// Decides everything that surely failed: a service recovered, or (`last`) the tracer stops.
     pub(super) fn flush(&mut self, now: Timestamp, last: bool, out: &mut Vec<Decided>) {
-        while let Some(inbound) = self.take_exchange() {
-            self.tell(inbound, now, out);
+        while let Some(inbound) = self.pop_exchange() {
+            self.decide(inbound, now, out);
         }
         let decided = |attempts: &Attempts| last || !attempts.may_pair() || attempts.is_over();
         let numbers: Vec<u64> = self
@@ -176,7 +176,7 @@ impl Waiting {
             .map(|(number, _)| number)
             .collect();
         for number in numbers {
-            if let Some(attempts) = self.take_attempts(number) {
+            if let Some(attempts) = self.remove_attempts(number) {
                 self.give_up(attempts, out);
             }
         }
@@ -184,60 +184,60 @@ impl Waiting {
 
     /// The exchange that waits for this line.
     fn exchange_of(&self, line: &Attempts) -> Option<u64> {
-        if self.exchanges.is_unmarked() {
-            // In a storm most have their lines.
+        if self.exchanges.is_unlisted() {
+            // In a storm, most exchanges have their lines.
             return None;
         }
         let open = |inbound: &Inbound| match inbound.attempts {
             None => line.fits(inbound),
             Some(_) => None,
         };
-        let places = self.marker.exchange_of(line);
-        best(&self.exchanges, &places, |_| true, open)
+        let search = line.search(&self.fingerprinter);
+        best(&self.exchanges, &search, |_| true, open)
     }
 
-    fn tell(&mut self, inbound: Inbound, now: Timestamp, out: &mut Vec<Decided>) {
+    /// A witness saw the request fail: reports it with the lines that it has.
+    fn decide(&mut self, inbound: Inbound, now: Timestamp, out: &mut Vec<Decided>) {
         if inbound.attempts.is_none() {
-            while let Some((number, oldest)) = self.told.first()
-                && (oldest.until <= now || self.told.len() >= MAX_TOLD)
+            while let Some((number, oldest)) = self.reported.first()
+                && (oldest.until <= now || self.reported.len() >= MAX_REPORTED)
             {
-                self.told.remove(number);
+                self.reported.remove(number);
             }
-            let told = Inbound {
+            let reported = Inbound {
                 proxy: inbound.proxy.clone(),
                 key: inbound.key.clone(),
                 exchange: inbound.exchange.clone(),
                 attempts: None,
-                until: now.after(TOLD_FOR),
+                until: now.after(REPORTED_HOLD),
                 ..inbound
             };
-            let marks = self.marker.of_exchange(&told);
-            self.told.push(told, marks);
+            let fingerprints = reported.fingerprints(&self.fingerprinter);
+            self.reported.push(reported, fingerprints);
         }
         out.push(Decided::Seen(Box::new(inbound)));
     }
 
-    /// No exchange turned up: the request was retried with success, or it is one that only the log
-    /// tells of.
+    /// No exchange turned up: a further attempt succeeded, or only the log has the request.
     fn give_up(&mut self, attempts: Attempts, out: &mut Vec<Decided>) {
-        if attempts.worth == Worth::Nothing {
+        if attempts.proof == Proof::Nothing {
             return;
         }
-        let fits = |told: &Inbound| attempts.fits(told);
+        let fits = |reported: &Inbound| attempts.fits(reported);
         if let Some(number) = best(
-            &self.told,
-            &self.marker.exchange_of(&attempts),
+            &self.reported,
+            &attempts.search(&self.fingerprinter),
             |_| true,
             fits,
         ) {
-            self.told.remove(number);
+            self.reported.remove(number);
             return;
         }
         out.push(Decided::Logged(attempts));
     }
 
-    /// The oldest exchange, with its lines.
-    fn take_exchange(&mut self) -> Option<Inbound> {
+    /// Removes the oldest exchange, with its lines.
+    fn pop_exchange(&mut self) -> Option<Inbound> {
         let (number, _) = self.exchanges.first()?;
         let inbound = self.exchanges.remove(number)?;
         if let Some(attempts) = &inbound.attempts {
@@ -246,7 +246,7 @@ impl Waiting {
         Some(inbound)
     }
 
-    fn take_attempts(&mut self, number: u64) -> Option<Attempts> {
+    fn remove_attempts(&mut self, number: u64) -> Option<Attempts> {
         let attempts = self.attempts.remove(number)?;
         self.unlist(attempts.continued, Place::Alone(number));
         Some(attempts)
@@ -254,8 +254,8 @@ impl Waiting {
 
     fn keep(&mut self, attempts: Attempts) {
         let (until, continued) = (attempts.until, attempts.continued);
-        let marks = self.marker.of_attempts(&attempts);
-        let number = self.attempts.push(attempts, marks);
+        let fingerprints = attempts.fingerprints(&self.fingerprinter);
+        let number = self.attempts.push(attempts, fingerprints);
         self.list(continued, Place::Alone(number));
         if self.attempts_due.len() >= 2 * MAX_ATTEMPTS {
             let waiting = &self.attempts;
@@ -265,9 +265,11 @@ impl Waiting {
         self.attempts_due.push(Reverse((until, number)));
     }
 
-    /// Adds a line to those that it continues, or gives it back.
+    /// Adds a line to the lines that it continues, or returns it.
     fn not_continued(&mut self, line: Attempts) -> Option<Attempts> {
-        let latest = line.continued.and_then(|mark| self.continued.get(&mark));
+        let latest = line
+            .continued
+            .and_then(|fingerprint| self.continued.get(&fingerprint));
         let places = latest.into_iter().flat_map(|latest| latest.0);
         let place = places.flatten().find(|place| {
             let known = match *place {
@@ -288,23 +290,23 @@ impl Waiting {
             Some(Place::Alone(number)) => {
                 let known = self.attempts.get_mut(number)?;
                 known.append(line);
-                // It may tell what they had not told.
-                let marks = self.marker.of_attempts(known);
-                self.attempts.mark(number, marks);
+                // It may have properties that they lacked.
+                let fingerprints = known.fingerprints(&self.fingerprinter);
+                self.attempts.list(number, fingerprints);
             }
         }
         None
     }
 
-    fn list(&mut self, continued: Option<Mark>, place: Place) {
-        if let Some(mark) = continued {
-            self.continued.entry(mark).or_default().add(place);
+    fn list(&mut self, continued: Option<Fingerprint>, place: Place) {
+        if let Some(fingerprint) = continued {
+            self.continued.entry(fingerprint).or_default().add(place);
         }
     }
 
-    fn unlist(&mut self, continued: Option<Mark>, place: Place) {
-        if let Some(mark) = continued
-            && let Entry::Occupied(mut latest) = self.continued.entry(mark)
+    fn unlist(&mut self, continued: Option<Fingerprint>, place: Place) {
+        if let Some(fingerprint) = continued
+            && let Entry::Occupied(mut latest) = self.continued.entry(fingerprint)
         {
             latest.get_mut().remove(place);
             if latest.get().0 == [None; MAX_CONTINUED] {
@@ -315,7 +317,7 @@ impl Waiting {
 }
 
 impl Latest {
-    /// The oldest makes room.
+    /// Adds one; the oldest makes room.
     fn add(&mut self, place: Place) {
         self.0.rotate_left(1);
         let [.., last] = &mut self.0;
@@ -324,19 +326,18 @@ impl Latest {
 
     fn remove(&mut self, place: Place) {
         if let Some(at) = self.0.iter().position(|known| *known == Some(place)) {
-            // What came before it keeps its order.
+            // The ones before it keep their order.
             self.0[..=at].rotate_right(1);
             self.0[0] = None;
         }
     }
 }
 
-/// The first of the best of what is at `places`. What is not `fresh` came before what is: of
-/// thousands that are the same request again, those that came too early are not looked at one by
-/// one.
+/// The first of the best that `search` finds. Stale things come before `fresh` ones: of thousands of
+/// equal requests, the stale ones are skipped together.
 fn best<T>(
     shelf: &Shelf<T>,
-    places: &Places,
+    search: &Search,
     fresh: impl Fn(&T) -> bool,
     rank: impl Fn(&T) -> Option<u8>,
 ) -> Option<u64> {
@@ -353,20 +354,20 @@ fn best<T>(
         }
         found
     };
-    let marked = |mark| {
-        let (stale, fresh) = shelf.marked(mark, |thing| !fresh(thing));
+    let under = |fingerprint| {
+        let (stale, fresh) = shelf.with(fingerprint, |thing| !fresh(thing));
         let mut found = None;
         for (mut things, most) in [(fresh, BEST), (stale, BEST_STALE)] {
             found = found.or_else(|| first_of(&mut things, most));
         }
         found
     };
-    let found = match places {
-        Places::Anywhere => first_of(&mut shelf.iter(), BEST),
-        Places::Marked(marks) => marks
+    let found = match search {
+        Search::Everywhere => first_of(&mut shelf.iter(), BEST),
+        Search::Under(fingerprints) => fingerprints
             .iter()
             .flatten()
-            .filter_map(|&mark| marked(mark))
+            .filter_map(|&fingerprint| under(fingerprint))
             .min(),
     };
     found.map(|(_, number)| number)

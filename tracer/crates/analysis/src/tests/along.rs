@@ -1,10 +1,10 @@
-//! Processes that an OOM kill takes along with its victim.
+//! Processes killed along with an OOM victim.
 
 use super::*;
 
-fn marked(pid: Pid, full: bool) -> What {
-    What::OomMarked(Box::new(OomMark {
-        victim: task(pid, 1, "node"),
+fn victim(pid: Pid, full: bool) -> What {
+    What::OomVictim(Box::new(OomVictim {
+        task: task(pid, 1, "node"),
         trigger: actor(pid, "node"),
         trigger_cgroup: 7,
         scope: None,
@@ -19,26 +19,27 @@ fn marked(pid: Pid, full: bool) -> What {
 }
 
 fn causes(findings: &[Finding], kind: Kind) -> Vec<(Pid, Cause, bool)> {
-    let told = findings
+    let deaths = findings
         .iter()
         .filter(|finding| finding.body.kind() == kind);
-    told.filter_map(|finding| match &finding.body {
-        Body::Oom(death) | Body::Death(death) => {
-            let along = death.why.contains("along with another victim");
-            Some((death.process.pid, death.cause, along))
-        }
-        _ => None,
-    })
-    .collect()
+    deaths
+        .filter_map(|finding| match &finding.body {
+            Body::Oom(death) | Body::Death(death) => {
+                let along = death.why.contains("along with another victim");
+                Some((death.process.pid, death.cause, along))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
-fn one_that_is_marked_while_it_dies_died_of_what_the_victim_died_of() {
+fn a_victim_chosen_while_it_exits_shares_the_scope_of_the_first_victim() {
     let mut all = scan();
     all.push(at(500, process(61, 1, "node", "api.service")));
-    all.push(at(1000, marked(60, true)));
-    // It shares the victim's memory, was sent the same SIGKILL, and asked for more on its way.
-    all.push(at(1001, marked(61, false)));
+    all.push(at(1000, victim(60, true)));
+    // It shares the victim's memory, got the same SIGKILL, and allocated more while it exited.
+    all.push(at(1001, victim(61, false)));
     all.push(at(1002, exit(61, "node", KILLED, true)));
     all.push(at(1003, exit(60, "node", KILLED, true)));
     let findings = run(&all);
@@ -47,9 +48,9 @@ fn one_that_is_marked_while_it_dies_died_of_what_the_victim_died_of() {
     assert_eq!(causes(&findings, Kind::Death), [both[1], both[0]]);
 }
 
-/// Seen once on 7.2, where the kernel log tells the scope.
+/// Seen once on 7.2, where only the kernel log has the scope.
 #[test]
-fn a_mark_without_a_word_is_of_the_limit_that_the_process_had_reached() {
+fn an_oom_kill_without_a_scope_is_of_the_limit_that_the_process_had_reached() {
     let limit = 2u64 << 30;
     for (peak, cause) in [
         (limit + (1 << 20), Cause::OomCgroup),
@@ -67,11 +68,11 @@ fn a_mark_without_a_word_is_of_the_limit_that_the_process_had_reached() {
         died.peak_bytes = peak;
         let mut all = scan();
         all.push(at(500, What::Process(facts)));
-        all.push(at(1000, marked(61, false)));
+        all.push(at(1000, victim(61, false)));
         all.push(at(1003, What::Exited(died)));
         let findings = run(&all);
-        let told = causes(&findings, Kind::Death);
-        assert_eq!(told, [(61, cause, false)], "{peak}");
+        let deaths = causes(&findings, Kind::Death);
+        assert_eq!(deaths, [(61, cause, false)], "{peak}");
         let named = findings.iter().any(|finding| match &finding.body {
             Body::Death(death) => death.why.contains("2.0 GiB of /system.slice reached"),
             _ => false,
@@ -81,9 +82,9 @@ fn a_mark_without_a_word_is_of_the_limit_that_the_process_had_reached() {
 }
 
 #[test]
-fn a_mark_without_a_word_and_without_another_victim_is_of_nothing_known() {
+fn an_oom_kill_without_a_scope_and_without_another_victim_has_an_unknown_scope() {
     let mut all = scan();
-    all.push(at(1000, marked(60, false)));
+    all.push(at(1000, victim(60, false)));
     all.push(at(1003, exit(60, "node", KILLED, true)));
     let findings = run(&all);
     let alone = [(60, Cause::OomGlobal, false)];

@@ -1,10 +1,9 @@
-//! What is known of the dead once so many others have died that they are forgotten themselves.
+//! What remains known of a process after so many others exited that it is forgotten.
 
 use super::*;
 
-/// The service that a connect to port 3001 is said to have meant, after `story` and a storm of
-/// exits.
-fn meant(story: Vec<Observation>) -> Option<String> {
+/// The upstream service of a connect to port 3001, after `story` and a storm of exits.
+fn upstream_after(story: Vec<Observation>) -> Option<String> {
     let mut all = scan();
     all.extend(story);
     all.extend(storm());
@@ -22,13 +21,13 @@ fn meant(story: Vec<Observation>) -> Option<String> {
     failures.next().unwrap().map(str::to_owned)
 }
 
-/// More short-lived commands than dead processes are remembered.
+/// More short-lived commands than the number of exited processes that are kept.
 fn storm() -> impl Iterator<Item = Observation> {
     (1000..3000).flat_map(|pid| {
         let child = task(pid, 1, "true");
         let parent = key(1);
-        let ended = exit(pid, "true", ExitStatus::Code(0), false);
-        [at(1050, What::Forked { child, parent }), at(1050, ended)]
+        let exited = exit(pid, "true", ExitStatus::Code(0), false);
+        [at(1050, What::Forked { child, parent }), at(1050, exited)]
     })
 }
 
@@ -51,7 +50,7 @@ fn stops_listening() -> What {
     }
 }
 
-/// It listens before what it is was read.
+/// It listens before its facts are read.
 fn starts() -> Vec<Observation> {
     let task = task(70, 1, "shop");
     vec![
@@ -72,21 +71,21 @@ fn a_listener_keeps_the_name_that_its_process_had_when_it_stopped() {
     let mut story = starts();
     story.push(at(20, stops_listening()));
     story.push(at(20, exit(70, "shop", KILLED, false)));
-    assert_eq!(meant(story).as_deref(), Some("shop.service"));
+    assert_eq!(upstream_after(story).as_deref(), Some("shop.service"));
 }
 
 #[test]
-fn a_listener_that_others_hold_keeps_the_name_of_the_process_that_died() {
+fn a_listener_that_others_hold_keeps_the_name_of_the_process_that_exited() {
     let mut story = starts();
     story.push(at(20, exit(70, "shop", KILLED, false)));
-    assert_eq!(meant(story).as_deref(), Some("shop.service"));
+    assert_eq!(upstream_after(story).as_deref(), Some("shop.service"));
 }
 
 #[test]
-fn a_process_whose_exit_was_lost_is_told_once_it_is_missed() {
+fn a_process_whose_exit_was_lost_is_reported_when_it_vanishes() {
     let mut all = scan();
     all.push(at(1000, What::Vanished(key(60))));
-    // It was late only.
+    // The exit was only late.
     all.push(at(1001, exit(60, "node", KILLED, false)));
     all.push(at(1002, down(SocketId::Kernel(9))));
     let findings = run(&all);
@@ -101,12 +100,12 @@ fn a_process_whose_exit_was_lost_is_told_once_it_is_missed() {
 }
 
 #[test]
-fn a_server_that_takes_long_to_die_is_not_forgotten_meanwhile() {
+fn a_server_is_not_forgotten_before_its_sockets_close() {
     let mut all = scan();
     all.extend(starts());
     all.push(at(1000, exit(70, "shop", KILLED, false)));
     all.extend(storm());
-    // Looked at again, it has no memory any more, and thus no arguments.
+    // Read again, it has no memory any more, and so no arguments.
     all.push(at(1100, process(70, 1, "shop", "other.service")));
     all.push(at(1200, stops_listening()));
     all.push(at(60_000, What::End));

@@ -1,10 +1,10 @@
-//! Whose a listener is that several processes hold.
+//! The owner of a listener that several processes hold.
 
 use super::*;
 
-/// The pids start again from the lowest once the highest was given away.
+/// After the highest pid, the kernel starts again with the lowest free one.
 #[test]
-fn a_listener_is_its_oldest_holders_whatever_their_pids() {
+fn the_oldest_holder_owns_a_listener_whatever_its_pid() {
     let first = ProcessKey {
         pid: 900,
         start_ticks: 10,

@@ -1,4 +1,4 @@
-//! What is told of several at once is told in order, whatever the order in which they came.
+//! Findings of one instant are reported in a fixed order, whatever the order of arrival.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn port(address: &Endpoint) -> u16 {
 }
 
 #[test]
-fn failed_connects_are_told_by_upstream_when_their_second_is_over() {
+fn failed_connects_of_a_second_are_reported_in_order_of_upstream() {
     let mut all = scan();
     for round in 0..2 {
         for port in PORTS {
@@ -36,7 +36,7 @@ fn failed_connects_are_told_by_upstream_when_their_second_is_over() {
 }
 
 #[test]
-fn listeners_that_a_scan_does_not_find_are_told_by_address() {
+fn listeners_that_a_scan_does_not_find_are_reported_in_order_of_address() {
     let mut all = scan();
     for port in PORTS {
         let listener = Listener {

@@ -1,9 +1,9 @@
-//! Pids that the kernel gives to another process.
+//! Pids that the kernel reuses.
 
 use super::*;
 
 /// Another process with the pid of the scanned worker.
-fn reborn() -> What {
+fn reused() -> What {
     let mut child = task(60, 1, "cat");
     child.key.start_ticks = 99;
     What::Forked {
@@ -34,7 +34,7 @@ fn a_reused_pid_is_another_process() {
         .filter(|f| f.body.kind() == Kind::Death)
         .count();
     assert_eq!(once, 1);
-    all.push(at(20, reborn()));
+    all.push(at(20, reused()));
     let mut analysis = Analysis::new(Rules::none(), Options::default());
     let mut findings = Vec::new();
     for observation in &all {
@@ -46,27 +46,27 @@ fn a_reused_pid_is_another_process() {
 }
 
 #[test]
-fn a_death_that_is_told_after_its_pid_was_given_away_is_told_all_the_same() {
+fn an_exit_that_arrives_after_its_pid_was_reused_is_still_reported() {
     let mut all = scan();
-    // Of one that is known, and of one whose beginning was lost as well.
-    all.push(at(20, reborn()));
+    // One process is known; of the other, the fork was lost too.
+    all.push(at(20, reused()));
     all.push(at(30, exit(60, "node", KILLED, false)));
     let mut unknown = task(60, 1, "worker");
     unknown.key.start_ticks = 50;
-    let What::Exited(mut ended) = exit(60, "worker", KILLED, false) else {
+    let What::Exited(mut exited) = exit(60, "worker", KILLED, false) else {
         unreachable!()
     };
-    ended.task = unknown;
-    all.push(at(31, What::Exited(ended)));
+    exited.task = unknown;
+    all.push(at(31, What::Exited(exited)));
     let mut analysis = Analysis::new(Rules::none(), Options::default());
     let mut findings = Vec::new();
     for observation in &all {
         analysis.observe(observation, &mut findings);
     }
-    let told = deaths(&findings);
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert_eq!(told[0], (60, "node".to_owned(), "api.service"));
-    assert_eq!(told[1].1, "worker");
+    let deaths = deaths(&findings);
+    assert_eq!(deaths.len(), 2, "{deaths:?}");
+    assert_eq!(deaths[0], (60, "node".to_owned(), "api.service"));
+    assert_eq!(deaths[1].1, "worker");
     let live = analysis.world().processes.by_pid(60).unwrap();
     assert_eq!(live.task.key.start_ticks, 99);
     assert!(live.dead.is_none());

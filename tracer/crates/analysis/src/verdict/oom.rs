@@ -2,7 +2,7 @@
 
 use tracer_model::printable;
 use tracer_model::quantity::bytes;
-use tracer_model::{Cause, OomMark, OomReport, OomScope, ProcessFacts};
+use tracer_model::{Cause, OomReport, OomScope, OomVictim, ProcessFacts};
 
 use super::{Tail, Verdict};
 use crate::world::Cgroups;
@@ -37,7 +37,7 @@ pub struct OomFacts {
 impl Scope {
     /// From the hook, else the kernel log, else what the mark saw at its limit.
     pub fn of(
-        mark: Option<&OomMark>,
+        mark: Option<&OomVictim>,
         report: Option<&OomReport>,
         facts: &ProcessFacts,
         cgroups: &Cgroups,

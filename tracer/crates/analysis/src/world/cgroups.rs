@@ -7,7 +7,7 @@ use tracer_model::{ContainerFacts, Endpoint};
 
 const MAX_CGROUPS: usize = 16_384;
 const MAX_CONTAINERS: usize = 4096;
-/// Abbreviated container ids are accepted from this length.
+/// Shortest abbreviated container id.
 const SHORT_ID: usize = 12;
 
 /// A cgroup's path and limit.
@@ -19,12 +19,12 @@ pub struct Cgroup {
     pub limit_bytes: Option<u64>,
 }
 
-/// Cgroups that are known.
+/// All known cgroups.
 #[derive(Debug, Default)]
 pub struct Cgroups(BTreeMap<u64, Cgroup>);
 
 impl Cgroups {
-    /// Remembers one. Ids grow, so the lowest is the oldest and goes first when there are too many.
+    /// Adds a cgroup. Ids grow, so the lowest is the oldest; it goes first if there are too many.
     pub fn insert(&mut self, id: u64, path: &str, limit_bytes: Option<u64>) {
         self.0.insert(
             id,
@@ -38,7 +38,7 @@ impl Cgroups {
         }
     }
 
-    /// The cgroup of that id.
+    /// The cgroup with that id.
     pub fn get(&self, id: u64) -> Option<&Cgroup> {
         self.0.get(&id)
     }
@@ -53,19 +53,19 @@ impl Cgroups {
     }
 }
 
-/// Containers that are known.
+/// All known containers.
 #[derive(Debug, Default)]
 pub struct Containers(BTreeMap<Box<str>, ContainerFacts>);
 
 impl Containers {
-    /// Remembers one.
+    /// Adds a container.
     pub fn insert(&mut self, facts: ContainerFacts) {
         if self.0.len() < MAX_CONTAINERS || self.0.contains_key(&facts.id) {
             self.0.insert(facts.id.clone(), facts);
         }
     }
 
-    /// By full or abbreviated id.
+    /// Finds a container by its full or abbreviated id.
     pub fn get(&self, id: &str) -> Option<&ContainerFacts> {
         self.0.get(id).or_else(|| {
             (id.len() >= SHORT_ID)
@@ -83,8 +83,8 @@ impl Containers {
         })
     }
 
-    /// The container that serves an address from outside it, and the address inside: one of its
-    /// own addresses, or a published port.
+    /// The container behind an address, and the address inside the container. The address is one of
+    /// the container's own or a published port.
     pub fn serving(&self, remote: &Endpoint) -> Option<(&ContainerFacts, Endpoint)> {
         let Endpoint::Tcp(remote) = remote else {
             return None;

@@ -1,7 +1,8 @@
-//! Listeners: the sockets at each address of each network namespace, and whose they are or were.
+//! Listeners: the sockets at each address of each network namespace, and the service that they
+//! belong or belonged to.
 //!
 //! An address is down when its last socket is gone (SO_REUSEPORT: several may share it). Sockets
-//! are known by two kinds of id that can't be related: kernel hooks' and scans'. They are
+//! have two kinds of id that can't be matched: those of kernel hooks and those of scans. They are
 //! reconciled by address and number.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,7 +14,7 @@ use tracer_model::{Endpoint, Listener, NetNs, ProcessKey, Service, SocketId, Tim
 
 /// Addresses remembered; lost ones are forgotten first.
 const MAX_PLACES: usize = 16_384;
-/// A scan does not overrule what a hook told less than this before it: reading takes time.
+/// A scan does not overrule a hook that came less than this before it: reading takes time.
 const SCAN_BLUR: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// An address in a network namespace.
@@ -25,9 +26,9 @@ pub struct Listening {
     sockets: BTreeSet<SocketId>,
     /// Processes known to hold it.
     pub holders: BTreeSet<ProcessKey>,
-    /// Whose it is.
+    /// The service it belongs to.
     pub service: Service,
-    /// The process it was named after.
+    /// The process whose service that is.
     pub owner: Option<ProcessKey>,
     /// When it began to listen.
     pub since: Timestamp,
@@ -35,34 +36,34 @@ pub struct Listening {
     pub down: Option<Timestamp>,
 }
 
-/// What a socket's coming or going meant.
+/// What changed because a socket came or went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The address is served; before, nothing had listened there since the instant, if ever.
+    /// Something listens at the address; nothing did since the instant, or ever (None).
     Up(Place, Option<Timestamp>),
-    /// Nothing serves the address any more.
+    /// Nothing listens at the address any more.
     Down(Place),
 }
 
-/// A process's part in the listeners that are up.
+/// What a process holds of the listeners that are up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// It holds none.
+    /// Nothing.
     Nothing,
-    /// Others hold what it holds.
+    /// Only listeners that other processes hold too.
     Shared,
-    /// One of them is, as far as is known, held by nobody else.
+    /// At least one listener that, as far as is known, no other process holds.
     Alone,
 }
 
-/// All listeners that are known.
+/// All known listeners.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    /// Found by hash, so that it takes as long among many; where order matters they are sorted.
+    /// Found by hash, so that many take no longer than few; sorted where order matters.
     places: IndexMap<Place, Listening, RandomState>,
-    /// Never gone through.
+    /// Never iterated.
     held: HashMap<ProcessKey, BTreeSet<Place>, RandomState>,
-    /// Grows whenever a process comes to hold a TCP place, or ceases to.
+    /// Grows whenever a process starts or stops holding a TCP place.
     tcp_version: u64,
 }
 
@@ -72,13 +73,13 @@ impl Listeners {
         self.places.get(place)
     }
 
-    /// All places, lost ones too. For what does not depend on the order.
+    /// All places, also lost ones. For uses that do not depend on the order.
     pub fn in_any_order(&self) -> impl Iterator<Item = (&Place, &Listening)> {
         self.places.iter()
     }
 
-    /// Who would answer a connect to `remote` in `netns`: the most specific listener that is up,
-    /// else the one that was lost last.
+    /// The listener that would accept a connect to `remote` in `netns`: the most specific one that
+    /// is up, else the one that was lost last.
     pub fn answering(&self, netns: NetNs, remote: &Endpoint) -> Option<(&Place, &Listening)> {
         let mut lost: Option<(&Place, &Listening)> = None;
         for candidate in remote.candidates() {
@@ -95,7 +96,7 @@ impl Listeners {
         lost
     }
 
-    /// What the process holds of the listeners that are up.
+    /// What a process holds of the listeners that are up.
     pub fn hold_of(&self, key: ProcessKey) -> Hold {
         let alone = |known: &Listening| known.holders.iter().all(|holder| *holder == key);
         let mut held = self
@@ -111,12 +112,12 @@ impl Listeners {
         }
     }
 
-    /// Where the process is known to listen.
+    /// Where a process is known to listen.
     pub fn held_by(&self, key: ProcessKey) -> impl Iterator<Item = &Place> {
         self.held.get(&key).into_iter().flatten()
     }
 
-    /// Grows whenever a process comes to hold a TCP place, or ceases to.
+    /// Grows whenever a process starts or stops holding a TCP place.
     pub fn tcp_version(&self) -> u64 {
         self.tcp_version
     }
@@ -173,7 +174,7 @@ impl Listeners {
         }
         known.holders.extend(listener.holders.iter().copied());
         match listener.socket {
-            // The hook told of it before the scan did.
+            // The hook saw the socket before the scan did.
             SocketId::Scanned(_) if known.sockets.iter().any(by_kernel) => {}
             socket => {
                 if let SocketId::Kernel(_) = socket
@@ -188,8 +189,8 @@ impl Listeners {
         came_back.map(|down| Change::Up(place, Some(down)))
     }
 
-    /// A socket stopped listening. Without a port (it was the kernel's choice, and is given back by
-    /// then) the place is found by the socket.
+    /// A socket stopped listening. Without a port (the kernel had chosen it, and has freed it by
+    /// now), the place is found by the socket.
     pub fn down(&mut self, socket: SocketId, place: &Place, at: Timestamp) -> Option<Change> {
         let by_socket;
         let place = if matches!(&place.1, Endpoint::Tcp(address) if address.port() == 0) {
@@ -211,8 +212,8 @@ impl Listeners {
         None
     }
 
-    /// A process is dead: unix sockets that only it held are gone.
-    pub fn holder_died(&mut self, key: ProcessKey, at: Timestamp) -> Vec<Change> {
+    /// A process exited: unix sockets that only it held are gone.
+    pub fn holder_exited(&mut self, key: ProcessKey, at: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
         for place in self.held.remove(&key).unwrap_or_default() {
             let Some(known) = self.places.get_mut(&place) else {
@@ -229,7 +230,7 @@ impl Listeners {
         changes
     }
 
-    /// A process became known that may hold listeners already: those of nobody are its.
+    /// A process became known. It owns the listeners it holds that have no owner yet.
     pub fn adopted(&mut self, key: ProcessKey, service: &Service) {
         for place in self.held.get(&key).into_iter().flatten() {
             if let Some(known) = self.places.get_mut(place)
@@ -241,7 +242,7 @@ impl Listeners {
         }
     }
 
-    /// What the process owns and holds is called so from now on.
+    /// The listeners that a process owns belong to this service from now on.
     pub fn rename_of(&mut self, key: ProcessKey, service: &Service) {
         for place in self.held.get(&key).into_iter().flatten() {
             if let Some(known) = self.places.get_mut(place)
@@ -252,7 +253,7 @@ impl Listeners {
         }
     }
 
-    /// What is, or was, at a place is called so from now on.
+    /// The listener at a place belongs to this service from now on.
     pub fn rename(&mut self, place: &Place, service: &Service) {
         if let Some(known) = self.places.get_mut(place) {
             known.service = service.clone();
@@ -280,8 +281,8 @@ impl Listeners {
         self.held.insert(child, places);
     }
 
-    /// A process runs another program: what it inherited is closed on exec by every well-behaved
-    /// server; a scan corrects the rest.
+    /// A process runs another program. Well-behaved servers close on exec what they inherited; a scan
+    /// corrects the rest.
     pub fn executed(&mut self, key: ProcessKey) {
         let Some(places) = self.held.get_mut(&key) else {
             return;
@@ -302,9 +303,9 @@ impl Listeners {
         }
     }
 
-    /// A full scan of one kind in one namespace: what is not in it is gone. What is new is added
-    /// by the caller through [`Self::up`].
-    pub fn vanished(
+    /// A full scan of one kind in one namespace: listeners that it did not find are gone. The caller
+    /// adds new ones with [`Self::up`].
+    pub fn scanned(
         &mut self,
         netns: NetNs,
         unix: bool,

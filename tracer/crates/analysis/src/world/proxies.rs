@@ -1,5 +1,5 @@
-//! The proxies among the processes, and where they listen. Kept up to date as processes come and go,
-//! so that asking is cheap.
+//! The proxies among the processes, and where they listen. Updated as processes come and go, so that
+//! queries are cheap.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use tracer_model::{Endpoint, ProcessKey, ProxyProcess, Service};
 use super::{World, same};
 
 impl World {
-    /// The processes that are proxies and live, by key.
+    /// The running processes that are proxies, by key.
     pub fn proxies(&self) -> Vec<ProxyProcess> {
         self.processes
             .proxies()
@@ -16,14 +16,14 @@ impl World {
             .collect()
     }
 
-    /// Another number whenever the processes that are proxies, or the TCP addresses that any of
-    /// them is known to hold, may have changed.
+    /// A number that changes whenever the set of proxy processes, or of TCP addresses that any of
+    /// them holds, may have changed.
     pub fn proxies_version(&self) -> u64 {
-        // Both only grow, so no change of one can hide a change of the other.
+        // Both only grow, so a change of one never hides a change of the other.
         self.processes.proxies_version() + self.listeners.tcp_version()
     }
 
-    /// The TCP ports that proxies listen on, in whatever network namespace.
+    /// The TCP ports that proxies listen on, in any network namespace.
     pub fn proxy_ports(&self) -> BTreeSet<u16> {
         self.processes
             .proxies()
@@ -31,8 +31,8 @@ impl World {
             .collect()
     }
 
-    /// The TCP ports that a proxy's process, its parent or its children listen on: two of the same
-    /// name may run side by side.
+    /// The TCP ports that a proxy's process, its parent or its children listen on: two proxies of the
+    /// same name may run side by side.
     pub fn ports_around(&self, proxy: ProcessKey) -> BTreeSet<u16> {
         let parent = self.processes.find(proxy).map(|process| process.parent);
         let is_near = |key: &ProcessKey| {
@@ -49,7 +49,7 @@ impl World {
             .collect()
     }
 
-    /// The proxy of the machine, when all its proxy processes are one service.
+    /// The machine's proxy, if all proxy processes belong to one service.
     pub fn only_proxy(&self) -> Option<&Service> {
         let mut proxies = self.proxy_services();
         let first = proxies.next()?;

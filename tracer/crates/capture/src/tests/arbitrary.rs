@@ -197,12 +197,12 @@ fn exit() -> Boxed<Exit> {
         option::of(signal().prop_map(Box::new)),
     )
         .prop_map(
-            |((task, parent, status, (peak_bytes, oom_marked)), oom_trigger, stop, other)| Exit {
+            |((task, parent, status, (peak_bytes, oom_victim)), oom_trigger, stop, other)| Exit {
                 task,
                 parent,
                 status,
                 peak_bytes,
-                oom_marked,
+                oom_victim,
                 oom_trigger,
                 stop,
                 other,
@@ -225,7 +225,7 @@ fn scope() -> Boxed<OomScope> {
     .boxed()
 }
 
-fn mark() -> Boxed<OomMark> {
+fn oom_victim() -> Boxed<OomVictim> {
     (
         (task(), actor(), any::<u64>()),
         option::of(scope()),
@@ -233,8 +233,8 @@ fn mark() -> Boxed<OomMark> {
         any::<(Option<u64>, Option<u64>)>(),
     )
         .prop_map(
-            |((victim, trigger, trigger_cgroup), scope, full, (anon_bytes, file_bytes))| OomMark {
-                victim,
+            |((task, trigger, trigger_cgroup), scope, full, (anon_bytes, file_bytes))| OomVictim {
+                task,
                 trigger,
                 trigger_cgroup,
                 scope,
@@ -452,7 +452,9 @@ pub(super) fn kinds() -> Vec<Boxed<What>> {
             .prop_map(|(task, args)| What::Executed { task, args })
             .boxed(),
         exit().prop_map(What::Exited).boxed(),
-        mark().prop_map(|it| What::OomMarked(Box::new(it))).boxed(),
+        oom_victim()
+            .prop_map(|it| What::OomVictim(Box::new(it)))
+            .boxed(),
         (any::<u32>(), text(), scope(), option::of(text()))
             .prop_map(|(victim, comm, scope, task_cgroup)| {
                 What::OomReported(Box::new(OomReport {

@@ -126,7 +126,7 @@ fn what_no_longer_matters_is_in_no_checkpoint() {
     assert_eq!(known.iter().filter(up).count(), 1);
     assert!(!known.iter().any(|one| matches!(
         one.what,
-        What::Exited(_) | What::OomMarked(_) | What::ConnectFailed(_) | What::Tick
+        What::Exited(_) | What::OomVictim(_) | What::ConnectFailed(_) | What::Tick
     )));
     assert_eq!(known.last().unwrap().what, What::Armed);
 }

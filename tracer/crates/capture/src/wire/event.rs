@@ -7,7 +7,7 @@ use tracer_model::{self as model, Observation, Timestamp};
 
 use super::header::{Clock, Hook, Session};
 use super::http::{Http, HttpCounted, ProxyLog, Witnesses};
-use super::memory::{Cgroup, Container, Lost, OomMarked, OomReported};
+use super::memory::{Cgroup, Container, Lost, OomReported, OomVictim};
 use super::process::{Executed, Exited, Forked, Key, Process};
 use super::socket::{ConnectFailed, ConnectionCut, Listener, ListenerDown, ListenersScanned};
 use super::{Unknown, Wire, all, some};
@@ -53,7 +53,7 @@ pub(super) enum What {
     #[prost(message, tag = "7")]
     Exited(Box<Exited>),
     #[prost(message, tag = "8")]
-    OomMarked(Box<OomMarked>),
+    OomVictim(Box<OomVictim>),
     #[prost(message, tag = "9")]
     OomReported(OomReported),
     #[prost(message, tag = "10")]
@@ -129,7 +129,7 @@ impl What {
             M::Executed { task, args } => Self::Executed(Executed::of(task, args)),
             M::Exited(exit) => Self::Exited(Box::new(Wire::of(exit))),
             M::Vanished(key) => Self::Vanished(Wire::of(key)),
-            M::OomMarked(mark) => Self::OomMarked(Box::new(Wire::of(&**mark))),
+            M::OomVictim(victim) => Self::OomVictim(Box::new(Wire::of(&**victim))),
             M::OomReported(report) => Self::OomReported(Wire::of(&**report)),
             M::ListenerUp(listener) => Self::ListenerUp(Wire::of(listener)),
             M::ListenerDown {
@@ -196,7 +196,7 @@ impl What {
             Self::Executed(executed) => executed.model()?,
             Self::Exited(exit) => M::Exited(exit.model()?),
             Self::Vanished(key) => M::Vanished(key.model()?),
-            Self::OomMarked(mark) => M::OomMarked(Box::new(mark.model()?)),
+            Self::OomVictim(victim) => M::OomVictim(Box::new(victim.model()?)),
             Self::OomReported(report) => M::OomReported(Box::new(report.model()?)),
             Self::ListenerUp(listener) => M::ListenerUp(listener.model()?),
             Self::ListenerDown(down) => down.model()?,

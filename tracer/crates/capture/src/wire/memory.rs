@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use tracer_model::{
-    self as model, ContainerFacts, Endpoint as Address, FullCgroup, OomMark, OomReport, OomScope,
-    Ring, What,
+    self as model, ContainerFacts, Endpoint as Address, FullCgroup, OomReport, OomScope, Ring, What,
 };
 
 use super::process::{Actor, Task};
@@ -100,9 +99,9 @@ impl Wire for Full {
     }
 }
 
-/// [`OomMark`].
+/// [`model::OomVictim`].
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct OomMarked {
+pub(super) struct OomVictim {
     #[prost(message, optional, tag = "1")]
     victim: Option<Task>,
     #[prost(message, optional, tag = "2")]
@@ -119,12 +118,12 @@ pub(super) struct OomMarked {
     file_bytes: Option<u64>,
 }
 
-impl Wire for OomMarked {
-    type Model = OomMark;
+impl Wire for OomVictim {
+    type Model = model::OomVictim;
 
-    fn of(model: &OomMark) -> Self {
-        let OomMark {
-            victim,
+    fn of(model: &model::OomVictim) -> Self {
+        let model::OomVictim {
+            task,
             trigger,
             trigger_cgroup,
             scope,
@@ -133,7 +132,7 @@ impl Wire for OomMarked {
             file_bytes,
         } = model;
         Self {
-            victim: some(victim),
+            victim: some(task),
             trigger: some(trigger),
             trigger_cgroup: *trigger_cgroup,
             scope: scope.as_ref().map(Wire::of),
@@ -143,9 +142,9 @@ impl Wire for OomMarked {
         }
     }
 
-    fn model(self) -> Result<OomMark, Unknown> {
-        Ok(OomMark {
-            victim: required(self.victim)?,
+    fn model(self) -> Result<model::OomVictim, Unknown> {
+        Ok(model::OomVictim {
+            task: required(self.victim)?,
             trigger: required(self.trigger)?,
             trigger_cgroup: self.trigger_cgroup,
             scope: optional(self.scope)?,

@@ -356,7 +356,7 @@ pub(super) struct Exited {
     #[prost(uint64, tag = "6")]
     peak_bytes: u64,
     #[prost(bool, tag = "7")]
-    oom_marked: bool,
+    oom_victim: bool,
     #[prost(message, optional, tag = "8")]
     oom_trigger: Option<Actor>,
     #[prost(message, optional, tag = "9")]
@@ -374,7 +374,7 @@ impl Wire for Exited {
             parent,
             status,
             peak_bytes,
-            oom_marked,
+            oom_victim,
             oom_trigger,
             stop,
             other,
@@ -393,7 +393,7 @@ impl Wire for Exited {
             signal,
             core_dumped,
             peak_bytes: *peak_bytes,
-            oom_marked: *oom_marked,
+            oom_victim: *oom_victim,
             oom_trigger: oom_trigger.as_deref().map(Wire::of),
             stop: stop.as_deref().map(Wire::of),
             other: other.as_deref().map(Wire::of),
@@ -413,7 +413,7 @@ impl Wire for Exited {
             parent: required(self.parent)?,
             status,
             peak_bytes: self.peak_bytes,
-            oom_marked: self.oom_marked,
+            oom_victim: self.oom_victim,
             oom_trigger: optional(self.oom_trigger)?.map(Box::new),
             stop: optional(self.stop)?.map(Box::new),
             other: optional(self.other)?.map(Box::new),

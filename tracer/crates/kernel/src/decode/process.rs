@@ -4,7 +4,7 @@ use tracer_common::record::{
     self, CgroupRecord, ExecRecord, ExitRecord, ForkRecord, OomVictimRecord, SignaledExitRecord,
 };
 use tracer_model::{
-    Exit, ExitStatus, FullCgroup, OomMark, OomScope, ProcessKey, SignalSent, Timestamp, What,
+    Exit, ExitStatus, FullCgroup, OomScope, OomVictim, ProcessKey, SignalSent, Timestamp, What,
 };
 
 use super::party::{actor, task};
@@ -15,7 +15,7 @@ pub(super) fn exit(record: &ExitRecord, page_bytes: u64) -> Exit {
         parent: ProcessKey::from_ns(record.task.ppid, record.parent_start_ns),
         status: ExitStatus::from_wait_status(record.status),
         peak_bytes: record.peak_rss_pages.saturating_mul(page_bytes),
-        oom_marked: record.oom_victim != 0,
+        oom_victim: record.oom_victim != 0,
         oom_trigger: None,
         stop: None,
         other: None,
@@ -49,8 +49,8 @@ pub(super) fn oom_victim(record: &OomVictimRecord, page_bytes: u64) -> What {
     let scope = &record.scope;
     let memory = &record.memory;
     let has_memory = memory.anon_pages != 0 || memory.file_pages != 0;
-    What::OomMarked(Box::new(OomMark {
-        victim: task(&record.victim),
+    What::OomVictim(Box::new(OomVictim {
+        task: task(&record.victim),
         trigger: actor(&record.trigger),
         trigger_cgroup: record.trigger_cgroup,
         scope: (scope.known != 0).then(|| {

@@ -56,7 +56,7 @@ fn check(exit: &Exit) {
     assert_eq!(exit.task.comm, Comm::new("node"));
     assert_eq!(exit.status.signal(), Some(9));
     assert_eq!(exit.peak_bytes, 3 * PAGE);
-    assert!(exit.oom_marked);
+    assert!(exit.oom_victim);
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn an_exit_after_signals_has_the_last_ones_and_the_trigger_of_the_oom_kill() {
 fn an_oom_victim_known_only_by_its_pid_has_no_other_facts() {
     let mut record = zeroed(kind::OOM_VICTIM, |r: &mut OomVictimRecord| &mut r.header);
     record.victim.pid = 42;
-    let What::OomMarked(victim) = observed(&record) else {
+    let What::OomVictim(victim) = observed(&record) else {
         panic!("another kind");
     };
-    assert_eq!(victim.victim.key.pid, 42);
+    assert_eq!(victim.task.key.pid, 42);
     assert_eq!(victim.scope, None);
     assert_eq!(victim.full_cgroup, None);
     assert_eq!(victim.anon_bytes, None);
@@ -113,7 +113,7 @@ fn the_constraint_decides_whether_the_scope_of_an_oom_kill_is_a_cgroup() {
     record.scope.total_pages = 10;
     record.scope.cgroup = 5;
     let scope = |record: &OomVictimRecord| match observed(record) {
-        What::OomMarked(victim) => victim.scope,
+        What::OomVictim(victim) => victim.scope,
         other => panic!("{other:?}"),
     };
     assert_eq!(scope(&record), Some(OomScope::Global));

@@ -94,7 +94,7 @@ impl Scene {
             parent: key(1),
             status,
             peak_bytes: 0,
-            oom_marked: false,
+            oom_victim: false,
             oom_trigger: None,
             stop: of(false),
             other: of(true),

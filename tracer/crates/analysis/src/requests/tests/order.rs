@@ -1,10 +1,10 @@
-//! In whatever order witnesses tell: the same findings.
+//! The findings do not depend on the order in which witnesses report.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A request of one of several kinds, as its witnesses tell it.
+/// The reports of the witnesses of a request of one of several kinds.
 fn witnesses(kind: u8, number: u16) -> Vec<What> {
     let path = format!("/r/{number}");
     let port = 5000 + number;
@@ -21,17 +21,17 @@ fn witnesses(kind: u8, number: u16) -> Vec<What> {
     }
 }
 
-fn told(events: &[What]) -> Vec<String> {
+fn reported(events: &[What]) -> Vec<String> {
     let mut all = [machine(true, true, true), dies(), vec![at(1095, refused())]].concat();
     all.extend(events.iter().map(|what| at(1100, what.clone())));
     all.extend([at(5000, What::Tick), at(9000, What::End)]);
-    let mut told: Vec<String> = run(&all)
+    let mut failed: Vec<String> = run(&all)
         .iter()
         .filter(|finding| matches!(finding.body, Body::RequestFailed(_)))
         .map(|finding| serde_json::to_string(finding).unwrap())
         .collect();
-    told.sort();
-    told
+    failed.sort();
+    failed
 }
 
 proptest! {
@@ -46,9 +46,9 @@ proptest! {
             (Just(events.clone()), Just(events).prop_shuffle())
         })
     ) {
-        let findings = told(&events);
-        prop_assert_eq!(&findings, &told(&events), "it is a function of what was observed");
-        prop_assert_eq!(&findings, &told(&shuffled));
+        let findings = reported(&events);
+        prop_assert_eq!(&findings, &reported(&events), "the findings depend only on the observations");
+        prop_assert_eq!(&findings, &reported(&shuffled));
         let inbound = events.iter().filter(|what| {
             matches!(what, What::Http(exchange) if exchange.side == Side::Inbound)
         });
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn identical_requests_at_once_are_as_many_findings_as_requests(
+    fn identical_concurrent_requests_have_one_finding_each(
         lines in 0..6usize, requests in 1..6u16
     ) {
         let mut events: Vec<What> = (0..requests)
@@ -70,7 +70,7 @@ proptest! {
             entry.connection = None;
             events.insert(0, line(entry));
         }
-        let findings = told(&events);
+        let findings = reported(&events);
         prop_assert_eq!(findings.len(), usize::from(requests));
         let with_log = findings.iter().filter(|one| one.contains("\"log\"")).count();
         prop_assert_eq!(with_log, lines.min(usize::from(requests)));

@@ -1,4 +1,4 @@
-//! One failed request at a time: each rule.
+//! One failed request at a time: one test per rule.
 
 use tracer_model::{Confidence, ExitStatus, Kind};
 
@@ -35,7 +35,11 @@ fn a_refused_request_has_all_its_witnesses_and_the_death_behind_it() {
     let because = request.because.unwrap();
     assert_eq!((because.incident, because.death), (1, Some(60)));
     assert!((because.after_ms - 100.0).abs() < 1e-9, "{because:?}");
-    assert!(because.sentence.starts_with("api.service, dead for 100 ms"));
+    assert!(
+        because
+            .sentence
+            .starts_with("api.service died 100 ms earlier: ")
+    );
 
     let incident = closed(&findings);
     assert_eq!(incident.requests_failed, 1);
@@ -48,7 +52,7 @@ fn a_refused_request_has_all_its_witnesses_and_the_death_behind_it() {
 }
 
 #[test]
-fn without_a_followed_log_a_request_is_told_at_once_by_the_workers_connect() {
+fn without_a_followed_log_a_request_is_reported_at_once_with_the_workers_connect() {
     let all = [
         machine(true, false, false),
         dies(),
@@ -63,7 +67,7 @@ fn without_a_followed_log_a_request_is_told_at_once_by_the_workers_connect() {
 }
 
 #[test]
-fn a_request_waits_for_its_line_no_longer_than_a_tenth_of_a_second() {
+fn a_request_waits_at_most_100_ms_for_its_line() {
     let all = [
         machine(true, true, true),
         dies(),
@@ -73,7 +77,7 @@ fn a_request_waits_for_its_line_no_longer_than_a_tenth_of_a_second() {
     assert_eq!(failed(&run(&all)).len(), 0);
     let ripe = [all.clone(), vec![at(1202, What::Tick)]].concat();
     assert_eq!(one(&run(&ripe)).evidence, [Witness::Http]);
-    // What failed before a service was back is told before that.
+    // Requests that failed before a service recovered are reported before its recovery.
     let findings = run(&[all, vec![back(1150), at(1400, What::Tick)]].concat());
     let kinds = kinds(&findings);
     let place = |kind| kinds.iter().position(|other| *other == kind);
@@ -85,7 +89,7 @@ fn a_request_waits_for_its_line_no_longer_than_a_tenth_of_a_second() {
 }
 
 #[test]
-fn a_line_that_follows_its_request_is_joined_to_it() {
+fn a_line_that_follows_its_request_is_added_to_it() {
     let mut entry = haproxy("/", 5000, 503);
     entry.failure = Failure::Unknown;
     let request = one(&story([
@@ -100,7 +104,7 @@ fn a_line_that_follows_its_request_is_joined_to_it() {
     assert_eq!(request.evidence, [Witness::Http, Witness::Log]);
     assert_eq!(upstream(&request).as_deref(), Some("127.0.0.1:3000"));
     assert_eq!(request.failure, Failure::Refused);
-    // Too late to be evidence, but no second request either.
+    // Too late to be evidence, but not a second request either.
     let late = one(&story([
         machine(true, true, true),
         vec![
@@ -113,7 +117,7 @@ fn a_line_that_follows_its_request_is_joined_to_it() {
 }
 
 #[test]
-fn an_answer_of_the_application_is_told_at_once_and_has_no_death_behind_it() {
+fn a_status_from_the_application_is_reported_at_once_and_has_no_death_behind_it() {
     let findings = run(&[
         machine(true, true, true),
         dies(),
@@ -132,8 +136,8 @@ fn an_answer_of_the_application_is_told_at_once_and_has_no_death_behind_it() {
 }
 
 #[test]
-fn a_request_in_flight_is_joined_to_the_process_that_held_its_connection() {
-    // A worker of a cluster: its listener stays.
+fn a_request_in_flight_is_explained_by_the_death_of_the_process_that_held_its_connection() {
+    // A worker of a cluster: the listener stays up.
     let worker = What::Forked {
         child: task(62, 60, "node"),
         parent: key(60),
@@ -171,12 +175,12 @@ fn a_request_in_flight_is_joined_to_the_process_that_held_its_connection() {
     assert_eq!(request.failure, Failure::Cut);
     assert_eq!(request.confidence, Some(Confidence::Certain));
     assert_eq!(death(&request), Some(62));
-    // A unix socket's connection is not seen closing: the death in its service is what tells.
+    // Cut connections of unix sockets are not observed: the death in the service explains it.
     assert_eq!(death(&all(What::Tick)), Some(62));
 }
 
 #[test]
-fn a_cut_without_a_death_while_the_request_ran_is_nobodys_fault_that_is_known() {
+fn a_reset_without_a_death_during_the_request_is_not_explained() {
     let request = one(&story([
         machine(true, true, false),
         dies(),
@@ -190,7 +194,7 @@ fn a_cut_without_a_death_while_the_request_ran_is_nobodys_fault_that_is_known() 
 }
 
 #[test]
-fn what_fails_after_the_service_is_back_is_not_blamed_on_the_old_death() {
+fn failures_after_the_recovery_are_not_blamed_on_the_old_death() {
     let request = one(&story([
         machine(true, true, true),
         dies(),
@@ -206,7 +210,7 @@ fn what_fails_after_the_service_is_back_is_not_blamed_on_the_old_death() {
 }
 
 #[test]
-fn no_live_upstreams_while_one_is_down_is_blamed_on_it() {
+fn no_live_upstreams_is_blamed_on_the_upstream_that_is_down() {
     let request = one(&story([
         machine(true, true, true),
         dies(),
@@ -222,8 +226,8 @@ fn no_live_upstreams_while_one_is_down_is_blamed_on_it() {
 }
 
 #[test]
-fn a_refusal_that_is_answered_after_the_service_is_back_has_its_death() {
-    // HAProxy tries for seconds.
+fn a_refusal_is_explained_by_the_death_even_if_the_response_comes_after_the_recovery() {
+    // HAProxy retries for seconds.
     let request = one(&story([
         machine(true, true, false),
         dies(),
@@ -239,14 +243,14 @@ fn a_refusal_that_is_answered_after_the_service_is_back_has_its_death() {
 }
 
 #[test]
-fn a_line_without_an_exchange_was_tried_again_with_success() {
+fn a_line_without_an_exchange_is_reported_only_if_no_other_witness_follows_the_proxy() {
     let refused = line(nginx("/", Failure::Refused, Some(3000)));
     let covered = story([
         machine(true, true, true),
         vec![at(1100, refused.clone()), at(3000, What::Tick)],
     ]);
     assert_eq!(failed(&covered), []);
-    // Nobody else would have seen it.
+    // No other witness would have seen it.
     let request = one(&story([
         machine(false, false, true),
         dies(),
@@ -259,7 +263,7 @@ fn a_line_without_an_exchange_was_tried_again_with_success() {
 }
 
 #[test]
-fn what_only_the_log_can_tell_is_told_from_it() {
+fn requests_that_only_the_log_can_witness_are_reported_from_it() {
     let http2 = LogEntry {
         http1: Some(false),
         ..nginx("/h2", Failure::Refused, Some(3000))
@@ -280,19 +284,19 @@ fn what_only_the_log_can_tell_is_told_from_it() {
 }
 
 #[test]
-fn at_a_tls_port_that_nobody_follows_the_log_decides() {
+fn the_log_decides_at_a_tls_port_that_no_other_witness_follows() {
     let entry = line(nginx("/", Failure::Refused, Some(3000)));
-    let told = |tls| {
+    let count = |tls| {
         let mut all = machine(true, tls, true);
         all.push(at(2, listens(50, 8443)));
         all.extend([at(1100, entry.clone()), at(3000, What::Tick)]);
         failed(&run(&all)).len()
     };
-    assert_eq!((told(false), told(true)), (1, 0));
+    assert_eq!((count(false), count(true)), (1, 0));
 }
 
 #[test]
-fn a_line_counts_by_what_follows_its_proxy_when_it_is_read() {
+fn a_line_is_judged_by_the_witnesses_at_the_time_it_is_read() {
     let entry = |path| line(nginx(path, Failure::Refused, Some(3000)));
     let followed = |http| {
         What::Witnesses(Witnesses {
@@ -313,8 +317,8 @@ fn a_line_counts_by_what_follows_its_proxy_when_it_is_read() {
         at(1700, entry("/perhaps-tls")),
         at(4000, What::Tick),
     ]);
-    let told = failed(&run(&all));
-    let paths: Vec<_> = told.iter().map(|one| one.path.as_deref()).collect();
+    let requests = failed(&run(&all));
+    let paths: Vec<_> = requests.iter().map(|one| one.path.as_deref()).collect();
     assert_eq!(paths, [Some("/not"), Some("/perhaps-tls")]);
 }
 
@@ -373,7 +377,7 @@ fn apaches_two_lines_are_one_request() {
 }
 
 #[test]
-fn a_tls_session_is_known_by_its_worker_and_has_its_client_from_the_log() {
+fn a_tls_session_is_matched_by_its_worker_and_gets_its_client_from_the_log() {
     let mut exchange = inbound(1099, "/pay", 5000, HttpEnd::Status(502));
     exchange.witness = Witness::Tls;
     (exchange.local, exchange.remote) = (None, None);
@@ -395,7 +399,7 @@ fn a_tls_session_is_known_by_its_worker_and_has_its_client_from_the_log() {
 }
 
 #[test]
-fn lines_of_other_clients_and_requests_stay_with_theirs() {
+fn lines_of_other_clients_and_requests_are_not_added() {
     let mut stranger = nginx("/a", Failure::Timeout, Some(3001));
     stranger.client = Some(ip(10));
     let request = one(&story([
@@ -413,7 +417,7 @@ fn lines_of_other_clients_and_requests_stay_with_theirs() {
 }
 
 #[test]
-fn a_line_that_was_read_before_the_request_began_is_the_last_choice() {
+fn a_line_read_before_the_request_began_is_the_last_choice() {
     let stale = at(1100, line(nginx("/a", Failure::Reset, Some(3002))));
     let fresh = at(1160, line(nginx("/a", Failure::Refused, Some(3000))));
     let seen = at(1161, status(1150, "/a", 5000, 502));
@@ -421,17 +425,17 @@ fn a_line_that_was_read_before_the_request_began_is_the_last_choice() {
         let parts = parts.iter().map(|one| (*one).clone()).collect();
         one(&story([machine(true, true, true), parts]))
     };
-    // The times of reading and of the kernel's records are apart when the tracer lags.
+    // A line's time is when it was read: it is off if the tracer lags.
     assert_eq!(with(&[&stale, &seen]).failure, Failure::Reset);
     assert_eq!(with(&[&stale, &fresh, &seen]).failure, Failure::Refused);
-    // nginx writes no line about what the application answered.
+    // nginx writes no line about a status that the application returned.
     let own = at(1160, http(outbound(1151, "/a", HttpEnd::Status(500))));
     let answered = at(1161, status(1150, "/a", 5000, 500));
     assert_eq!(with(&[&stale, &own, &answered]).failure, Failure::Answered);
 }
 
 #[test]
-fn a_client_behind_a_load_balancer_is_known_by_its_forwarded_address() {
+fn a_client_behind_a_load_balancer_is_matched_by_its_forwarded_address() {
     let mut exchange = inbound(1099, "/a", 5000, HttpEnd::Status(502));
     exchange.remote = Some(Endpoint::tcp([10, 0, 0, 1].into(), 4000));
     exchange.request.as_mut().unwrap().forwarded_for = Some("203.0.113.9".into());
@@ -448,7 +452,7 @@ fn a_client_behind_a_load_balancer_is_known_by_its_forwarded_address() {
 }
 
 #[test]
-fn ends_without_an_answer_are_told_apart() {
+fn each_end_without_a_response_has_its_own_failure() {
     use HttpEnd::{Closed, PeerClosed, PeerReset, Status};
     let ended = |end, own: Option<HttpEnd>| {
         let own = own.map(|end| at(1100, http(outbound(500, "/a", end))));
@@ -471,7 +475,7 @@ fn ends_without_an_answer_are_told_apart() {
 }
 
 #[test]
-fn the_proxys_own_death_explains_what_it_left_unanswered() {
+fn the_proxys_own_death_explains_requests_without_a_response() {
     let request = one(&story([
         machine(true, true, false),
         vec![
@@ -484,9 +488,8 @@ fn the_proxys_own_death_explains_what_it_left_unanswered() {
     assert_eq!((request.status, death(&request)), (None, Some(50)));
 }
 
-/// A unix listener's return is seen late: that a connect succeeded is known at once.
 #[test]
-fn a_rewritten_request_is_known_as_the_only_one_of_its_worker() {
+fn a_rewritten_request_is_matched_if_it_is_the_only_one_of_its_worker() {
     let own = HttpExchange {
         actor: actor(50, "nginx"),
         ..outbound(1095, "/internal/a", HttpEnd::PeerReset)
@@ -513,7 +516,7 @@ fn a_rewritten_request_is_known_as_the_only_one_of_its_worker() {
 }
 
 #[test]
-fn an_actor_of_another_service_is_not_believed() {
+fn an_actor_of_another_service_is_ignored() {
     let mut exchange = inbound(1099, "/a", 5000, HttpEnd::Status(502));
     exchange.actor = actor(60, "node");
     let by_node = fails_to_connect(actor(60, "node"), 5432, ConnectError::Refused);
@@ -526,7 +529,7 @@ fn an_actor_of_another_service_is_not_believed() {
 }
 
 #[test]
-fn requests_of_the_tracer_itself_are_no_news() {
+fn requests_of_the_tracer_itself_are_not_reported() {
     let options = crate::Options {
         own_netns: 1,
         own_pid: 50,
@@ -543,7 +546,7 @@ fn requests_of_the_tracer_itself_are_no_news() {
 }
 
 #[test]
-fn a_graceful_restart_that_refuses_has_an_incident_without_a_death() {
+fn refusals_during_a_graceful_restart_are_explained_by_its_exit() {
     let request = one(&story([
         machine(true, true, false),
         vec![

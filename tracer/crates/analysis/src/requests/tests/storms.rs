@@ -1,4 +1,4 @@
-//! Many at once: what is kept, what is counted.
+//! Storms: which requests keep their details, and which are only counted.
 
 use tracer_model::HttpCounted;
 
@@ -14,7 +14,7 @@ fn counted(count: u64, status: u16) -> What {
 }
 
 #[test]
-fn requests_that_were_only_counted_are_told_once_a_second_with_what_explains_them() {
+fn counted_requests_are_reported_once_a_second_with_their_explanation() {
     let findings = story([
         machine(true, true, true),
         dies(),
@@ -29,12 +29,12 @@ fn requests_that_were_only_counted_are_told_once_a_second_with_what_explains_the
         ],
     ]);
     let all = failed(&findings);
-    let told: Vec<_> = all
+    let reported: Vec<_> = all
         .iter()
         .map(|request| (request.status, request.count, death(request)))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             (Some(500), 7, None),
             (Some(502), 500, Some(60)),
@@ -61,7 +61,7 @@ fn requests_that_were_only_counted_are_told_once_a_second_with_what_explains_the
 }
 
 #[test]
-fn a_line_of_a_request_that_was_counted_is_no_second_one() {
+fn the_line_of_a_counted_request_is_not_a_second_request() {
     for counted_first in [true, false] {
         let mut all = machine(true, true, true);
         let seen = [line(haproxy("/a", 5000, 503)), counted(2, 503)];
@@ -78,7 +78,7 @@ fn a_line_of_a_request_that_was_counted_is_no_second_one() {
 }
 
 #[test]
-fn an_incident_has_the_first_requests_and_all_of_them_by_template() {
+fn an_incident_lists_its_first_requests_and_counts_all_by_template() {
     let mut all = machine(true, true, false);
     all.extend(dies());
     all.push(at(1099, refused()));
@@ -112,7 +112,7 @@ fn an_incident_has_the_first_requests_and_all_of_them_by_template() {
 }
 
 #[test]
-fn more_requests_than_the_tables_hold_are_all_told() {
+fn more_requests_than_the_tables_hold_are_all_reported() {
     let mut all = machine(true, true, true);
     for number in 0..6000u16 {
         all.push(at(1100, status(1099, "/a", number, 502)));
@@ -124,7 +124,7 @@ fn more_requests_than_the_tables_hold_are_all_told() {
 }
 
 #[test]
-fn lines_that_could_not_be_read_are_counted() {
+fn unparsed_lines_are_counted() {
     let findings = story([
         machine(true, true, true),
         vec![

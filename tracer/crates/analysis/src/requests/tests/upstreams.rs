@@ -1,4 +1,4 @@
-//! Which upstream a request was meant for, and how sure that is.
+//! The upstream of a request, and how sure it is.
 
 use tracer_model::{Confidence, Connected};
 
@@ -6,13 +6,13 @@ use super::*;
 use crate::tests::task;
 
 #[test]
-fn what_another_process_of_the_proxy_met_is_a_guess_where_the_worker_is_not_known() {
+fn the_failed_connect_of_another_process_is_a_guess_if_the_worker_is_unknown() {
     let worker = What::Forked {
         child: task(51, 50, "nginx"),
         parent: key(50),
     };
     let other = fails_to_connect(actor(51, "nginx"), 3000, ConnectError::Refused);
-    let told = |by: Actor| {
+    let report = |by: Actor| {
         let exchange = HttpExchange {
             actor: by,
             ..inbound(1099, "/", 5000, HttpEnd::Status(502))
@@ -24,18 +24,19 @@ fn what_another_process_of_the_proxy_met_is_a_guess_where_the_worker_is_not_know
             vec![at(1100, other.clone()), at(1101, http(exchange))],
         ]))
     };
-    // The kernel sent for the proxy while something else ran.
-    let request = told(actor(99, "kworker"));
+    // The kernel sent for the proxy while another process ran.
+    let request = report(actor(99, "kworker"));
     assert_eq!(request.confidence, Some(Confidence::Guess));
     assert_eq!(death(&request), Some(60));
-    // This worker met nothing.
-    let request = told(actor(50, "nginx"));
+    // No connect of this worker failed.
+    let request = report(actor(50, "nginx"));
     assert_eq!((request.confidence, death(&request)), (None, None));
 }
 
+/// The return of a unix listener is seen late, but the success of a connect at once.
 #[test]
-fn where_a_connect_succeeded_somebody_listened_whatever_is_believed() {
-    let told = |result| {
+fn a_successful_connect_proves_a_listener_even_if_none_is_known() {
+    let report = |result| {
         let mut exchange = inbound(1099, "/", 5000, HttpEnd::Status(500));
         exchange.connected = Some(Connected {
             at: when(1099),
@@ -48,12 +49,12 @@ fn where_a_connect_succeeded_somebody_listened_whatever_is_believed() {
             vec![at(1101, http(exchange))],
         ]))
     };
-    let request = told(Some(Ok(())));
+    let request = report(Some(Ok(())));
     assert_eq!(
         (request.failure, death(&request)),
         (Failure::Answered, None)
     );
-    let request = told(Some(Err(ConnectError::Refused)));
+    let request = report(Some(Err(ConnectError::Refused)));
     assert_eq!(
         (request.failure, death(&request)),
         (Failure::Refused, Some(60))
@@ -61,7 +62,7 @@ fn where_a_connect_succeeded_somebody_listened_whatever_is_believed() {
 }
 
 #[test]
-fn a_full_backlog_is_nobodys_death() {
+fn a_full_backlog_is_not_explained_by_a_death() {
     let request = one(&story([
         machine(true, true, false),
         dies(),
@@ -77,7 +78,7 @@ fn a_full_backlog_is_nobodys_death() {
 }
 
 #[test]
-fn where_the_thread_connected_to_is_likely_the_upstream() {
+fn the_address_that_the_thread_connected_to_is_likely_the_upstream() {
     let mut exchange = inbound(1099, "/a", 5000, HttpEnd::Status(500));
     exchange.connected = Some(Connected {
         at: when(1099),
@@ -90,7 +91,7 @@ fn where_the_thread_connected_to_is_likely_the_upstream() {
     ]));
     assert_eq!(answered.failure, Failure::Answered);
     assert_eq!(answered.confidence, Some(Confidence::Likely));
-    // Its refusal is counted in the kernel, not told yet: nothing listens there.
+    // The kernel has counted its refusal but not sent it yet: nothing listens there.
     let refused = one(&story([
         machine(true, true, false),
         dies(),
@@ -101,14 +102,14 @@ fn where_the_thread_connected_to_is_likely_the_upstream() {
 }
 
 #[test]
-fn a_death_after_the_failure_is_not_its_cause_however_late_it_is_told() {
+fn a_death_after_the_failure_does_not_explain_it_even_if_the_report_is_late() {
     let findings = story([
         machine(true, false, true),
         dies(),
         vec![
             at(1010, refused()),
             at(1011, status(1009, "/a", 4000, 502)),
-            // Its successor ends before it listens, while the proxy's log is still waited for.
+            // Its successor dies before it listens, while the request still waits for its log line.
             at(1020, process(61, 1, "node", "api.service")),
             at(1050, exit(61, "node", ExitStatus::Code(1), false)),
         ],

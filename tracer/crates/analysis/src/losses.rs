@@ -1,18 +1,18 @@
-//! Failed requests in numbers: per incident with the first of them in detail, and per service.
+//! Counts failed requests: per incident, with the first ones in detail, and per service.
 
 use std::collections::BTreeMap;
 
 use tracer_model::{LostRequest, LostRequests, Service, ServiceLoss, template};
 
-use crate::world::{ServiceKey, key_of};
+use super::world::{ServiceKey, key_of};
 
 /// Requests of an incident that are kept in detail.
 const MAX_FIRST: usize = 100;
-/// Templates that an incident counts by; requests of others are counted without one.
+/// Templates that an incident counts separately; further requests are counted without a template.
 const MAX_TEMPLATES: usize = 128;
 /// Templates that a finding lists.
 const SHOWN_TEMPLATES: usize = 50;
-/// Services that are ranked; requests of others are in the totals alone.
+/// Services that are ranked; requests of further services are only in the totals.
 const MAX_RANKED: usize = 4096;
 /// Services that a finding lists.
 const SHOWN_RANKS: usize = 20;
@@ -20,17 +20,17 @@ const SHOWN_RANKS: usize = 20;
 /// Method, template, status.
 type Shape = (Option<String>, Option<String>, Option<u16>);
 
-/// The requests lost to one incident.
+/// The requests that failed because of one incident.
 #[derive(Default)]
-pub(crate) struct Lost {
+pub(super) struct Lost {
     count: u64,
     first: Vec<LostRequest>,
     shapes: BTreeMap<Shape, u64>,
 }
 
 impl Lost {
-    /// Counts `request`; `count` is more than 1 for those of which no detail is known.
-    pub(crate) fn add(&mut self, request: LostRequest, count: u64) {
+    /// Counts `request`; `count` is more than 1 for requests without details.
+    pub(super) fn add(&mut self, request: LostRequest, count: u64) {
         self.count = self.count.saturating_add(count);
         let mut shape = (
             request.method.clone(),
@@ -47,18 +47,18 @@ impl Lost {
         }
     }
 
-    /// How many, exactly.
-    pub(crate) fn count(&self) -> u64 {
+    /// Their exact number.
+    pub(super) fn count(&self) -> u64 {
         self.count
     }
 
     /// The first of them.
-    pub(crate) fn first(&self) -> Vec<LostRequest> {
+    pub(super) fn first(&self) -> Vec<LostRequest> {
         self.first.clone()
     }
 
     /// All of them by template, most first.
-    pub(crate) fn by_template(&self) -> Vec<LostRequests> {
+    pub(super) fn by_template(&self) -> Vec<LostRequests> {
         let mut all: Vec<_> = self.shapes.iter().collect();
         all.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
         all.truncate(SHOWN_TEMPLATES);
@@ -73,12 +73,12 @@ impl Lost {
     }
 }
 
-/// Services by requests lost.
+/// Services by failed requests.
 #[derive(Default)]
 pub(super) struct Ranking(BTreeMap<ServiceKey, ServiceLoss>);
 
 impl Ranking {
-    /// Counts requests that were meant for `service`; `explained`: by a death.
+    /// Counts requests that were meant for `service`. `explained`: a death explains them.
     pub(super) fn add(&mut self, service: &Service, count: u64, explained: bool) {
         let key = key_of(service);
         if self.0.len() >= MAX_RANKED && !self.0.contains_key(&key) {
@@ -98,7 +98,7 @@ impl Ranking {
     /// Most first.
     pub(super) fn most(&self) -> Vec<ServiceLoss> {
         let mut all: Vec<&ServiceLoss> = self.0.values().collect();
-        // Stable: services that lost the same stay in order of their names.
+        // Stable: services with equal numbers stay in the order of their names.
         all.sort_by_key(|loss| std::cmp::Reverse(loss.requests_failed));
         all.into_iter().take(SHOWN_RANKS).cloned().collect()
     }
