@@ -6,12 +6,14 @@
 
 mod advice;
 pub mod attribution;
+pub mod candidate;
 mod connects;
 mod cuts;
 mod death;
 mod earliest;
 mod history;
 mod incident;
+pub mod managers;
 mod requests;
 pub mod rules;
 pub mod verdict;

@@ -3,10 +3,10 @@
 
 use tracer_model::{Manager, ProxyKind, Service};
 
-use super::{Candidate, basename, named};
+use crate::candidate::{Candidate, basename, named};
 
 /// A proxy that was started by hand or by an init script.
-pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
+pub(crate) fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let kind = role(candidate)?;
     let facts = candidate.facts;
     let evidence = match facts.exe.as_deref() {
@@ -14,7 +14,7 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
         None if candidate.title().is_empty() => format!("name {}", facts.task.comm.to_text()),
         None => format!("title {:?}", candidate.title()),
     };
-    named(name(kind), Manager::Proxy, &evidence)
+    named(kind.as_str(), Manager::Proxy, &evidence)
 }
 
 /// The kind of proxy that a process is, by its executable; where that is unknown by its title, and
@@ -46,15 +46,4 @@ fn kind(program: &str) -> Option<ProxyKind> {
         "envoy" => ProxyKind::Envoy,
         _ => return None,
     })
-}
-
-fn name(kind: ProxyKind) -> &'static str {
-    match kind {
-        ProxyKind::Nginx => "nginx",
-        ProxyKind::Apache => "apache",
-        ProxyKind::Haproxy => "haproxy",
-        ProxyKind::Caddy => "caddy",
-        ProxyKind::Traefik => "traefik",
-        ProxyKind::Envoy => "envoy",
-    }
 }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use tracer_model::{Manager, Service};
 
-use super::{Candidate, basename, named};
+use crate::candidate::{Candidate, basename, named};
 
 /// What an interpreter runs.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Script<'a> {
+pub(crate) struct Script<'a> {
     /// `node`, `python3`, `php`, …
     interpreter: &'static str,
     /// The script, jar, module or class as written.
@@ -243,7 +243,7 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
 }
 
 /// What the process's interpreter runs, if it is one and runs a script.
-pub(super) fn of<'a>(candidate: &Candidate<'a>) -> Option<Script<'a>> {
+pub(crate) fn of<'a>(candidate: &Candidate<'a>) -> Option<Script<'a>> {
     let args = &candidate.facts.args;
     let first = args.first()?;
     let interpreter = interpreter(basename(first)).or_else(|| {
@@ -279,7 +279,7 @@ impl Script<'_> {
     }
 
     /// Whether the script's path begins with `prefix`; what follows it.
-    pub(super) fn below(&self, prefix: &str) -> Option<&str> {
+    pub(crate) fn below(&self, prefix: &str) -> Option<&str> {
         self.target.strip_prefix(prefix).filter(|_| self.is_file)
     }
 
@@ -319,9 +319,6 @@ impl Script<'_> {
 
 /// The interpreter that a program's name stands for: `python3.11`, `php8.2`, `nodejs`.
 fn interpreter(program: &str) -> Option<&'static Interpreter> {
-    if super::php_fpm::is_program(program) {
-        return None;
-    }
     let bare = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     let name = match bare {
         "node" | "nodejs" => "node",

@@ -5,17 +5,17 @@ mod corpus;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tracer_model::{Comm, TaskFacts};
+use tracer_model::{Comm, ContainerFacts, Manager, ProcessFacts, TaskFacts};
 
 use super::*;
+use crate::candidate::{NAME_CHARS, Parent, basename};
 
 /// A process as one row of the corpus tells.
 #[derive(Clone, Debug, Default)]
 struct Row {
     facts: ProcessFacts,
     parent: Option<Service>,
-    parent_cgroup: Option<String>,
-    parent_comm: Option<Comm>,
+    parent_facts: ProcessFacts,
     ports: Vec<u16>,
 }
 
@@ -64,8 +64,10 @@ impl Row {
                 manager: manager_of(manager),
                 evidence: "the parent's".into(),
             }),
-            parent_cgroup: Some(cgroup),
-            parent_comm: None,
+            parent_facts: ProcessFacts {
+                cgroup_path: Some(cgroup.into()),
+                ..ProcessFacts::default()
+            },
             ports: Vec::new(),
         }
     }
@@ -89,9 +91,10 @@ impl Row {
         attribute(
             &Candidate {
                 facts: &self.facts,
-                parent: self.parent.as_ref(),
-                parent_cgroup: self.parent_cgroup.as_deref(),
-                parent_comm: self.parent_comm,
+                parent: self.parent.as_ref().map(|service| Parent {
+                    service,
+                    facts: &self.parent_facts,
+                }),
                 ports: &self.ports,
                 container: &|id| known.iter().find(|facts| *facts.id == *id),
             },
@@ -108,20 +111,8 @@ fn ids(text: &str) -> String {
 }
 
 fn manager_of(text: &str) -> Manager {
-    match text {
-        "config" => Manager::Config,
-        "systemd" => Manager::Systemd,
-        "container" => Manager::Container,
-        "supervisor" => Manager::Supervisor,
-        "pm2" => Manager::Pm2,
-        "php-fpm" => Manager::PhpFpm,
-        "app-server" => Manager::AppServer,
-        "proxy" => Manager::Proxy,
-        "aapanel" => Manager::Aapanel,
-        "script" => Manager::Script,
-        "process" => Manager::Process,
-        other => panic!("unknown manager {other:?}"),
-    }
+    let known = Manager::ALL.iter().find(|manager| manager.as_str() == text);
+    *known.unwrap_or_else(|| panic!("unknown manager {text:?}"))
 }
 
 #[test]
@@ -133,18 +124,10 @@ fn every_process_of_the_corpus_is_named_as_a_user_would() {
         .filter_map(|row| row.split_once(" => "))
     {
         let found = Row::parse(input).attribute(&Rules::none());
-        let manager = serde_json::to_value(found.service.manager).unwrap();
-        let role = found.role.map_or_else(String::new, |role| {
-            format!(
-                " | {}",
-                serde_json::to_value(role).unwrap().as_str().unwrap()
-            )
-        });
-        let shown = format!(
-            "{} | {}{role}",
-            found.service.name,
-            manager.as_str().unwrap()
-        );
+        let role = found
+            .role
+            .map_or_else(String::new, |role| format!(" | {role}"));
+        let shown = format!("{} | {}{role}", found.service.name, found.service.manager);
         if shown != expected.trim() {
             wrong.push(format!(
                 "{input}\n  expected {expected}\n  found    {shown}"
@@ -194,9 +177,9 @@ fn supervisord_in_a_unit_of_any_name_hands_its_programs_their_names() {
     );
     let name = |row: &Row| row.attribute(&Rules::none()).service.name;
     assert_eq!(&*name(&row), "shop.service", "the variables may be stale");
-    row.parent_comm = Some(Comm::new("supervisord"));
+    row.parent_facts.task.comm = Comm::new("supervisord");
     assert_eq!(&*name(&row), "worker");
-    row.parent_cgroup = Some("/system.slice/supervisor.service".to_owned());
+    row.parent_facts.cgroup_path = Some("/system.slice/supervisor.service".into());
     assert_eq!(&*name(&row), "shop.service", "it was moved to another unit");
 }
 

@@ -6,7 +6,8 @@
 use tracer_model::quantity::bytes;
 use tracer_model::{Cause, ProcessFacts, SignalName};
 
-use super::{Evidence, Tail, Verdict};
+use super::conclusion::{Tail, Verdict};
+use super::evidence::Evidence;
 
 const TRAP: u32 = 5;
 const ABRT: u32 = 6;

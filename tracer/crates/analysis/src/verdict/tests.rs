@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use tracer_model::Timestamp;
+
 use super::*;
 
 const S: fn(u8) -> Option<ExitStatus> = |signal| {
@@ -263,7 +267,7 @@ fn each_death_has_one_cause_and_says_why() {
             S(9),
             sent(9, 0, "systemd", 1),
             Killed,
-            "systemd killed it (SIGKILL): its start timeout",
+            "killed with SIGKILL by systemd: its start timeout expired, its main process exited",
         ),
         (
             S(9),
@@ -287,7 +291,7 @@ fn each_death_has_one_cause_and_says_why() {
             S(9),
             sent(9, 0x80, "x", 9),
             Killed,
-            "by the kernel, not for memory",
+            "killed by the kernel (SIGKILL), not because of memory",
         ),
         (
             S(9),

@@ -19,7 +19,8 @@ use tracer_model::{
     ProcessFacts, ProcessKey, Service, Session, TaskFacts, Timestamp, WallTime,
 };
 
-use super::attribution::{Attribution, Candidate, attribute};
+use super::attribution::{Attribution, attribute};
+use super::candidate::{Candidate, Parent};
 use super::rules::Rules;
 
 /// Names a service regardless of what told so.
@@ -367,22 +368,20 @@ impl World {
             .collect();
         ports.dedup();
         let parent = self.processes.find(parent);
-        let parent_cgroup = parent.and_then(|parent| parent.facts.cgroup_path.as_deref());
-        let parent_comm = parent.map(|parent| parent.facts.task.comm);
-        let parent = parent.map(|parent| &parent.attribution);
         let attribution = attribute(
             &Candidate {
                 facts,
-                parent: parent.map(|parent| &parent.service),
-                parent_cgroup,
-                parent_comm,
+                parent: parent.map(|parent| Parent {
+                    service: &parent.attribution.service,
+                    facts: &parent.facts,
+                }),
                 ports: &ports,
                 container: &|id| self.containers.get(id),
             },
             &self.rules,
         );
-        match parent {
-            Some(parent) if **parent == attribution => Arc::clone(parent),
+        match parent.map(|parent| &parent.attribution) {
+            Some(parents) if **parents == attribution => Arc::clone(parents),
             _ => Arc::new(attribution),
         }
     }
