@@ -19,8 +19,8 @@ pub(crate) use software::cache as test_cache;
 /// What to set up beyond the build.
 #[derive(clap::Args, Clone, Copy)]
 pub(crate) struct Args {
-    /// Also what the tests need: nginx, Apache, HAProxy, Caddy, PHP-FPM, supervisor, node, pm2,
-    /// iproute2, curl, openssl
+    /// Also what the tests need: nginx, Apache, HAProxy, Caddy, PHP-FPM, supervisor, runit, s6,
+    /// node, pm2, iproute2, curl, openssl
     #[arg(long)]
     tests: bool,
     /// Also what virtual machines need: QEMU, mmdebstrap

@@ -28,8 +28,8 @@ pub(super) fn advice(
                 .to_owned(),
         ],
         Cause::Crash => vec!["look at the core dump: coredumpctl info".to_owned()],
-        Cause::Error => vec![match manager.last_lines {
-            Some(command) => format!("read its last lines: {}", command(&name)),
+        Cause::Error => vec![match manager.read_log {
+            Some(sentence) => sentence(&name),
             None => "read the last lines of its log".to_owned(),
         }],
         Cause::Killed | Cause::Clean | Cause::Unknown => Vec::new(),

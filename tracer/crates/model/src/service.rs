@@ -50,6 +50,10 @@ named! {
         Supervisor = "supervisor",
         /// A pm2 app.
         Pm2 = "pm2",
+        /// A service directory of runit.
+        Runit = "runit",
+        /// A service directory of s6.
+        S6 = "s6",
         /// A PHP-FPM pool.
         PhpFpm = "php-fpm",
         /// An application server that names itself in its title: gunicorn, uwsgi, puma, sidekiq.

@@ -10,7 +10,7 @@ use crate::managers::{self, Children, container_id};
 
 /// Programs that start what isn't their own, beside those of service managers: shells and what
 /// people start shells with, build tools and test runners.
-const STARTERS: [&str; 63] = [
+const STARTERS: [&str; 58] = [
     "SCREEN",
     "agetty",
     "anacron",
@@ -51,12 +51,7 @@ const STARTERS: [&str; 63] = [
     "perf",
     "pytest",
     "run-parts",
-    "runit",
-    "runsv",
-    "runsvdir",
     "runuser",
-    "s6-supervise",
-    "s6-svscan",
     "screen",
     "script",
     "setsid",

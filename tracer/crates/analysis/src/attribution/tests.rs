@@ -21,7 +21,8 @@ struct Row {
 
 impl Row {
     /// Fields are separated by ` | `, `-` is unknown: cgroup, executable (or `comm:` name),
-    /// arguments (`=` begins a title), directory, environment, parent (`manager:service`).
+    /// arguments (`=` begins a title), directory, environment, parent (`manager:service`, and
+    /// after `<` its arguments and, after `@`, its directory).
     fn parse(text: &str) -> Self {
         let fields: Vec<&str> = text
             .split(" | ")
@@ -33,6 +34,10 @@ impl Row {
         let [cgroup, exe, args, cwd, env, parent] = fields[..] else {
             panic!("six fields in {text:?}");
         };
+        let (parent, parent_command) = parent.split_once('<').unwrap_or((parent, ""));
+        let (parent_args, parent_cwd) = parent_command
+            .split_once('@')
+            .unwrap_or((parent_command, ""));
         let known = |field: &str| (!field.is_empty()).then(|| Box::from(field));
         let comm = exe.strip_prefix("comm:");
         let uid = if cgroup.contains("1000") { 1000 } else { 0 };
@@ -65,6 +70,8 @@ impl Row {
                 evidence: "the parent's".into(),
             }),
             parent_facts: ProcessFacts {
+                args: parent_args.split_whitespace().map(Into::into).collect(),
+                cwd: known(parent_cwd),
                 cgroup_path: Some(cgroup.into()),
                 ..ProcessFacts::default()
             },

@@ -33,7 +33,7 @@ pub(super) const PROFILE: Profile = Profile {
         at_cgroup_limit: Some(|name| {
             format!("raise the memory limit of container {name}, or find what grows")
         }),
-        last_lines: Some(last_lines),
+        read_log: Some(|name| format!("read its last lines: {}", last_lines(name))),
         ..Advice::NONE
     },
     ..Profile::new(ManagerKind::Of(Manager::Container))

@@ -12,6 +12,9 @@ mod init;
 mod php_fpm;
 mod pm2;
 mod profile;
+mod runit;
+mod s6;
+mod service_directory;
 mod shell_word;
 mod supervisor;
 pub(crate) mod systemd;
@@ -26,11 +29,13 @@ use crate::candidate::Candidate;
 use profile::{Profile, Rule};
 
 /// The managers, in the order in which they are asked for the service of a process.
-const ALL: [&Profile; 7] = [
+const ALL: [&Profile; 9] = [
     &init::PROFILE,
     &container::PROFILE,
     &supervisor::PROFILE,
     &pm2::PROFILE,
+    &runit::PROFILE,
+    &s6::PROFILE,
     &php_fpm::PROFILE,
     &aapanel::PROFILE,
     &systemd::PROFILE,
@@ -128,3 +133,6 @@ pub(crate) fn advice(manager: Manager) -> Advice {
 fn profile(kind: ManagerKind) -> Option<&'static Profile> {
     ALL.into_iter().find(|profile| profile.kind == kind)
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,12 @@ pub(super) const PROFILE: Profile = Profile {
         when_memory_is_short: Some(|_| {
             "set max_memory_restart, so that apps restart first".to_owned()
         }),
-        last_lines: Some(|name| format!("pm2 logs {} --lines 50 --nostream", shell_word(name))),
+        read_log: Some(|name| {
+            format!(
+                "read its last lines: pm2 logs {} --lines 50 --nostream",
+                shell_word(name)
+            )
+        }),
         ..Advice::NONE
     },
     ..Profile::new(ManagerKind::Of(Manager::Pm2))

@@ -146,8 +146,8 @@ pub(crate) struct Advice {
     pub(crate) after_cgroup_limit: Option<&'static str>,
     /// After an OOM kill because the machine was short of memory.
     pub(crate) when_memory_is_short: Option<fn(&str) -> String>,
-    /// A command that shows the last lines of the service's log.
-    pub(crate) last_lines: Option<fn(&str) -> String>,
+    /// How to read the last lines of the service's log.
+    pub(crate) read_log: Option<fn(&str) -> String>,
     /// What decides whether it is started again.
     pub(crate) restart: Option<fn(&str) -> String>,
 }
@@ -158,7 +158,7 @@ impl Advice {
         at_cgroup_limit: None,
         after_cgroup_limit: None,
         when_memory_is_short: None,
-        last_lines: None,
+        read_log: None,
         restart: None,
     };
 }

@@ -25,7 +25,12 @@ pub(super) const PROFILE: Profile = Profile {
         looks: &["tail", "pid"],
     }],
     advice: Advice {
-        last_lines: Some(|name| format!("supervisorctl tail {} stderr", shell_word(name))),
+        read_log: Some(|name| {
+            format!(
+                "read its last lines: supervisorctl tail {} stderr",
+                shell_word(name)
+            )
+        }),
         restart: Some(|_| "check autorestart and startretries of the program".to_owned()),
         ..Advice::NONE
     },

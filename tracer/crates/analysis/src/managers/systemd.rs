@@ -48,7 +48,7 @@ pub(super) const PROFILE: Profile = Profile {
                  along"
             )
         }),
-        last_lines: Some(last_lines),
+        read_log: Some(|name| format!("read its last lines: {}", last_lines(name))),
         restart: Some(|name| {
             format!(
                 "Restart=on-failure brings it back: {}",

@@ -27,9 +27,9 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
     match evidence.status {
         None => Verdict::new(
             Cause::Unknown,
-            "ended unseen, while events were lost",
+            "exited unseen, while events were lost",
             Tail::Nothing,
-            "ended unseen",
+            "exited unseen",
         ),
         Some(ExitStatus::Code(code)) => exited(code, evidence),
         Some(ExitStatus::Signal {

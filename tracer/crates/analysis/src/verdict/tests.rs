@@ -83,6 +83,13 @@ fn a_kill_after_an_ignored_stop_says_how_long_was_waited() {
             Cause::Clean,
             "stopped by the PHP-FPM master (SIGQUIT, then SIGKILL), up 3m12s",
         ),
+        // sv force-stop
+        (
+            sent(15, 0, "runsv", 50),
+            after(7, sent(9, 0, "runsv", 50)),
+            Cause::Killed,
+            "killed with SIGKILL by runit: it had not stopped 7.00 s after SIGTERM, up 3m12s",
+        ),
         // Long ago, and survived: it has nothing to do with the end.
         (
             sent(1, 0, "systemd", 1),
@@ -119,7 +126,7 @@ fn oom(scope: Scope) -> Option<OomFacts> {
 fn each_death_has_one_cause_and_says_why() {
     use Cause::{Clean, Crash, Error, Killed, OomDaemon, Unknown};
     for (status, last, cause, why) in [
-        (None, None, Unknown, "ended unseen"),
+        (None, None, Unknown, "exited unseen"),
         (C(0), None, Clean, "exited cleanly, up 3m12s"),
         (
             C(0),
@@ -195,6 +202,24 @@ fn each_death_has_one_cause_and_says_why() {
             sent(3, 0, "php-fpm8.2", 9),
             Clean,
             "stopped by the PHP-FPM master (SIGQUIT)",
+        ),
+        (
+            S(15),
+            sent(15, 0, "runsv", 9),
+            Clean,
+            "stopped by runit (SIGTERM)",
+        ),
+        (
+            S(15),
+            sent(15, 0, "s6-supervise", 9),
+            Clean,
+            "stopped by s6 (SIGTERM)",
+        ),
+        (
+            S(9),
+            sent(9, 0, "runsv", 9),
+            Killed,
+            "killed with SIGKILL by runit: someone ran sv kill",
         ),
         (
             S(15),

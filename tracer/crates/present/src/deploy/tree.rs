@@ -110,6 +110,9 @@ impl Tree {
         let bare = service.strip_suffix(".service").unwrap_or(service);
         let names = |arg: &str| {
             let arg = arg.strip_suffix(".service").unwrap_or(arg);
+            // The service directory of runit and s6.
+            let arg = arg.trim_end_matches('/');
+            let arg = arg.rsplit('/').next().unwrap_or(arg);
             // supervisord's `group:program`.
             arg == "all" || arg == bare || arg.split(':').any(|part| part == bare)
         };
