@@ -1,5 +1,5 @@
-//! Children belong to their parent's service when they have no better evidence of their own:
-//! helpers that a service runs are part of it, what a person types into a shell is not.
+//! Children belong to their parent's service when they have no better evidence of their own: helpers
+//! that a service runs are part of it; what a person types into a shell is not.
 
 use tracer_model::{Manager, Service};
 
@@ -71,8 +71,8 @@ const STARTERS: [&str; 58] = [
     "zsh",
 ];
 
-/// The service of a parent that tracer.toml names: inside of its container, being in that is no
-/// evidence of its own.
+/// The service of a parent that tracer.toml names: a process inside the same container as that
+/// parent has no better evidence.
 pub(super) fn within_container(candidate: &Candidate<'_>) -> Option<Service> {
     container_id::innermost(candidate.facts.cgroup_path.as_deref()?)?;
     candidate
@@ -81,8 +81,8 @@ pub(super) fn within_container(candidate: &Candidate<'_>) -> Option<Service> {
         .cloned()
 }
 
-/// The service of a parent that is more than its unit: what a pool or a program starts is in the
-/// unit of PHP-FPM or supervisord too.
+/// The service of a parent that is more specific than its unit: what a pool or a program starts is in
+/// the unit of PHP-FPM or supervisord, too.
 pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
     candidate
         .parent_service()
@@ -94,7 +94,7 @@ pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
         .cloned()
 }
 
-/// The service of any parent that doesn't start what isn't its own.
+/// The parent's service, unless the parent starts what isn't its own.
 pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
     // Init starts what isn't its own, whatever it is called.
     let of_init = candidate.facts.task.ppid == 1;
@@ -106,12 +106,12 @@ pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
         manager if managers::children(manager) == Some(Children::OfCgroup) => {
             candidate.facts.cgroup_path.is_some()
         }
-        // What a start script starts is more telling than the start script.
+        // The name of what a start script starts says more than the start script's.
         Manager::Script if script::is_of_shell(&parent.name) => {
             script::of(candidate).is_some_and(|script| !script.is_shells())
         }
-        // A shell below something that only has a program's name: what is typed into it is not
-        // that program's. (`sh` is what programs run commands with.)
+        // A shell below something that only has a program's name: what is typed into it does not
+        // belong to that program. (`sh` is what programs run commands with.)
         Manager::Process => {
             let program = candidate.program();
             !matches!(&*program, "sh" | "dash") && is_starter(&program)

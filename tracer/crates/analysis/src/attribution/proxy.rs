@@ -1,5 +1,4 @@
-//! Programs that hand requests on: whether a process is one, and a name for those that nobody
-//! manages.
+//! Proxies: whether a process is one, and the name of those without a manager.
 
 use tracer_model::{Manager, ProxyKind, Service};
 
@@ -17,8 +16,8 @@ pub(crate) fn service(candidate: &Candidate<'_>) -> Option<Service> {
     named(kind.as_str(), Manager::Proxy, &evidence)
 }
 
-/// The kind of proxy that a process is, by its executable; where that is unknown by its title, and
-/// where that is unknown too by the name that the kernel knows.
+/// The kind of proxy that a process is: by its executable, else by its title, else by the name that
+/// the kernel knows.
 pub(super) fn role(candidate: &Candidate<'_>) -> Option<ProxyKind> {
     if let Some(exe) = candidate.facts.exe.as_deref() {
         return kind(basename(exe));

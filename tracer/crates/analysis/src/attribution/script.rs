@@ -15,7 +15,7 @@ pub(crate) struct Script<'a> {
     target: &'a str,
     /// Whether `target` is a file.
     is_file: bool,
-    /// What the interpreter is told to do with it, such as `-m` or `-jar`; empty for most.
+    /// The option that says what to do with it, such as `-m` or `-jar`; empty for most.
     mode: &'static str,
     /// The script's own command, for scripts that are many programs: `queue:work`.
     command: Option<&'a str>,
@@ -182,7 +182,7 @@ const INTERPRETERS: [Interpreter; 11] = [
 /// Shells that run scripts, all with the syntax of `sh`.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "ksh"];
 
-/// Scripts that are many programs, told apart by their first word.
+/// Scripts that are many programs, distinguished by their first word.
 const MULTIPLE: [&str; 14] = [
     "artisan",
     "console",
@@ -284,7 +284,7 @@ impl Script<'_> {
     }
 
     /// The directory to show, and the script relative to it. An absolute script outside of the
-    /// working directory is shown in its own, unless that tells nothing.
+    /// working directory is shown in its own, unless that says nothing.
     fn placed<'b>(&'b self, cwd: Option<&'b str>) -> (Option<Cow<'b, str>>, Cow<'b, str>) {
         let as_is = (cwd.map(Cow::from), Cow::from(self.target));
         if !self.is_file {
@@ -435,12 +435,12 @@ fn runner(candidate: &Candidate<'_>) -> Option<(String, String)> {
     };
     let first = basename(words.first()?);
     words[0] = RUNNERS.iter().find(|(program, _)| *program == first)?.1;
-    let told: Vec<&str> = words
+    let shown: Vec<&str> = words
         .into_iter()
         .filter(|word| !word.is_empty() && !word.starts_with('-'))
         .take(3)
         .collect();
-    let name = told.join(" ");
+    let name = shown.join(" ");
     let evidence = format!("command {name}");
     Some((name, evidence))
 }

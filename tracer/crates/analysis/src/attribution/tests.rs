@@ -10,7 +10,7 @@ use tracer_model::{Comm, ContainerFacts, Manager, ProcessFacts, TaskFacts};
 use super::*;
 use crate::candidate::{NAME_CHARS, Parent, basename};
 
-/// A process as one row of the corpus tells.
+/// A process as a row of the corpus describes it.
 #[derive(Clone, Debug, Default)]
 struct Row {
     facts: ProcessFacts,
@@ -152,7 +152,7 @@ fn evidence(row: &str) -> Arc<str> {
 }
 
 #[test]
-fn evidence_shows_what_told() {
+fn evidence_shows_what_a_name_is_based_on() {
     assert_eq!(
         &*evidence("/system.slice/api.service | /usr/bin/node | node a.js | / | - | -"),
         "cgroup /system.slice/api.service"
@@ -177,7 +177,7 @@ fn evidence_shows_what_told() {
 }
 
 #[test]
-fn supervisord_in_a_unit_of_any_name_hands_its_programs_their_names() {
+fn programs_of_a_supervisord_in_a_unit_of_any_name_have_their_own_names() {
     let mut row = Row::parse(
         "/system.slice/shop.service | /usr/bin/python3 | python3 w.py | /srv | \
          SUPERVISOR_PROCESS_NAME=worker | systemd:shop.service",
@@ -211,7 +211,7 @@ fn code_in_a_command_line_is_never_shown() {
 }
 
 #[test]
-fn long_and_unprintable_names_are_tamed() {
+fn long_names_are_cut_and_unprintable_characters_replaced() {
     let mut row = Row::parse("- | comm:x | - | - | - | -");
     row.facts.exe = Some(format!("/bin/\u{1b}[31m{}", "é".repeat(500)).into());
     let name = row.attribute(&Rules::none()).service.name;
@@ -220,7 +220,7 @@ fn long_and_unprintable_names_are_tamed() {
 }
 
 #[test]
-fn the_first_rule_of_which_everything_holds_wins() {
+fn the_first_rule_whose_conditions_all_hold_wins() {
     let rules = Rules::parse(
         "[[service]]\nname = \"never\"\nexe = \"node\"\nport = 1\n\
          [[service]]\nname = \"shop\"\nexe = \"node\"\nport = 3000\ncmdline = \"server\\\\.js\"\n\

@@ -45,7 +45,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// One of which nothing is known.
+    /// A profile without anything but the kind.
     pub(super) const fn new(kind: ManagerKind) -> Self {
         Self {
             kind,

@@ -44,8 +44,8 @@ pub(super) const PROFILE: Profile = Profile {
         ),
         when_memory_is_short: Some(|name| {
             format!(
-                "give services limits of their own (MemoryMax=), so that one can't take {name} \
-                 along"
+                "give services limits of their own (MemoryMax=), so that no other can take \
+                 {name} down"
             )
         }),
         read_log: Some(|name| format!("read its last lines: {}", last_lines(name))),

@@ -7,8 +7,8 @@ use tracer_model::quantity::{bytes, duration};
 
 use super::evidence::Evidence;
 
-/// What is concluded. Most deaths are clean exits that nobody wants to know of: words are made only
-/// as far as the cause needs them.
+/// The verdict. Most deaths are clean exits that are not reported, so no more text is made than the
+/// cause needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The cause.
@@ -46,7 +46,7 @@ impl Verdict {
         }
     }
 
-    /// One sentence. `evidence` is what the verdict is of.
+    /// One sentence. `evidence` is what the verdict was based on.
     pub fn why(&self, evidence: &Evidence) -> String {
         let said = &self.said;
         match self.tail {

@@ -10,13 +10,13 @@ use super::sent::{INT, QUIT, Sent, TERM};
 /// A manager's stop signal explains an exit this long after it.
 const STOP_WINDOW: Duration = Duration::from_secs(90);
 
-/// A SIGKILL this long after a request to end is its consequence; managers wait up to minutes.
+/// A SIGKILL this long after a request to stop is its consequence; managers wait up to minutes.
 const IGNORED_WINDOW: Duration = Duration::from_mins(10);
 
 /// What is known of a death.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    /// How it ended; exit status 0 by default.
+    /// How it exited; `None` when nobody saw that.
     pub status: Option<ExitStatus>,
     /// When.
     pub at: Timestamp,
@@ -28,22 +28,22 @@ pub struct Evidence {
     pub stop: Option<Sent>,
     /// The last other fatal signal: KILL, SEGV and so on.
     pub other: Option<Sent>,
-    /// The OOM kill it was marked for, or a member of.
+    /// The OOM kill that it was a victim of, or was killed along with.
     pub oom: Option<OomFacts>,
     /// V8's heap limit, when it is a node process.
     pub heap_limit_bytes: Option<u64>,
 }
 
 impl Evidence {
-    /// The request to end that a process followed which then exited.
+    /// The request to stop that a process followed by exiting.
     pub(crate) fn asked(&self) -> Option<&Sent> {
         self.stop.as_ref().filter(|stop| {
             self.at.since(stop.at) <= STOP_WINDOW && stop.is_polite() && !stop.by_itself()
         })
     }
 
-    /// The request to end that a process did not follow before it was killed with `kill`. Not HUP:
-    /// that mostly asks to reload.
+    /// The request to stop that a process ignored until it was killed with `kill`. Not HUP: that
+    /// mostly asks to reload.
     pub(super) fn ignored_stop(&self, kill: &Sent) -> Option<&Sent> {
         self.stop.as_ref().filter(|stop| {
             stop.at <= kill.at

@@ -4,7 +4,7 @@ use tracer_model::{OomMark, OomReport, OomScope, ProcessFacts};
 
 use crate::world::Cgroups;
 
-/// What ran out of memory.
+/// What reached its limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// A cgroup.
@@ -16,14 +16,14 @@ pub enum Scope {
     },
     /// The machine.
     Global,
-    /// Nothing tells.
+    /// It is not known.
     Unknown,
 }
 
 /// An OOM kill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomFacts {
-    /// What ran out.
+    /// What reached its limit.
     pub scope: Scope,
     /// Whether this process was killed along with the victim, not as the victim.
     pub along: bool,
@@ -39,10 +39,10 @@ impl Scope {
         facts: &ProcessFacts,
         cgroups: &Cgroups,
     ) -> Self {
-        let told = mark
+        let reported = mark
             .and_then(|mark| mark.scope.as_ref())
             .or(report.map(|report| &report.scope));
-        match told {
+        match reported {
             Some(OomScope::Global) => Self::Global,
             Some(OomScope::Cgroup {
                 id,
@@ -75,14 +75,14 @@ impl Scope {
 }
 
 impl OomFacts {
-    /// Where nothing tells what ran out, and the process was as large as the limit of its cgroup lets
-    /// it be, that was it. `bytes`: how large it was.
+    /// When the scope is not known and the process was about as large as the limit of its cgroup,
+    /// that limit is the scope. `bytes`: how large the process was.
     #[must_use]
     pub fn or_by_size(mut self, facts: &ProcessFacts, bytes: u64) -> Self {
         if self.scope != Scope::Unknown {
             return self;
         }
-        // The last pages that were asked for were not given, and some of it is counted elsewhere.
+        // The last pages were refused, and some of its memory is charged to other cgroups.
         let full = |limit: &u64| bytes >= limit - limit / 32;
         if let Some(limit) = facts.memory_limit_bytes.filter(full) {
             self.above = facts.memory_limit_cgroup != facts.cgroup_path;

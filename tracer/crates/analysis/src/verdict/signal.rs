@@ -73,7 +73,7 @@ fn killed(sent: &Sent, evidence: &Evidence) -> Verdict {
     Verdict::new(Cause::Killed, said, Tail::Up, format!("SIGKILL from {by}"))
 }
 
-/// It was asked to stop and then killed.
+/// It was asked to stop, and killed later.
 fn kill_after_stop(sent: &Sent, stop: &Sent) -> Verdict {
     let by = sent.by();
     let completes = |manager: ManagerSender| manager.kill_completes_stop();
@@ -107,7 +107,7 @@ fn is_crash(signal: u32, sent: &Sent) -> bool {
 fn crash(signal: u32, core_dumped: bool) -> Verdict {
     let name = SignalName(signal);
     let core = if core_dumped { ", core dumped" } else { "" };
-    let meaning = meaning(signal).unwrap_or("it ended itself with a signal");
+    let meaning = meaning(signal).unwrap_or("it raised a fatal signal itself");
     Verdict::new(
         Cause::Crash,
         format!("crashed: {meaning} ({name}){core}"),

@@ -50,7 +50,7 @@ fn case(status: Option<ExitStatus>, last: Option<Sent>) -> Evidence {
 }
 
 #[test]
-fn a_kill_after_an_ignored_stop_says_how_long_was_waited() {
+fn a_kill_after_an_ignored_stop_says_how_long_its_sender_waited() {
     let after = |seconds: u64, sent: Option<Sent>| {
         sent.map(|sent| Sent {
             at: Timestamp(1_000_000_000 * (1 + seconds)),
@@ -90,7 +90,7 @@ fn a_kill_after_an_ignored_stop_says_how_long_was_waited() {
             Cause::Killed,
             "killed with SIGKILL by runit: it had not stopped 7.00 s after SIGTERM, up 3m12s",
         ),
-        // Long ago, and survived: it has nothing to do with the end.
+        // Long ago, and survived: it has nothing to do with the death.
         (
             sent(1, 0, "systemd", 1),
             after(86_400, sent(9, 0, "deploy.sh", 90)),
@@ -421,15 +421,15 @@ fn oom_kills_name_the_limit_and_only_explain_a_sigkill() {
         let said = got.why(&evidence);
         assert_eq!((got.cause, said.as_str()), (cause, why));
     }
-    let marked_but_left = Evidence {
+    let marked_but_exited = Evidence {
         oom: oom(scope),
         ..case(C(0), None)
     };
-    assert_eq!(verdict(&marked_but_left).cause, Cause::Clean);
+    assert_eq!(verdict(&marked_but_exited).cause, Cause::Clean);
 }
 
 #[test]
-fn v8s_heap_limit_is_told_from_a_crash_by_the_peak() {
+fn the_peak_distinguishes_v8s_heap_limit_from_a_crash() {
     let with = |heap, status, last| Evidence {
         heap_limit_bytes: heap,
         ..case(status, last)
