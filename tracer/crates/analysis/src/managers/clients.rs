@@ -26,19 +26,16 @@ pub struct Request<'a> {
     pub args: &'a [Box<str>],
 }
 
-/// What the command line of one of these clients asks for; `None` when it is another program's, or
-/// only looks.
-pub(super) fn request<'a>(
-    args: &'a [Box<str>],
-    clients: impl Iterator<Item = &'static Client> + Clone,
-) -> Option<Request<'a>> {
+/// What the command line of a client asks for; `None` when it is another program's, or only looks.
+/// `of_name` finds a client by the name of its program.
+pub(super) fn request(
+    args: &[Box<str>],
+    of_name: impl Fn(&str) -> Option<&'static Client>,
+) -> Option<Request<'_>> {
     // The program, or the script that an interpreter runs.
     let (program, client) = args.iter().take(2).enumerate().find_map(|(at, arg)| {
         let name = arg.rsplit('/').next().unwrap_or(arg);
-        let client = clients
-            .clone()
-            .find(|client| client.programs.contains(&name))?;
-        Some((at, client))
+        Some((at, of_name(name)?))
     })?;
     let rest = &args[program + 1..];
     let has = |common: &[&str], own: &[&str]| {

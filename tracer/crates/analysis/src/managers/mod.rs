@@ -122,7 +122,11 @@ impl ManagerSender {
 
 /// What a command line asks a manager for; `None` when it is no client's, or only looks.
 pub fn request(args: &[Box<str>]) -> Option<Request<'_>> {
-    clients::request(args, ALL.iter().flat_map(|profile| profile.clients))
+    clients::request(args, |name| {
+        ALL.iter()
+            .flat_map(|profile| profile.clients)
+            .find(|client| client.programs.contains(&name))
+    })
 }
 
 /// What to do about a death of a service of this manager's.
