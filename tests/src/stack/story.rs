@@ -73,6 +73,26 @@ pub fn outage(folder: &Path, nginx: &Nginx, service: &str, kill: Kill) -> Outage
     }
 }
 
+/// Waits for the worker, watches, has a manager's client restart it, and waits until it listens
+/// again and the tracer has reported that.
+#[track_caller]
+pub fn restart(nginx: &Nginx, service: &str, client: &mut Command) -> Outage {
+    let pid = nginx.wait_for(200).number("pid");
+    let refused_before = nginx.failed_connects();
+    let mut tracer = Tracer::start::<&str>([]);
+    let output = client.output().unwrap();
+    assert!(output.status.success(), "{client:?}: {output:?}");
+    tracer.wait_for("the restart", Duration::from_secs(15), |f| {
+        f["kind"] == "listener_up" && f["service"]["name"] == service
+    });
+    assert_ne!(nginx.wait_for(200).number("pid"), pid);
+    Outage {
+        pid,
+        findings: tracer.stop().findings,
+        refused: nginx.failed_connects() - refused_before,
+    }
+}
+
 /// Kills a process with SIGKILL from a script named [`KILLER`].
 #[track_caller]
 pub fn kill_by_script(folder: &Path, pid: u64) {

@@ -21,8 +21,8 @@ pub(crate) use software::cache as test_cache;
 /// What to install besides the tools for building.
 #[derive(clap::Args, Clone, Copy)]
 pub(crate) struct Args {
-    /// Also install what the tests need: nginx, Apache, HAProxy, Caddy, PHP-FPM, supervisor, node, pm2,
-    /// iproute2, curl, openssl
+    /// Also install what the tests need: nginx, Apache, HAProxy, Caddy, PHP-FPM, supervisor, runit, s6,
+    /// node, pm2, iproute2, curl, openssl
     #[arg(long)]
     tests: bool,
     /// Also install what virtual machines need: QEMU, mmdebstrap

@@ -28,7 +28,7 @@ struct Program {
     debian: &'static str,
 }
 
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 15] = [
     Program {
         name: "nginx",
         elsewhere: "",
@@ -58,6 +58,16 @@ const PROGRAMS: [Program; 13] = [
         name: "supervisord",
         elsewhere: "",
         debian: "supervisor",
+    },
+    Program {
+        name: "runsvdir",
+        elsewhere: "",
+        debian: "runit",
+    },
+    Program {
+        name: "s6-svscan",
+        elsewhere: "",
+        debian: "s6",
     },
     Program {
         name: "ip",
@@ -132,7 +142,9 @@ pub(super) fn ready() -> Result<()> {
 
 const ELSEWHERE: &str = "On other distributions:
   Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute tmux curl openssl nodejs npm chromium
-  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor iproute2 tmux curl openssl nodejs npm chromium";
+              (runit and s6 from their sources)
+  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor s6 iproute2 tmux curl openssl nodejs npm chromium
+              (runit from the AUR)";
 
 impl Program {
     fn find(&self) -> Option<PathBuf> {

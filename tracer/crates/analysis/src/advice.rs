@@ -2,9 +2,13 @@
 //! is not known.
 
 use tracer_model::quantity::bytes;
-use tracer_model::{Cause, Manager, Service, printable};
+use tracer_model::{Cause, Service, printable};
 
+use super::managers::{self, Advice};
 use super::verdict::{OomFacts, Scope};
+
+/// The most items that anyone reads.
+const MAX_ITEMS: usize = 3;
 
 /// One to three items, most useful first; none for deaths that were wanted.
 pub(super) fn advice(
@@ -14,85 +18,68 @@ pub(super) fn advice(
     heap_limit_bytes: Option<u64>,
 ) -> Vec<String> {
     let name = printable(&service.name);
-    let mut items = Vec::new();
-    match cause {
-        Cause::OomCgroup => {
-            let limit = match oom.map(|oom| &oom.scope) {
-                Some(Scope::Cgroup { limit_bytes, .. }) => *limit_bytes,
-                _ => None,
-            };
-            if let (Some(heap), Some(limit)) = (heap_limit_bytes, limit)
-                && heap > limit
-            {
-                items.push(format!(
-                    "node's heap may grow to about {} in a cgroup of {}: set --max-old-space-size to {}",
-                    bytes(heap),
-                    bytes(limit),
-                    (limit >> 20) * 3 / 4
-                ));
-            }
-            items.push(match service.manager {
-                Manager::Systemd => format!(
-                    "raise MemoryMax= or find what grows: systemctl show -p MemoryMax {name}"
-                ),
-                Manager::Container => {
-                    format!("raise the memory limit of container {name}, or find what grows")
-                }
-                Manager::PhpFpm => {
-                    "lower pm.max_children or memory_limit: together they exceed the cgroup's limit"
-                        .to_owned()
-                }
-                _ => "raise the limit of its cgroup, or find what grows".to_owned(),
-            });
-            if service.manager == Manager::Systemd {
-                items.push(
-                    "one process's OOM kill stops the whole unit unless OOMPolicy=continue"
-                        .to_owned(),
-                );
-            }
-        }
-        Cause::OomGlobal | Cause::OomDaemon => {
-            items.push("the machine is short of memory: add memory or swap".to_owned());
-            items.push(match service.manager {
-                Manager::Systemd => format!(
-                    "give services limits of their own (MemoryMax=), so that one can't take {name} along"
-                ),
-                Manager::Pm2 => "set max_memory_restart, so that apps restart first".to_owned(),
-                Manager::PhpFpm => "lower pm.max_children".to_owned(),
-                _ => "give services memory limits of their own".to_owned(),
-            });
-        }
-        Cause::HeapLimit => {
-            items.push(
-                "raise --max-old-space-size (NODE_OPTIONS), or find the leak: \
-                 --heapsnapshot-near-heap-limit=1"
-                    .to_owned(),
-            );
-        }
-        Cause::Crash => items.push("look at the core dump: coredumpctl info".to_owned()),
-        Cause::Error => items.push(match service.manager {
-            Manager::Systemd => format!("read its last lines: journalctl -u {name} -n 50"),
-            Manager::Supervisor => format!("read its last lines: supervisorctl tail {name} stderr"),
-            Manager::Pm2 => format!("read its last lines: pm2 logs {name} --lines 50"),
-            Manager::Container => format!("read its last lines: docker logs --tail 50 {name}"),
-            _ => "read the last lines of its log".to_owned(),
-        }),
-        Cause::Killed | Cause::Clean | Cause::Unknown => {}
-    }
-    if matches!(
+    let manager = managers::advice(service.manager);
+    let mut items = match cause {
+        Cause::OomCgroup => at_cgroup_limit(manager, &name, oom, heap_limit_bytes),
+        Cause::OomGlobal | Cause::OomDaemon => when_memory_is_short(manager, &name),
+        Cause::HeapLimit => vec![
+            "raise --max-old-space-size (NODE_OPTIONS), or find the leak: \
+             --heapsnapshot-near-heap-limit=1"
+                .to_owned(),
+        ],
+        Cause::Crash => vec!["look at the core dump: coredumpctl info".to_owned()],
+        Cause::Error => vec![match manager.read_log {
+            Some(sentence) => sentence(&name),
+            None => "read the last lines of its log".to_owned(),
+        }],
+        Cause::Killed | Cause::Clean | Cause::Unknown => Vec::new(),
+    };
+    let may_be_restarted = matches!(
         cause,
         Cause::OomCgroup | Cause::OomGlobal | Cause::HeapLimit | Cause::Crash | Cause::Error
-    ) {
-        match service.manager {
-            Manager::Systemd => items.push(format!(
-                "Restart=on-failure brings it back: systemctl show -p Restart {name}"
-            )),
-            Manager::Supervisor => {
-                items.push("check autorestart and startretries of the program".to_owned());
-            }
-            _ => {}
-        }
+    );
+    if let Some(restart) = manager.restart.filter(|_| may_be_restarted) {
+        items.push(restart(&name));
     }
-    items.truncate(3);
+    items.truncate(MAX_ITEMS);
     items
+}
+
+fn at_cgroup_limit(
+    manager: Advice,
+    name: &str,
+    oom: Option<&OomFacts>,
+    heap_limit_bytes: Option<u64>,
+) -> Vec<String> {
+    let limit_bytes = match oom.map(|oom| &oom.scope) {
+        Some(Scope::Cgroup { limit_bytes, .. }) => *limit_bytes,
+        _ => None,
+    };
+    let mut items = Vec::new();
+    if let (Some(heap), Some(limit)) = (heap_limit_bytes, limit_bytes)
+        && heap > limit
+    {
+        items.push(format!(
+            "node's heap may grow to about {} in a cgroup of {}: set --max-old-space-size to {}",
+            bytes(heap),
+            bytes(limit),
+            (limit >> 20) * 3 / 4
+        ));
+    }
+    items.push(match manager.at_cgroup_limit {
+        Some(sentence) => sentence(name),
+        None => "raise the limit of its cgroup, or find what grows".to_owned(),
+    });
+    items.extend(manager.after_cgroup_limit.map(str::to_owned));
+    items
+}
+
+fn when_memory_is_short(manager: Advice, name: &str) -> Vec<String> {
+    vec![
+        "the machine is short of memory: add memory or swap".to_owned(),
+        match manager.when_memory_is_short {
+            Some(sentence) => sentence(name),
+            None => "give services memory limits of their own".to_owned(),
+        },
+    ]
 }

@@ -6,6 +6,7 @@
 
 mod advice;
 pub mod attribution;
+pub mod candidate;
 mod connects;
 mod context;
 mod cuts;
@@ -14,6 +15,7 @@ mod earliest;
 mod history;
 mod incident;
 mod losses;
+pub mod managers;
 mod options;
 mod outage;
 mod requests;

@@ -1,54 +1,90 @@
 //! What a process is for.
 
+use std::fmt;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What starts and restarts a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Manager {
-    /// A `[[service]]` rule in tracer.toml.
-    Config,
-    /// A systemd unit, of the system or of a user.
-    Systemd,
-    /// A container engine: Docker, Podman, containerd, Kubernetes.
-    Container,
-    /// A supervisord program.
-    Supervisor,
-    /// A pm2 app.
-    Pm2,
-    /// A PHP-FPM pool.
-    PhpFpm,
-    /// An application server that names itself in its title: gunicorn, uwsgi, puma, sidekiq.
-    AppServer,
-    /// A proxy nobody else manages: nginx, Apache, HAProxy, Caddy.
-    Proxy,
-    /// An aaPanel site or project.
-    Aapanel,
-    /// An interpreter with a script, in a directory.
-    Script,
-    /// Any other process, named by its executable.
-    Process,
+/// An enum whose variants have names in findings: one row gives both.
+macro_rules! named {
+    ($(#[$about:meta])* pub enum $kind:ident {
+        $($(#[$doc:meta])* $variant:ident = $name:literal,)*
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
+        pub enum $kind {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl $kind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Its name in findings.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $kind {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.pad(self.as_str())
+            }
+        }
+    };
 }
 
-/// A program that hands requests to upstreams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ProxyKind {
-    /// nginx, OpenResty, Tengine.
-    Nginx,
-    /// Apache httpd.
-    Apache,
-    /// HAProxy.
-    Haproxy,
-    /// Caddy.
-    Caddy,
-    /// Traefik.
-    Traefik,
-    /// Envoy.
-    Envoy,
+named! {
+    /// What starts and restarts a service.
+    pub enum Manager {
+        /// A `[[service]]` rule in tracer.toml.
+        Config = "config",
+        /// A systemd unit, of the system or of a user.
+        Systemd = "systemd",
+        /// A container engine: Docker, Podman, containerd, Kubernetes.
+        Container = "container",
+        /// A supervisord program.
+        Supervisor = "supervisor",
+        /// A pm2 app.
+        Pm2 = "pm2",
+        /// A service directory of runit.
+        Runit = "runit",
+        /// A service directory of s6.
+        S6 = "s6",
+        /// A PHP-FPM pool.
+        PhpFpm = "php-fpm",
+        /// An application server that names itself in its title: gunicorn, uwsgi, puma, sidekiq.
+        AppServer = "app-server",
+        /// A proxy nobody else manages: nginx, Apache, HAProxy, Caddy.
+        Proxy = "proxy",
+        /// An aaPanel site or project.
+        Aapanel = "aapanel",
+        /// An interpreter with a script, in a directory.
+        Script = "script",
+        /// Any other process, named by its executable.
+        Process = "process",
+    }
+}
+
+named! {
+    /// A program that hands requests to upstreams.
+    pub enum ProxyKind {
+        /// nginx, OpenResty, Tengine.
+        Nginx = "nginx",
+        /// Apache httpd.
+        Apache = "apache",
+        /// HAProxy.
+        Haproxy = "haproxy",
+        /// Caddy.
+        Caddy = "caddy",
+        /// Traefik.
+        Traefik = "traefik",
+        /// Envoy.
+        Envoy = "envoy",
+    }
 }
 
 /// A named service, as a user would call it.
@@ -58,6 +94,21 @@ pub struct Service {
     pub name: Arc<str>,
     /// What starts and restarts it.
     pub manager: Manager,
-    /// What told so: the cgroup path, the environment variable, the title.
+    /// What the name is based on: the cgroup path, the environment variable, the title.
     pub evidence: Arc<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_have_the_names_of_as_str() {
+        for manager in Manager::ALL {
+            assert_eq!(serde_json::to_value(manager).unwrap(), manager.as_str());
+        }
+        for kind in ProxyKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
 }

@@ -96,13 +96,9 @@ fn cells(row: &ServiceRow) -> [String; COLUMNS] {
         (None, None) => "-".to_owned(),
     };
     let listens: Vec<String> = row.listens.iter().map(ToString::to_string).collect();
-    let manager = serde_json::to_value(row.manager)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default();
     [
         cell(&row.name, NAME_COLUMNS).into_owned(),
-        manager,
+        row.manager.as_str().to_owned(),
         row.processes.to_string(),
         memory,
         cell(&listens.join(" "), NAME_COLUMNS).into_owned(),

@@ -1,9 +1,10 @@
-//! Application servers that tell what they serve: gunicorn, uWSGI, Puma, Unicorn, Sidekiq, Uvicorn,
+//! Application servers that say what they serve: gunicorn, uWSGI, Puma, Unicorn, Sidekiq, Uvicorn,
 //! Celery.
 
 use tracer_model::{Manager, Service};
 
-use super::{Candidate, basename, named, script};
+use super::script;
+use crate::candidate::{Candidate, basename, named};
 
 /// Names of the servers' programs, and how their services are called.
 const SERVERS: [(&str, &str); 12] = [
@@ -28,7 +29,7 @@ const UNICORNS: [&str; 3] = ["unicorn master", "unicorn worker", "unicorn_rails 
 pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let (server, app, evidence) = by_title(candidate).or_else(|| by_arguments(candidate))?;
     // Workers call themselves otherwise than their master; they are one service.
-    if let Some(parent) = candidate.parent
+    if let Some(parent) = candidate.parent_service()
         && parent.manager == Manager::AppServer
         && parent.name.split(' ').next() == Some(server)
     {

@@ -1,11 +1,12 @@
-//! The rules of tracer.toml, which win over everything. Their syntax is `analyze::rules`'s matter.
+//! The rules of tracer.toml, which win over everything. Their syntax is in `rules`.
 
 use tracer_model::{Manager, Service};
 
-use super::{Candidate, basename, named, systemd};
+use crate::candidate::{Candidate, basename, named};
+use crate::managers::systemd;
 use crate::rules::{Condition, Rules};
 
-/// The first rule of which all conditions hold.
+/// The first rule whose conditions all hold.
 pub(super) fn service(candidate: &Candidate<'_>, rules: &Rules) -> Option<Service> {
     let rule = rules
         .iter()

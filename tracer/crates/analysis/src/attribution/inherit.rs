@@ -1,13 +1,16 @@
-//! Children belong to their parent's service when they have no better evidence of their own:
-//! helpers that a service runs are part of it, what a person types into a shell is not.
+//! Children belong to their parent's service when they have no better evidence of their own: helpers
+//! that a service runs are part of it; what a person types into a shell is not.
 
 use tracer_model::{Manager, Service};
 
-use super::{Candidate, container, pm2, script, systemd};
+use super::script;
+use crate::candidate::Candidate;
+use crate::managers::systemd::stays_in_unit;
+use crate::managers::{self, Children, container_id};
 
-/// Programs that start what isn't theirs: shells and what people start shells with, service
-/// managers, container engines, build tools and test runners.
-const STARTERS: [&str; 85] = [
+/// Programs that start what isn't their own, beside those of service managers: shells and what
+/// people start shells with, build tools and test runners.
+const STARTERS: [&str; 58] = [
     "SCREEN",
     "agetty",
     "anacron",
@@ -15,24 +18,16 @@ const STARTERS: [&str; 85] = [
     "at",
     "atd",
     "bash",
-    "buildah",
     "busybox",
     "cargo",
-    "conmon",
-    "containerd",
     "cron",
     "crond",
-    "crun",
     "csh",
     "dash",
     "dbus-broker",
     "dbus-daemon",
     "doas",
-    "docker",
-    "docker-init",
-    "dockerd",
     "dropbear",
-    "dumb-init",
     "elvish",
     "env",
     "expect",
@@ -41,52 +36,33 @@ const STARTERS: [&str; 85] = [
     "gdb",
     "getty",
     "go",
-    "init",
     "just",
     "ksh",
-    "launchd",
     "login",
     "make",
     "mksh",
     "monit",
     "mosh-server",
-    "nerdctl",
     "ninja",
     "nix",
     "nohup",
     "nu",
     "nushell",
-    "openrc",
     "perf",
-    "pid1",
-    "podman",
     "pytest",
-    "rc",
     "run-parts",
-    "runc",
-    "runit",
-    "runsv",
-    "runsvdir",
     "runuser",
-    "s6-supervise",
-    "s6-svscan",
     "screen",
     "script",
     "setsid",
     "sh",
     "sshd",
-    "start-stop-daemon",
     "strace",
     "su",
     "sudo",
-    "supervisord",
-    "systemd",
-    "systemd-executor",
-    "systemd-run",
     "tcsh",
     "time",
     "timeout",
-    "tini",
     "tmux",
     "tracer",
     "ttyd",
@@ -95,70 +71,54 @@ const STARTERS: [&str; 85] = [
     "zsh",
 ];
 
-/// The service of a parent that tracer.toml names: inside of its container, being in that is no
-/// evidence of its own.
+/// The service of a parent that tracer.toml names: a process inside the same container as that
+/// parent has no better evidence.
 pub(super) fn within_container(candidate: &Candidate<'_>) -> Option<Service> {
-    container::id(candidate.facts.cgroup_path.as_deref()?)?;
+    container_id::innermost(candidate.facts.cgroup_path.as_deref()?)?;
     candidate
-        .parent
-        .filter(|parent| parent.manager == Manager::Config && stays(candidate))
+        .parent_service()
+        .filter(|parent| parent.manager == Manager::Config && stays_in_unit(candidate))
         .cloned()
 }
 
-/// The service of a parent that is more than its unit: what a pool or a program starts is in the
-/// unit of PHP-FPM or supervisord too.
+/// The service of a parent that is more specific than its unit: what a pool or a program starts is in
+/// the unit of PHP-FPM or supervisord, too.
 pub(super) fn within_unit(candidate: &Candidate<'_>) -> Option<Service> {
     candidate
-        .parent
+        .parent_service()
         .filter(|parent| {
-            matches!(
-                parent.manager,
-                Manager::Config
-                    | Manager::Supervisor
-                    | Manager::Pm2
-                    | Manager::PhpFpm
-                    | Manager::Aapanel
-            ) && stays(candidate)
-                && !starts_others(parent)
+            let inherits = parent.manager == Manager::Config
+                || managers::children(parent.manager) == Some(Children::Inherit);
+            inherits && stays_in_unit(candidate) && !starts_others(parent)
         })
         .cloned()
 }
 
-/// The service of any parent that doesn't start what isn't its own.
+/// The parent's service, unless the parent starts what isn't its own.
 pub(super) fn from_parent(candidate: &Candidate<'_>) -> Option<Service> {
     // Init starts what isn't its own, whatever it is called.
     let of_init = candidate.facts.task.ppid == 1;
     let parent = candidate
-        .parent
+        .parent_service()
         .filter(|parent| !of_init && !starts_others(parent))?;
     let is_own = match parent.manager {
-        // Its cgroup would have told; a known one says that the child has left.
-        Manager::Systemd | Manager::Container => candidate.facts.cgroup_path.is_some(),
-        // What a start script starts is more telling than the start script.
+        // Its cgroup would have named the same; a known one shows that the child has left.
+        manager if managers::children(manager) == Some(Children::OfCgroup) => {
+            candidate.facts.cgroup_path.is_some()
+        }
+        // The name of what a start script starts says more than the start script's.
         Manager::Script if script::is_of_shell(&parent.name) => {
             script::of(candidate).is_some_and(|script| !script.is_shells())
         }
-        // A shell below something that only has a program's name: what is typed into it is not
-        // that program's. (`sh` is what programs run commands with.)
+        // A shell below something that only has a program's name: what is typed into it does not
+        // belong to that program. (`sh` is what programs run commands with.)
         Manager::Process => {
             let program = candidate.program();
-            !matches!(&*program, "sh" | "dash") && STARTERS.contains(&&*program)
+            !matches!(&*program, "sh" | "dash") && is_starter(&program)
         }
         _ => false,
     };
     (!is_own).then(|| parent.clone())
-}
-
-/// Whether the process is in its parent's cgroup as far as is known.
-pub(super) fn stays(candidate: &Candidate<'_>) -> bool {
-    match (
-        candidate.facts.cgroup_path.as_deref(),
-        candidate.parent_cgroup,
-    ) {
-        (Some(own), Some(parents)) => own == parents,
-        (Some(own), None) => systemd::parse(own).is_none() && container::id(own).is_none(),
-        (None, _) => true,
-    }
 }
 
 /// Whether children of a service's processes are services of their own.
@@ -168,20 +128,19 @@ fn starts_others(parent: &Service) -> bool {
             // `tmux: server`, `-bash`
             let program = parent.name.trim_start_matches('-');
             let program = program.split([':', ' ']).next().unwrap_or(program);
-            STARTERS.contains(&program)
-                || program.starts_with("sshd-")
-                || program.starts_with("containerd-shim")
-                || is_test(program)
+            is_starter(program) || program.starts_with("sshd-") || is_test(program)
         }
         // `python3 supervisord in /usr/bin`
         Manager::Script => parent
             .name
             .split(' ')
-            .any(|word| matches!(word, "supervisord" | "BT-Panel" | "BT-Task" | "pytest")),
-        Manager::Pm2 => &*parent.name == pm2::DAEMON,
-        Manager::Systemd => systemd::starts_sessions(&parent.name),
-        _ => false,
+            .any(|word| word == "pytest" || managers::is_script(word)),
+        _ => managers::starts_others(parent),
     }
+}
+
+fn is_starter(program: &str) -> bool {
+    STARTERS.contains(&program) || managers::is_program(program)
 }
 
 /// Whether a program is a test binary as cargo names them: `outage-0123456789abcdef`.

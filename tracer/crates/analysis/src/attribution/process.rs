@@ -2,7 +2,7 @@
 
 use tracer_model::{Manager, Service};
 
-use super::{Candidate, named};
+use crate::candidate::{Candidate, named};
 
 /// The process by its executable, else by the name that the kernel knows.
 pub(super) fn service(candidate: &Candidate<'_>) -> Service {

@@ -1,12 +1,11 @@
-//! Programs that hand requests on: whether a process is one, and a name for those that nobody
-//! manages.
+//! Proxies: whether a process is one, and the name of those without a manager.
 
 use tracer_model::{Manager, ProxyKind, Service};
 
-use super::{Candidate, basename, named};
+use crate::candidate::{Candidate, basename, named};
 
 /// A proxy that was started by hand or by an init script.
-pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
+pub(crate) fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let kind = role(candidate)?;
     let facts = candidate.facts;
     let evidence = match facts.exe.as_deref() {
@@ -14,11 +13,11 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
         None if candidate.title().is_empty() => format!("name {}", facts.task.comm.to_text()),
         None => format!("title {:?}", candidate.title()),
     };
-    named(name(kind), Manager::Proxy, &evidence)
+    named(kind.as_str(), Manager::Proxy, &evidence)
 }
 
-/// The kind of proxy that a process is, by its executable; where that is unknown by its title, and
-/// where that is unknown too by the name that the kernel knows.
+/// The kind of proxy that a process is: by its executable, else by its title, else by the name that
+/// the kernel knows.
 pub(super) fn role(candidate: &Candidate<'_>) -> Option<ProxyKind> {
     if let Some(exe) = candidate.facts.exe.as_deref() {
         return kind(basename(exe));
@@ -46,15 +45,4 @@ fn kind(program: &str) -> Option<ProxyKind> {
         "envoy" => ProxyKind::Envoy,
         _ => return None,
     })
-}
-
-fn name(kind: ProxyKind) -> &'static str {
-    match kind {
-        ProxyKind::Nginx => "nginx",
-        ProxyKind::Apache => "apache",
-        ProxyKind::Haproxy => "haproxy",
-        ProxyKind::Caddy => "caddy",
-        ProxyKind::Traefik => "traefik",
-        ProxyKind::Envoy => "envoy",
-    }
 }

@@ -4,18 +4,18 @@ use std::borrow::Cow;
 
 use tracer_model::{Manager, Service};
 
-use super::{Candidate, basename, named};
+use crate::candidate::{Candidate, basename, named};
 
 /// What an interpreter runs.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Script<'a> {
+pub(crate) struct Script<'a> {
     /// `node`, `python3`, `php`, …
     interpreter: &'static str,
     /// The script, jar, module or class as written.
     target: &'a str,
     /// Whether `target` is a file.
     is_file: bool,
-    /// What the interpreter is told to do with it, such as `-m` or `-jar`; empty for most.
+    /// The option that says what to do with it, such as `-m` or `-jar`; empty for most.
     mode: &'static str,
     /// The script's own command, for scripts that are many programs: `queue:work`.
     command: Option<&'a str>,
@@ -182,7 +182,7 @@ const INTERPRETERS: [Interpreter; 11] = [
 /// Shells that run scripts, all with the syntax of `sh`.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ash", "ksh"];
 
-/// Scripts that are many programs, told apart by their first word.
+/// Scripts that are many programs, distinguished by their first word.
 const MULTIPLE: [&str; 14] = [
     "artisan",
     "console",
@@ -243,7 +243,7 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
 }
 
 /// What the process's interpreter runs, if it is one and runs a script.
-pub(super) fn of<'a>(candidate: &Candidate<'a>) -> Option<Script<'a>> {
+pub(crate) fn of<'a>(candidate: &Candidate<'a>) -> Option<Script<'a>> {
     let args = &candidate.facts.args;
     let first = args.first()?;
     let interpreter = interpreter(basename(first)).or_else(|| {
@@ -279,12 +279,12 @@ impl Script<'_> {
     }
 
     /// Whether the script's path begins with `prefix`; what follows it.
-    pub(super) fn below(&self, prefix: &str) -> Option<&str> {
+    pub(crate) fn below(&self, prefix: &str) -> Option<&str> {
         self.target.strip_prefix(prefix).filter(|_| self.is_file)
     }
 
     /// The directory to show, and the script relative to it. An absolute script outside of the
-    /// working directory is shown in its own, unless that tells nothing.
+    /// working directory is shown in its own, unless that says nothing.
     fn placed<'b>(&'b self, cwd: Option<&'b str>) -> (Option<Cow<'b, str>>, Cow<'b, str>) {
         let as_is = (cwd.map(Cow::from), Cow::from(self.target));
         if !self.is_file {
@@ -319,9 +319,6 @@ impl Script<'_> {
 
 /// The interpreter that a program's name stands for: `python3.11`, `php8.2`, `nodejs`.
 fn interpreter(program: &str) -> Option<&'static Interpreter> {
-    if super::php_fpm::is_program(program) {
-        return None;
-    }
     let bare = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     let name = match bare {
         "node" | "nodejs" => "node",
@@ -438,12 +435,12 @@ fn runner(candidate: &Candidate<'_>) -> Option<(String, String)> {
     };
     let first = basename(words.first()?);
     words[0] = RUNNERS.iter().find(|(program, _)| *program == first)?.1;
-    let told: Vec<&str> = words
+    let shown: Vec<&str> = words
         .into_iter()
         .filter(|word| !word.is_empty() && !word.starts_with('-'))
         .take(3)
         .collect();
-    let name = told.join(" ");
+    let name = shown.join(" ");
     let evidence = format!("command {name}");
     Some((name, evidence))
 }

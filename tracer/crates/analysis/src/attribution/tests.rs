@@ -5,23 +5,24 @@ mod corpus;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tracer_model::{Comm, TaskFacts};
+use tracer_model::{Comm, ContainerFacts, Manager, ProcessFacts, TaskFacts};
 
 use super::*;
+use crate::candidate::{NAME_CHARS, Parent, basename};
 
-/// A process as one row of the corpus tells.
+/// A process as a row of the corpus describes it.
 #[derive(Clone, Debug, Default)]
 struct Row {
     facts: ProcessFacts,
     parent: Option<Service>,
-    parent_cgroup: Option<String>,
-    parent_comm: Option<Comm>,
+    parent_facts: ProcessFacts,
     ports: Vec<u16>,
 }
 
 impl Row {
     /// Fields are separated by ` | `, `-` is unknown: cgroup, executable (or `comm:` name),
-    /// arguments (`=` begins a title), directory, environment, parent (`manager:service`).
+    /// arguments (`=` begins a title), directory, environment, parent (`manager:service`, and
+    /// after `<` its arguments and, after `@`, its directory).
     fn parse(text: &str) -> Self {
         let fields: Vec<&str> = text
             .split(" | ")
@@ -33,6 +34,10 @@ impl Row {
         let [cgroup, exe, args, cwd, env, parent] = fields[..] else {
             panic!("six fields in {text:?}");
         };
+        let (parent, parent_command) = parent.split_once('<').unwrap_or((parent, ""));
+        let (parent_args, parent_cwd) = parent_command
+            .split_once('@')
+            .unwrap_or((parent_command, ""));
         let known = |field: &str| (!field.is_empty()).then(|| Box::from(field));
         let comm = exe.strip_prefix("comm:");
         let uid = if cgroup.contains("1000") { 1000 } else { 0 };
@@ -64,8 +69,12 @@ impl Row {
                 manager: manager_of(manager),
                 evidence: "the parent's".into(),
             }),
-            parent_cgroup: Some(cgroup),
-            parent_comm: None,
+            parent_facts: ProcessFacts {
+                args: parent_args.split_whitespace().map(Into::into).collect(),
+                cwd: known(parent_cwd),
+                cgroup_path: Some(cgroup.into()),
+                ..ProcessFacts::default()
+            },
             ports: Vec::new(),
         }
     }
@@ -89,9 +98,10 @@ impl Row {
         attribute(
             &Candidate {
                 facts: &self.facts,
-                parent: self.parent.as_ref(),
-                parent_cgroup: self.parent_cgroup.as_deref(),
-                parent_comm: self.parent_comm,
+                parent: self.parent.as_ref().map(|service| Parent {
+                    service,
+                    facts: &self.parent_facts,
+                }),
                 ports: &self.ports,
                 container: &|id| known.iter().find(|facts| *facts.id == *id),
             },
@@ -108,20 +118,8 @@ fn ids(text: &str) -> String {
 }
 
 fn manager_of(text: &str) -> Manager {
-    match text {
-        "config" => Manager::Config,
-        "systemd" => Manager::Systemd,
-        "container" => Manager::Container,
-        "supervisor" => Manager::Supervisor,
-        "pm2" => Manager::Pm2,
-        "php-fpm" => Manager::PhpFpm,
-        "app-server" => Manager::AppServer,
-        "proxy" => Manager::Proxy,
-        "aapanel" => Manager::Aapanel,
-        "script" => Manager::Script,
-        "process" => Manager::Process,
-        other => panic!("unknown manager {other:?}"),
-    }
+    let known = Manager::ALL.iter().find(|manager| manager.as_str() == text);
+    *known.unwrap_or_else(|| panic!("unknown manager {text:?}"))
 }
 
 #[test]
@@ -133,18 +131,10 @@ fn every_process_of_the_corpus_is_named_as_a_user_would() {
         .filter_map(|row| row.split_once(" => "))
     {
         let found = Row::parse(input).attribute(&Rules::none());
-        let manager = serde_json::to_value(found.service.manager).unwrap();
-        let role = found.role.map_or_else(String::new, |role| {
-            format!(
-                " | {}",
-                serde_json::to_value(role).unwrap().as_str().unwrap()
-            )
-        });
-        let shown = format!(
-            "{} | {}{role}",
-            found.service.name,
-            manager.as_str().unwrap()
-        );
+        let role = found
+            .role
+            .map_or_else(String::new, |role| format!(" | {role}"));
+        let shown = format!("{} | {}{role}", found.service.name, found.service.manager);
         if shown != expected.trim() {
             wrong.push(format!(
                 "{input}\n  expected {expected}\n  found    {shown}"
@@ -162,7 +152,7 @@ fn evidence(row: &str) -> Arc<str> {
 }
 
 #[test]
-fn evidence_shows_what_told() {
+fn evidence_shows_what_a_name_is_based_on() {
     assert_eq!(
         &*evidence("/system.slice/api.service | /usr/bin/node | node a.js | / | - | -"),
         "cgroup /system.slice/api.service"
@@ -187,16 +177,16 @@ fn evidence_shows_what_told() {
 }
 
 #[test]
-fn supervisord_in_a_unit_of_any_name_hands_its_programs_their_names() {
+fn programs_of_a_supervisord_in_a_unit_of_any_name_have_their_own_names() {
     let mut row = Row::parse(
         "/system.slice/shop.service | /usr/bin/python3 | python3 w.py | /srv | \
          SUPERVISOR_PROCESS_NAME=worker | systemd:shop.service",
     );
     let name = |row: &Row| row.attribute(&Rules::none()).service.name;
     assert_eq!(&*name(&row), "shop.service", "the variables may be stale");
-    row.parent_comm = Some(Comm::new("supervisord"));
+    row.parent_facts.task.comm = Comm::new("supervisord");
     assert_eq!(&*name(&row), "worker");
-    row.parent_cgroup = Some("/system.slice/supervisor.service".to_owned());
+    row.parent_facts.cgroup_path = Some("/system.slice/supervisor.service".into());
     assert_eq!(&*name(&row), "shop.service", "it was moved to another unit");
 }
 
@@ -221,7 +211,7 @@ fn code_in_a_command_line_is_never_shown() {
 }
 
 #[test]
-fn long_and_unprintable_names_are_tamed() {
+fn long_names_are_cut_and_unprintable_characters_replaced() {
     let mut row = Row::parse("- | comm:x | - | - | - | -");
     row.facts.exe = Some(format!("/bin/\u{1b}[31m{}", "é".repeat(500)).into());
     let name = row.attribute(&Rules::none()).service.name;
@@ -230,7 +220,7 @@ fn long_and_unprintable_names_are_tamed() {
 }
 
 #[test]
-fn the_first_rule_of_which_everything_holds_wins() {
+fn the_first_rule_whose_conditions_all_hold_wins() {
     let rules = Rules::parse(
         "[[service]]\nname = \"never\"\nexe = \"node\"\nport = 1\n\
          [[service]]\nname = \"shop\"\nexe = \"node\"\nport = 3000\ncmdline = \"server\\\\.js\"\n\

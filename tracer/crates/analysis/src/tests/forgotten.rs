@@ -96,7 +96,7 @@ fn a_process_whose_exit_was_lost_is_reported_when_it_vanishes() {
     };
     let seen = (death.cause, death.exit_code, death.signal.as_deref());
     assert_eq!(seen, (Cause::Unknown, None, None));
-    assert_eq!(death.why, "ended unseen, while events were lost");
+    assert_eq!(death.why, "exited unseen, while events were lost");
 }
 
 #[test]

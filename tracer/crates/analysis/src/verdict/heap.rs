@@ -1,18 +1,19 @@
-//! Runtimes that end themselves at a memory limit of their own: V8.
+//! Runtimes that abort at a memory limit of their own: V8.
 //!
 //! V8 aborts (SIGABRT; SIGTRAP in some builds) when its old space is full, which looks like a
-//! crash. It is told apart by the peak: within reach of the heap's limit.
+//! crash. The peak distinguishes it: within reach of the heap's limit.
 
 use tracer_model::quantity::bytes;
 use tracer_model::{Cause, ProcessFacts, SignalName};
 
-use super::{Evidence, Tail, Verdict};
+use super::conclusion::{Tail, Verdict};
+use super::evidence::Evidence;
 
 const TRAP: u32 = 5;
 const ABRT: u32 = 6;
 const GIB: u64 = 1 << 30;
 
-/// The heap limit of a node process: what it was told, else V8's default. None when it is not node.
+/// The heap limit of a node process: the configured one, else V8's default. None when it is not node.
 pub fn heap_limit(facts: &ProcessFacts, memory_bytes: u64) -> Option<u64> {
     let program = facts
         .exe
@@ -23,7 +24,7 @@ pub fn heap_limit(facts: &ProcessFacts, memory_bytes: u64) -> Option<u64> {
     if !matches!(name, "node" | "nodejs") && facts.task.comm.as_bytes() != b"node" {
         return None;
     }
-    let told = facts
+    let configured = facts
         .args
         .iter()
         .flat_map(|arg| arg.split_whitespace())
@@ -37,7 +38,7 @@ pub fn heap_limit(facts: &ProcessFacts, memory_bytes: u64) -> Option<u64> {
             let option = option.strip_prefix("--max")?.replace('_', "-");
             option.strip_prefix("-old-space-size=")?.parse::<u64>().ok()
         });
-    match told {
+    match configured {
         Some(mib) => mib.checked_mul(1 << 20),
         None => default_heap(memory_bytes.min(facts.memory_limit_bytes.unwrap_or(u64::MAX))),
     }

@@ -1,102 +1,10 @@
-//! OOM kills: who hit which limit.
+//! OOM kills: who reached which limit.
 
-use tracer_model::printable;
 use tracer_model::quantity::bytes;
-use tracer_model::{Cause, OomReport, OomScope, OomVictim, ProcessFacts};
+use tracer_model::{Cause, printable};
 
-use super::{Tail, Verdict};
-use crate::world::Cgroups;
-
-/// What ran out of memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// A cgroup.
-    Cgroup {
-        /// Its path.
-        path: Option<String>,
-        /// Its limit, bytes.
-        limit_bytes: Option<u64>,
-    },
-    /// The machine.
-    Global,
-    /// Nothing tells.
-    Unknown,
-}
-
-/// An OOM kill.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OomFacts {
-    /// What ran out.
-    pub scope: Scope,
-    /// Whether this process was killed along with the victim, not as the victim.
-    pub along: bool,
-    /// Whether the cgroup is not its own but one above it.
-    pub above: bool,
-}
-
-impl Scope {
-    /// From the hook, else the kernel log, else what the mark saw at its limit.
-    pub fn of(
-        mark: Option<&OomVictim>,
-        report: Option<&OomReport>,
-        facts: &ProcessFacts,
-        cgroups: &Cgroups,
-    ) -> Self {
-        let told = mark
-            .and_then(|mark| mark.scope.as_ref())
-            .or(report.map(|report| &report.scope));
-        match told {
-            Some(OomScope::Global) => Self::Global,
-            Some(OomScope::Cgroup {
-                id,
-                path,
-                limit_bytes,
-            }) => {
-                let known = cgroups.get(*id);
-                let path = path
-                    .clone()
-                    .or_else(|| known.map(|cgroup| cgroup.path.clone()));
-                let own = |_: &u64| path.is_some() && facts.memory_limit_cgroup == path;
-                let limit_bytes = limit_bytes
-                    .or_else(|| known.and_then(|cgroup| cgroup.limit_bytes))
-                    .or_else(|| path.as_deref().and_then(|path| cgroups.limit_of(path)))
-                    .or_else(|| facts.memory_limit_bytes.filter(own));
-                Self::Cgroup {
-                    path: path.map(String::from),
-                    limit_bytes,
-                }
-            }
-            None => match mark.and_then(|mark| mark.full_cgroup) {
-                Some(full) => Self::Cgroup {
-                    path: cgroups.get(full.id).map(|cgroup| cgroup.path.to_string()),
-                    limit_bytes: Some(full.limit_bytes),
-                },
-                None => Self::Unknown,
-            },
-        }
-    }
-}
-
-impl OomFacts {
-    /// Where nothing tells what ran out, and the process was as large as the limit of its cgroup lets
-    /// it be, that was it. `bytes`: how large it was.
-    #[must_use]
-    pub fn or_by_size(mut self, facts: &ProcessFacts, bytes: u64) -> Self {
-        if self.scope != Scope::Unknown {
-            return self;
-        }
-        // The last pages that were asked for were not given, and some of it is counted elsewhere.
-        let full = |limit: &u64| bytes >= limit - limit / 32;
-        if let Some(limit) = facts.memory_limit_bytes.filter(full) {
-            self.above = facts.memory_limit_cgroup != facts.cgroup_path;
-            self.scope = Scope::Cgroup {
-                path: facts.memory_limit_cgroup.as_deref().map(Into::into),
-                limit_bytes: Some(limit),
-            };
-        }
-        self
-    }
-}
+use super::conclusion::{Tail, Verdict};
+use super::oom_facts::{OomFacts, Scope};
 
 pub(super) fn verdict(oom: &OomFacts) -> Verdict {
     let along = if oom.along {

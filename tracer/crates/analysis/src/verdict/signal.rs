@@ -1,178 +1,12 @@
 //! Deaths by signal: who sent it, or which fault the process raised itself.
 
-use std::borrow::Cow;
-
-use tracer_model::printable;
 use tracer_model::quantity::duration;
-use tracer_model::{Cause, Pid, SI_KERNEL, SignalName, Timestamp};
+use tracer_model::{Cause, SignalName};
 
-use super::{Evidence, Tail, Verdict};
-
-pub(super) const KILL: u32 = 9;
-const HUP: u32 = 1;
-pub(super) const INT: u32 = 2;
-pub(super) const QUIT: u32 = 3;
-const ABRT: u32 = 6;
-const PIPE: u32 = 13;
-pub(super) const TERM: u32 = 15;
-
-/// Who sent a signal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SenderKind {
-    /// The process itself.
-    Itself,
-    /// The kernel.
-    Kernel,
-    /// What starts and stops it: systemd, supervisord, pm2, dockerd, the PHP-FPM master, its
-    /// parent.
-    Manager(&'static str),
-    /// An OOM daemon.
-    OomDaemon,
-    /// A person's shell, or a tool (kill, pkill, htop) run from one.
-    Shell {
-        /// User name, or the user id.
-        user: String,
-        /// The shell, when the sender is a tool run from it: `bash[700]`.
-        from: Option<String>,
-    },
-    /// Any other process.
-    Other,
-}
-
-/// A signal and what is known of its sender.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// When.
-    pub at: Timestamp,
-    /// Number.
-    pub signal: u32,
-    /// `si_code`.
-    pub code: i32,
-    /// Sender's pid.
-    pub pid: Pid,
-    /// Sender's name, printable.
-    pub comm: String,
-    /// Who that is.
-    pub kind: SenderKind,
-}
-
-/// What a sender is judged by.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SenderFacts<'a> {
-    /// Sender's pid.
-    pub pid: Pid,
-    /// Sender's thread or process name.
-    pub comm: &'a str,
-    /// `si_code` of the signal.
-    pub code: i32,
-    /// Whether the sender is the process that died.
-    pub is_self: bool,
-    /// Whether the sender is its parent.
-    pub is_parent: bool,
-    /// User name, or the user id.
-    pub user: &'a str,
-    /// Name and pid of the shell among the sender's ancestors, when there is one.
-    pub shell: Option<(&'a str, Pid)>,
-}
-
-/// Who a sender is.
-pub fn sender_kind(facts: &SenderFacts<'_>) -> SenderKind {
-    let comm = facts.comm;
-    if facts.code == SI_KERNEL {
-        return SenderKind::Kernel;
-    }
-    if facts.is_self {
-        return SenderKind::Itself;
-    }
-    if matches!(comm, "systemd-oomd" | "earlyoom" | "nohang" | "oomd") {
-        return SenderKind::OomDaemon;
-    }
-    if comm == "systemd" || facts.pid == 1 {
-        return SenderKind::Manager(if facts.pid == 1 && comm != "systemd" {
-            "init"
-        } else {
-            "systemd"
-        });
-    }
-    for (prefix, name) in [
-        ("supervisord", "supervisord"),
-        ("PM2 v", "pm2"),
-        ("dockerd", "Docker"),
-        ("containerd", "the container engine"),
-        ("runc", "the container engine"),
-        ("crun", "the container engine"),
-        ("podman", "Podman"),
-        ("conmon", "Podman"),
-    ] {
-        if comm.starts_with(prefix) {
-            return SenderKind::Manager(name);
-        }
-    }
-    let tool = matches!(
-        comm,
-        "kill" | "pkill" | "killall" | "htop" | "top" | "btop" | "skill" | "fuser"
-    );
-    if tool || crate::world::is_shell(comm) {
-        return SenderKind::Shell {
-            user: printable(facts.user).into_owned(),
-            from: facts
-                .shell
-                .filter(|_| tool)
-                .map(|(shell, pid)| format!("{}[{pid}]", printable(shell))),
-        };
-    }
-    if facts.is_parent {
-        return SenderKind::Manager(if comm.starts_with("php-fpm") {
-            "the PHP-FPM master"
-        } else {
-            "its parent"
-        });
-    }
-    SenderKind::Other
-}
-
-impl Sent {
-    pub(super) fn is_polite(&self) -> bool {
-        matches!(self.signal, HUP | INT | QUIT | TERM)
-    }
-
-    pub(super) fn by_itself(&self) -> bool {
-        self.kind == SenderKind::Itself
-    }
-
-    pub(super) fn by_manager(&self) -> bool {
-        matches!(self.kind, SenderKind::Manager(_))
-    }
-
-    pub(super) fn name(&self) -> SignalName {
-        SignalName(self.signal)
-    }
-
-    /// `systemd`, `its parent gunicorn[12]`, `kill[812] of user deploy (shell bash[700])`.
-    pub(super) fn by(&self) -> String {
-        let Self { pid, comm, .. } = self;
-        match &self.kind {
-            SenderKind::Itself => "itself".to_owned(),
-            SenderKind::Kernel => "the kernel".to_owned(),
-            SenderKind::Manager(name @ ("its parent" | "the container engine")) => {
-                format!("{name} {comm}[{pid}]")
-            }
-            SenderKind::Manager(name) => (*name).to_owned(),
-            SenderKind::Shell { user, from } => {
-                let from = from
-                    .as_ref()
-                    .map_or_else(String::new, |shell| format!(" (shell {shell})"));
-                format!("{comm}[{pid}] of user {user}{from}")
-            }
-            SenderKind::OomDaemon | SenderKind::Other => format!("{comm}[{pid}]"),
-        }
-    }
-
-    /// `stopped by systemd`.
-    pub(super) fn stopped(&self) -> String {
-        format!("stopped by {}", self.by())
-    }
-}
+use super::conclusion::{Tail, Verdict};
+use super::evidence::Evidence;
+use super::sent::{ABRT, KILL, PIPE, SenderKind, Sent};
+use crate::managers::ManagerSender;
 
 pub(super) fn verdict(signal: u32, core_dumped: bool, evidence: &Evidence) -> Verdict {
     let sent = [&evidence.stop, &evidence.other]
@@ -191,7 +25,7 @@ pub(super) fn verdict(signal: u32, core_dumped: bool, evidence: &Evidence) -> Ve
             format!("OOM daemon {}", sent.comm),
         ),
         Some(sent) if signal == KILL => killed(sent, evidence),
-        Some(sent) if sent.is_polite() && sent.by_manager() => Verdict::new(
+        Some(sent) if sent.is_polite() && sent.manager().is_some() => Verdict::new(
             Cause::Clean,
             format!("{} ({name})", sent.stopped()),
             Tail::Up,
@@ -224,37 +58,26 @@ fn killed(sent: &Sent, evidence: &Evidence) -> Verdict {
     if let Some(stop) = evidence.ignored_stop(sent) {
         return kill_after_stop(sent, stop);
     }
-    let said: Cow<'static, str> = match &sent.kind {
-        SenderKind::Kernel => {
-            "killed with SIGKILL by the kernel, not for memory: its pid namespace ended, mostly"
-                .into()
-        }
-        SenderKind::Manager("systemd") => {
-            "systemd killed it (SIGKILL): its start timeout expired, its main process \
-             ended, or systemctl kill"
-                .into()
-        }
-        SenderKind::Manager("the PHP-FPM master") => {
-            "killed with SIGKILL by the PHP-FPM master: request_terminate_timeout, or it ignored \
-             its stop"
-                .into()
-        }
-        SenderKind::Itself => "killed itself with SIGKILL".into(),
-        _ => format!("killed with SIGKILL by {}", sent.by()).into(),
+    let by = sent.by();
+    let said = match &sent.kind {
+        SenderKind::Kernel => "killed by the kernel (SIGKILL), not because of memory; most likely \
+             its PID namespace ended"
+            .to_owned(),
+        SenderKind::Itself => "killed itself with SIGKILL".to_owned(),
+        SenderKind::Manager(manager) => match manager.kill_means() {
+            Some(means) => format!("killed with SIGKILL by {by}: {means}"),
+            None => format!("killed with SIGKILL by {by}"),
+        },
+        _ => format!("killed with SIGKILL by {by}"),
     };
-    Verdict::new(
-        Cause::Killed,
-        said,
-        Tail::Up,
-        format!("SIGKILL from {}", sent.by()),
-    )
+    Verdict::new(Cause::Killed, said, Tail::Up, format!("SIGKILL from {by}"))
 }
 
-/// It was asked to stop and then killed.
+/// It was asked to stop, and killed later.
 fn kill_after_stop(sent: &Sent, stop: &Sent) -> Verdict {
     let by = sent.by();
-    // Its ordinary way of stopping children, with process_control_timeout at its default.
-    if sent.kind == SenderKind::Manager("the PHP-FPM master") && stop.pid == sent.pid {
+    let completes = |manager: ManagerSender| manager.kill_completes_stop();
+    if sent.manager().is_some_and(completes) && stop.pid == sent.pid {
         return Verdict::new(
             Cause::Clean,
             format!("stopped by {by} ({}, then SIGKILL)", stop.name()),
@@ -284,7 +107,7 @@ fn is_crash(signal: u32, sent: &Sent) -> bool {
 fn crash(signal: u32, core_dumped: bool) -> Verdict {
     let name = SignalName(signal);
     let core = if core_dumped { ", core dumped" } else { "" };
-    let meaning = meaning(signal).unwrap_or("it ended itself with a signal");
+    let meaning = meaning(signal).unwrap_or("it raised a fatal signal itself");
     Verdict::new(
         Cause::Crash,
         format!("crashed: {meaning} ({name}){core}"),

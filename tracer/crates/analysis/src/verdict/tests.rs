@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use tracer_model::Timestamp;
+
 use super::*;
 
 const S: fn(u8) -> Option<ExitStatus> = |signal| {
@@ -46,7 +50,7 @@ fn case(status: Option<ExitStatus>, last: Option<Sent>) -> Evidence {
 }
 
 #[test]
-fn a_kill_after_an_ignored_stop_says_how_long_was_waited() {
+fn a_kill_after_an_ignored_stop_says_how_long_its_sender_waited() {
     let after = |seconds: u64, sent: Option<Sent>| {
         sent.map(|sent| Sent {
             at: Timestamp(1_000_000_000 * (1 + seconds)),
@@ -79,7 +83,14 @@ fn a_kill_after_an_ignored_stop_says_how_long_was_waited() {
             Cause::Clean,
             "stopped by the PHP-FPM master (SIGQUIT, then SIGKILL), up 3m12s",
         ),
-        // Long ago, and survived: it has nothing to do with the end.
+        // sv force-stop
+        (
+            sent(15, 0, "runsv", 50),
+            after(7, sent(9, 0, "runsv", 50)),
+            Cause::Killed,
+            "killed with SIGKILL by runit: it had not stopped 7.00 s after SIGTERM, up 3m12s",
+        ),
+        // Long ago, and survived: it has nothing to do with the death.
         (
             sent(1, 0, "systemd", 1),
             after(86_400, sent(9, 0, "deploy.sh", 90)),
@@ -115,7 +126,7 @@ fn oom(scope: Scope) -> Option<OomFacts> {
 fn each_death_has_one_cause_and_says_why() {
     use Cause::{Clean, Crash, Error, Killed, OomDaemon, Unknown};
     for (status, last, cause, why) in [
-        (None, None, Unknown, "ended unseen"),
+        (None, None, Unknown, "exited unseen"),
         (C(0), None, Clean, "exited cleanly, up 3m12s"),
         (
             C(0),
@@ -194,6 +205,24 @@ fn each_death_has_one_cause_and_says_why() {
         ),
         (
             S(15),
+            sent(15, 0, "runsv", 9),
+            Clean,
+            "stopped by runit (SIGTERM)",
+        ),
+        (
+            S(15),
+            sent(15, 0, "s6-supervise", 9),
+            Clean,
+            "stopped by s6 (SIGTERM)",
+        ),
+        (
+            S(9),
+            sent(9, 0, "runsv", 9),
+            Killed,
+            "killed with SIGKILL by runit: someone ran sv kill",
+        ),
+        (
+            S(15),
             sent(15, 0, "gunicorn", 9),
             Clean,
             "stopped by its parent gunicorn[9] (SIGTERM)",
@@ -263,7 +292,7 @@ fn each_death_has_one_cause_and_says_why() {
             S(9),
             sent(9, 0, "systemd", 1),
             Killed,
-            "systemd killed it (SIGKILL): its start timeout",
+            "killed with SIGKILL by systemd: its start timeout expired, its main process exited",
         ),
         (
             S(9),
@@ -287,7 +316,7 @@ fn each_death_has_one_cause_and_says_why() {
             S(9),
             sent(9, 0x80, "x", 9),
             Killed,
-            "by the kernel, not for memory",
+            "killed by the kernel (SIGKILL), not because of memory",
         ),
         (
             S(9),
@@ -392,15 +421,15 @@ fn oom_kills_name_the_limit_and_only_explain_a_sigkill() {
         let said = got.why(&evidence);
         assert_eq!((got.cause, said.as_str()), (cause, why));
     }
-    let marked_but_left = Evidence {
+    let marked_but_exited = Evidence {
         oom: oom(scope),
         ..case(C(0), None)
     };
-    assert_eq!(verdict(&marked_but_left).cause, Cause::Clean);
+    assert_eq!(verdict(&marked_but_exited).cause, Cause::Clean);
 }
 
 #[test]
-fn v8s_heap_limit_is_told_from_a_crash_by_the_peak() {
+fn the_peak_distinguishes_v8s_heap_limit_from_a_crash() {
     let with = |heap, status, last| Evidence {
         heap_limit_bytes: heap,
         ..case(status, last)

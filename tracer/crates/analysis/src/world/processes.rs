@@ -1,5 +1,5 @@
-//! Processes: who lives, who died lately, whose child each is. Knows nothing about services beyond
-//! carrying what attribution said.
+//! Processes: which are alive, which died recently, whose child each is. Knows nothing about
+//! services beyond carrying what attribution concluded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use crate::attribution::Attribution;
 
 /// More live processes than any kernel allows by default on a machine worth this tool.
 const MAX_LIVE: usize = 65_536;
-/// Dead ones remembered, so that what comes after a death can still be named: so many that ever
-/// listened, and so many others. A storm of short-lived commands, whose sockets close at once, must
+/// Dead ones that are remembered, so that what follows a death can still be named: this many that
+/// ever listened, and this many others. A storm of short-lived commands, whose sockets close at once, must
 /// not push out a server whose memory takes the kernel a while to free.
 const MAX_DEAD: usize = 1024;
-/// Room that is kept when there are few again after there were many.
+/// Room that is kept when most of many processes have exited.
 const ROOM: usize = 1024;
 
 /// One process.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// Its task, as last told.
+    /// Its task, as last reported by the kernel.
     pub task: TaskFacts,
     /// Facts from /proc, its own or inherited; `facts.task` may be an ancestor's.
     pub facts: Arc<ProcessFacts>,
-    /// Whose it is.
+    /// Its service and role.
     pub attribution: Arc<Attribution>,
     /// Its parent; `start_ticks` is 0 when only the pid is known.
     pub parent: ProcessKey,
@@ -35,26 +35,26 @@ pub struct Process {
     pub forked_only: bool,
     /// Whether it ever held a listener.
     pub listened: bool,
-    /// When it died and of what.
+    /// When it died, and the cause.
     pub dead: Option<End>,
 }
 
-/// A process's end.
+/// How a process died.
 #[derive(Clone, Debug)]
 pub struct End {
     /// When.
     pub at: Timestamp,
-    /// Of what.
+    /// The cause.
     pub cause: Cause,
-    /// The cause in a few words.
+    /// The same in a few words.
     pub summary: Arc<str>,
 }
 
-/// All processes that are known.
+/// All known processes.
 #[derive(Debug, Default)]
 pub struct Processes {
-    /// The newest of each pid: whatever happens is about one of them, mostly. Found by hash, so that
-    /// it takes as long among many; where order matters they are sorted.
+    /// The newest of each pid: most observations are about one of them. Found by hash, which takes
+    /// no longer among many; where order matters they are sorted.
     newest: IndexMap<Pid, Process, RandomState>,
     /// Those whose pid was given away before they were forgotten.
     replaced: BTreeMap<ProcessKey, Process>,
@@ -68,7 +68,7 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// The process, alive or lately dead.
+    /// The process, alive or recently dead.
     pub fn get(&self, key: ProcessKey) -> Option<&Process> {
         match self.newest.get(&key.pid) {
             Some(newest) if newest.task.key == key => Some(newest),
@@ -128,7 +128,7 @@ impl Processes {
         self.newest.get(&pid)
     }
 
-    /// Those that live, by key.
+    /// The live ones, by key.
     pub fn live(&self) -> impl Iterator<Item = &Process> {
         let lives = |process: &&Process| process.dead.is_none();
         let mut live: Vec<&Process> = self.in_any_order().filter(lives).collect();
@@ -136,19 +136,19 @@ impl Processes {
         live.into_iter()
     }
 
-    /// All that are known, the lately dead too. For what does not depend on the order.
+    /// All known processes, the recently dead included, for what does not depend on the order.
     pub fn in_any_order(&self) -> impl Iterator<Item = &Process> {
         self.newest.values().chain(self.replaced.values())
     }
 
-    /// Whether `key` is older than the process that has its pid now: news of it is stale.
+    /// Whether `key` is older than the process that has its pid now, so that news about it is stale.
     pub fn is_stale(&self, key: ProcessKey) -> bool {
         self.by_pid(key.pid)
             .is_some_and(|current| current.task.key.start_ticks > key.start_ticks)
     }
 
-    /// Adds or replaces a live process. A predecessor of its pid is dead, even if that was not told
-    /// yet: it stays until its exit comes late, or until it is missed.
+    /// Adds or replaces a live process. A predecessor of its pid is dead, even if its exit was not
+    /// recorded yet: it stays until its exit comes late, or until it is missed.
     pub fn insert(&mut self, process: Process) {
         let key = process.task.key;
         let role = process.attribution.role.filter(|_| process.dead.is_none());
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_live_are_in_order_however_they_came_and_went() {
+    fn live_processes_are_in_order_however_they_came_and_went() {
         let mut processes = Processes::default();
         for pid in [9, 3, 7, 5, 1] {
             processes.insert(process(pid, 10));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_a_pid_is_found_by_pid_and_all_by_key() {
+    fn a_pid_finds_its_newest_process_and_a_key_finds_each() {
         let mut processes = Processes::default();
         processes.insert(process(7, 20));
         processes.insert(process(7, 10));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_for_many_is_given_back() {
+    fn memory_for_many_processes_is_freed_when_few_are_left() {
         let mut processes = Processes::default();
         for pid in 0..20_000 {
             processes.insert(process(pid, 10));

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use tracer_model::{Endpoint, ProcessKey, ProxyProcess, Service};
 
-use super::{World, same};
+use super::machine::World;
+use super::names::same;
 
 impl World {
     /// The running processes that are proxies, by key.

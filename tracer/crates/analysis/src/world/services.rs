@@ -1,24 +1,25 @@
-//! The services that run, as a list: for the `start` finding and `tracer services`.
+//! The running services as a list: for the `start` finding and `tracer services`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracer_model::{Endpoint, NetNs, Pid, ProxyKind, RunningService, Service};
 
-use super::{Process, World};
+use super::machine::World;
+use super::processes::Process;
 
-/// A service that runs.
+/// A running service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceView {
     /// The service.
     pub service: Service,
-    /// The proxy that one of its processes is.
+    /// The kind of proxy, when one of its processes is one.
     pub role: Option<ProxyKind>,
     /// Its processes, ascending.
     pub pids: Vec<Pid>,
     /// Where it listens.
     pub listens: Vec<Endpoint>,
-    /// The lowest memory limit that any of its processes lives under, bytes.
+    /// The lowest memory limit of its processes, bytes.
     pub limit_bytes: Option<u64>,
 }
 
@@ -33,7 +34,7 @@ impl From<ServiceView> for RunningService {
 }
 
 impl World {
-    /// The services that run, by name; the process `except`, the tracer itself, is none.
+    /// The running services by name, without the process `except`: the tracer itself.
     pub fn services(&self, except: Pid) -> Vec<ServiceView> {
         let mut all = BTreeMap::new();
         let others = |process: &&Process| process.task.key.pid != except;
@@ -70,7 +71,7 @@ impl World {
         views
     }
 
-    /// Name of the service that answers at an address, or last did.
+    /// Name of the service that listens at an address, or was the last to do so.
     pub fn service_at(&self, netns: NetNs, address: &Endpoint) -> Option<Arc<str>> {
         let (_, listening) = self.upstream(netns, address)?;
         Some(Arc::clone(&self.listener_service(listening).name))

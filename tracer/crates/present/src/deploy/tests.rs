@@ -440,6 +440,15 @@ fn a_service_that_was_stopped_for_good_need_not_listen_again() {
             ListenerState::Stopped,
         ),
         (&["systemctl", "stop", "other"], ListenerState::NotBack),
+        (&["sv", "down", "/etc/service/web/"], ListenerState::Stopped),
+        (
+            &["s6-svc", "-d", "/run/service/web"],
+            ListenerState::Stopped,
+        ),
+        (
+            &["s6-svc", "-r", "/run/service/web"],
+            ListenerState::NotBack,
+        ),
     ] {
         let mut scene = Scene::start();
         scene.client(101, 1100, 1300, last);

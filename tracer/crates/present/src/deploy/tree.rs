@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use tracer_analysis::managers;
 use tracer_analysis::verdict::{SenderFacts, SenderKind, sender_kind};
 use tracer_model::{
     Exit, Observation, Pid, ProcessKey, SignalName, SignalSent, Timestamp, What, printable,
@@ -109,6 +110,9 @@ impl Tree {
         let bare = service.strip_suffix(".service").unwrap_or(service);
         let names = |arg: &str| {
             let arg = arg.strip_suffix(".service").unwrap_or(arg);
+            // The service directory of runit and s6.
+            let arg = arg.trim_end_matches('/');
+            let arg = arg.rsplit('/').next().unwrap_or(arg);
             // supervisord's `group:program`.
             arg == "all" || arg == bare || arg.split(':').any(|part| part == bare)
         };
@@ -142,7 +146,7 @@ impl Tree {
     }
 
     fn client(&mut self, key: ProcessKey, args: &[Box<str>], at: Timestamp) {
-        let Some((stops, args)) = client(args) else {
+        let Some(request) = managers::request(args) else {
             return;
         };
         if self.clients.len() == MAX_CLIENTS {
@@ -150,8 +154,8 @@ impl Tree {
         }
         self.clients.push_back(Client {
             key,
-            args: args.iter().take(MAX_ARGS).cloned().collect(),
-            stops,
+            args: request.args.iter().take(MAX_ARGS).cloned().collect(),
+            stops: request.stops,
             from: at,
             until: None,
         });
@@ -220,99 +224,6 @@ impl Tree {
             member: self.members.contains(&exit.task.key),
         }
     }
-}
-
-/// Words with which a client starts or restarts something.
-const STARTS: &[&str] = &[
-    "start",
-    "restart",
-    "reload",
-    "try-restart",
-    "reload-or-restart",
-    "force-reload",
-    "up",
-    "run",
-    "startOrRestart",
-    "startOrReload",
-    "startOrGracefulReload",
-    "gracefulReload",
-    "update",
-    "signal",
-    "create",
-    "rolling-update",
-    "resurrect",
-    "scale",
-    "isolate",
-    "reread",
-    "deploy",
-];
-/// ... stops it.
-const STOPS: &[&str] = &[
-    "stop", "kill", "delete", "del", "rm", "down", "remove", "shutdown", "disable", "mask",
-];
-/// ... or only looks at it.
-const LOOKS: &[&str] = &[
-    "status",
-    "is-active",
-    "show",
-    "ps",
-    "logs",
-    "list",
-    "ls",
-    "inspect",
-    "jlist",
-    "prettylist",
-    "pid",
-    "tail",
-    "cat",
-    "is-enabled",
-    "is-failed",
-    "list-units",
-    "info",
-    "describe",
-    "monit",
-    "images",
-    "version",
-    "build",
-    "pull",
-    "push",
-    "login",
-    "daemon-reload",
-];
-
-/// If the command line is that of a manager's client: whether it only stops something, and the
-/// arguments after the program's name.
-fn client(args: &[Box<str>]) -> Option<(bool, &[Box<str>])> {
-    // The program, or the script that an interpreter runs.
-    let program = args.iter().take(2).position(|arg| is_client(arg))?;
-    let rest = &args[program + 1..];
-    let has = |words: &[&str]| rest.iter().any(|arg| words.contains(&&**arg));
-    let (starts, stops) = (has(STARTS), has(STOPS));
-    if !starts && !stops && has(LOOKS) {
-        return None;
-    }
-    // Without a known word, what it does may come from a file or its input.
-    Some((stops && !starts, rest))
-}
-
-fn is_client(program: &str) -> bool {
-    let name = program.rsplit('/').next().unwrap_or(program);
-    matches!(
-        name,
-        "systemctl"
-            | "service"
-            | "invoke-rc.d"
-            | "rc-service"
-            | "supervisorctl"
-            | "pm2"
-            | "docker"
-            | "docker-compose"
-            | "podman"
-            | "podman-compose"
-            | "nerdctl"
-            | "machinectl"
-            | "sv"
-    )
 }
 
 /// A command line as one line of text, so that it can be shown.

@@ -195,7 +195,7 @@ impl<'a> Row<'a> {
 
     fn service(&mut self, service: &'a Service) {
         self.service = Some(text(&service.name));
-        self.manager = named(&service.manager);
+        self.manager = Some(text(service.manager.as_str()));
     }
 
     fn process(&mut self, party: &'a Party) {

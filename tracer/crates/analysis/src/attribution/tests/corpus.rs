@@ -112,6 +112,34 @@ pm2
 /system.slice/cron.service | /usr/bin/node | node app.js | /srv | pm_id=1;name=bot | - => bot | pm2
 /user.slice/user-0.slice/session-9.scope | /usr/bin/node | node app.js | /srv | name=bot | process:bash => node app.js in /srv | script
 - | /usr/bin/python3 | python3 app.py | /srv | pm_id=0;name= | process:bash => python3 app.py in /srv | script
+runit, as Debian's package and others start it
+- | /usr/bin/runsvdir | runsvdir -P /etc/service | /etc/service | - | process:runsvdir-start => runsvdir | process
+- | /usr/bin/runsv | runsv web | /etc/sv/web | - | process:runsvdir<runsvdir -P /etc/service@/etc/service => runsv | process
+- | comm:run | /bin/sh ./run | /etc/sv/web | - | process:runsv<runsv web@/etc/sv/web => web | runit
+- | /usr/bin/sleep | sleep 1000 | /etc/sv/web | - | process:runsv<runsv web@/etc/sv/web => web | runit
+- | /usr/bin/node | node server.js | /srv/shop | - | process:runsv<runsv web@/etc/sv/web => web | runit
+- | /usr/bin/svlogd | svlogd -tt ./main | /etc/sv/web/log | - | process:runsv<runsv web@/etc/sv/web => web/log | runit
+- | comm:svlogd | svlogd -tt ./main | - | - | process:runsv<runsv web@/etc/sv/web => web/log | runit
+- | comm:run | /bin/sh ./run | /etc/sv/web/log | - | process:runsv<runsv web@/etc/sv/web => web/log | runit
+- | comm:finish | /bin/sh ./finish -1 9 | /etc/sv/web | - | process:runsv<runsv web@/etc/sv/web => web | runit
+- | comm:node | node server.js | - | - | process:runsv<runsv /etc/sv/web => web | runit
+- | comm:node | node server.js | - | - | process:runsv<runsv .@/etc/sv/web => web | runit
+- | comm:node | node server.js | - | - | process:runsv<runsv => node server.js | script
+- | /bin/busybox | udhcpc -f -i eth0 | /etc/sv/dhcp | - | process:busybox<runsv dhcp@/etc/sv/dhcp => dhcp | runit
+/system.slice/runit.service | /usr/bin/runsv | runsv web | /etc/sv/web | - | systemd:runit.service<runsvdir -P /etc/service@/etc/service => runit.service | systemd
+/system.slice/runit.service | /usr/bin/node | node server.js | /etc/sv/web | - | systemd:runit.service<runsv web@/etc/sv/web => web | runit
+/system.slice/runit.service | /usr/bin/dash | sh -c convert a.png | /srv | - | runit:web<node server.js => web | runit
+- | /usr/sbin/nginx | =nginx: worker process | / | - | runit:nginx<=nginx: master process nginx => nginx | runit | nginx
+- | /usr/sbin/php-fpm8.2 | =php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf) | / | - | process:runsv<runsv php@/etc/sv/php => php | runit
+- | /usr/sbin/php-fpm8.2 | =php-fpm: pool www | / | - | runit:php => php-fpm/www | php-fpm
+/docker/{A} | /usr/bin/node | node server.js | /app | - | container:shop/api<runsv web@/etc/service/web => shop/api | container
+s6 and s6-rc
+- | /usr/bin/s6-svscan | s6-svscan /run/service | /run/service | - | process:bash => s6-svscan | process
+- | /usr/bin/s6-supervise | s6-supervise api | /run/service/api | - | process:s6-svscan<s6-svscan /run/service@/run/service => s6-supervise | process
+- | /usr/bin/sleep | sleep 2000 | /run/service/api | - | process:s6-supervise<s6-supervise api@/run/service/api => api | s6
+- | comm:run | /bin/sh ./run | - | - | process:s6-supervise<s6-supervise api => api | s6
+- | /usr/bin/s6-log | s6-log n20 s1000000 /var/log/api | / | - | process:s6-supervise<s6-supervise api/log@/run/service/api/log => api/log | s6
+/system.slice/s6.service | /usr/bin/node | node server.js | /srv | - | systemd:s6.service<s6-supervise api@/run/service/api => api | s6
 PHP-FPM, of distributions and of aaPanel
 /system.slice/php8.1-fpm.service | /usr/sbin/php-fpm8.1 | =php-fpm: pool www | / | - | systemd:php8.1-fpm.service => php-fpm/www | php-fpm
 /system.slice/php8.1-fpm.service | /usr/sbin/php-fpm8.1 | =php-fpm: master process (/etc/php/8.1/fpm/php-fpm.conf)            | / | - | process:systemd => php8.1-fpm.service | systemd

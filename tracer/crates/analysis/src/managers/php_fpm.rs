@@ -1,11 +1,34 @@
-//! PHP-FPM pools, by the title of their workers, and their master.
+//! PHP-FPM: pools, by the title of their workers, and the master that starts and stops those.
 
 use tracer_model::{Manager, Service};
 
-use super::{Candidate, aapanel, basename, named, systemd};
+use super::profile::{Advice, ManagerKind, Profile, SenderName};
+use super::{aapanel, systemd};
+use crate::candidate::{Candidate, basename, named};
+
+/// Its profile.
+pub(super) const PROFILE: Profile = Profile {
+    by_own_evidence: Some(service),
+    sender: |facts| {
+        (facts.is_parent && facts.comm.starts_with("php-fpm"))
+            .then_some(SenderName::Only("the PHP-FPM master"))
+    },
+    kill_means: Some("request_terminate_timeout, or it ignored its stop"),
+    // With process_control_timeout at its default, the master does not wait.
+    kill_completes_stop: true,
+    advice: Advice {
+        at_cgroup_limit: Some(|_| {
+            "lower pm.max_children or memory_limit: together they exceed the cgroup's limit"
+                .to_owned()
+        }),
+        when_memory_is_short: Some(|_| "lower pm.max_children".to_owned()),
+        ..Advice::NONE
+    },
+    ..Profile::new(ManagerKind::Of(Manager::PhpFpm))
+};
 
 /// The pool of a worker, the unit of a master, or `php-fpm` for one without.
-pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
+fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let title = candidate.title();
     let fpm = installation(candidate.facts.exe.as_deref().unwrap_or_default(), title);
     let unit = systemd::unit(candidate);
@@ -49,7 +72,7 @@ fn installation(exe: &str, title: &str) -> String {
 }
 
 /// Whether a program is PHP's process manager: `php-fpm`, `php-fpm8.1`, `php8.1-fpm`.
-pub(super) fn is_program(path: &str) -> bool {
+fn is_program(path: &str) -> bool {
     let name = basename(path);
     name.starts_with("php-fpm") || (name.starts_with("php") && name.ends_with("-fpm"))
 }

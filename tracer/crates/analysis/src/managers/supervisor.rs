@@ -1,12 +1,45 @@
-//! Programs of supervisord, by the environment that it gives them.
+//! supervisord: programs, by the environment that it gives them.
 
 use tracer_model::{Manager, Service};
 
-use super::{Candidate, inherit, named, systemd};
+use super::profile::{Advice, Client, ManagerKind, Profile, SenderName};
+use super::shell_word::shell_word;
+use super::systemd;
+use crate::candidate::{Candidate, basename, named};
+
+/// Its profile.
+pub(super) const PROFILE: Profile = Profile {
+    by_own_evidence: Some(service),
+    is_program: |program| program == "supervisord",
+    is_script: |script| script == "supervisord",
+    sender: |facts| {
+        facts
+            .comm
+            .starts_with("supervisord")
+            .then_some(SenderName::Only("supervisord"))
+    },
+    clients: &[Client {
+        programs: &["supervisorctl"],
+        starts: &["signal", "reread"],
+        stops: &[],
+        looks: &["tail", "pid"],
+    }],
+    advice: Advice {
+        read_log: Some(|name| {
+            format!(
+                "read its last lines: supervisorctl tail {} stderr",
+                shell_word(name)
+            )
+        }),
+        restart: Some(|_| "check autorestart and startretries of the program".to_owned()),
+        ..Advice::NONE
+    },
+    ..Profile::new(ManagerKind::Of(Manager::Supervisor))
+};
 
 /// The program, unless the variables were only handed down to something that another manager
 /// started since.
-pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
+fn service(candidate: &Candidate<'_>) -> Option<Service> {
     let facts = candidate.facts;
     let process = facts
         .env("SUPERVISOR_PROCESS_NAME")
@@ -32,17 +65,17 @@ fn is_daemon(candidate: &Candidate<'_>) -> bool {
             .args
             .iter()
             .take(3)
-            .any(|arg| super::basename(arg) == "supervisord")
+            .any(|arg| basename(arg) == "supervisord")
 }
 
 fn is_stale(candidate: &Candidate<'_>) -> bool {
     let from_program = candidate
-        .parent
+        .parent_service()
         .is_some_and(|parent| parent.manager == Manager::Supervisor);
     // supervisord may be the whole of a unit of any name.
-    let from_daemon = inherit::stays(candidate)
+    let from_daemon = systemd::stays_in_unit(candidate)
         && candidate
-            .parent_comm
+            .parent_comm()
             .is_some_and(|comm| comm.as_bytes() == b"supervisord");
     !from_program
         && !from_daemon
