@@ -150,17 +150,17 @@ pub(super) fn totals(totals: &Totals) -> Vec<String> {
 }
 
 /// `GET /api/orders/{n}`.
-pub(super) fn template(lost: &LostRequests) -> String {
-    request(lost.method.as_deref(), lost.template.as_deref())
+pub(super) fn template(requests: &LostRequests) -> String {
+    method_and_path(requests.method.as_deref(), requests.template.as_deref())
 }
 
 /// `GET /api/orders/17`.
-pub(super) fn failed_request(lost: &LostRequest) -> String {
-    request(lost.method.as_deref(), lost.path.as_deref())
+pub(super) fn failed_request(request: &LostRequest) -> String {
+    method_and_path(request.method.as_deref(), request.path.as_deref())
 }
 
 /// Method and path, as far as known.
-pub(super) fn request(method: Option<&str>, path: Option<&str>) -> String {
+pub(super) fn method_and_path(method: Option<&str>, path: Option<&str>) -> String {
     match (method, path) {
         (Some(method), Some(path)) => format!("{method} {path}"),
         (None, Some(path)) => path.to_owned(),

@@ -1,4 +1,4 @@
-//! The lanes of the timeline picture, one per service.
+//! The lanes of the graphical timeline, one per service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -147,7 +147,7 @@ impl Lanes {
                 let status = formatting::status(request.status);
                 return format!("{} requests: {status}", formatting::number(request.count));
             }
-            let what = formatting::request(
+            let what = formatting::method_and_path(
                 request.method.as_deref(),
                 request.path.as_deref().map(text).as_deref(),
             );
