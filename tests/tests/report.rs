@@ -91,7 +91,7 @@ fn the_timeline_shows_lanes_deaths_outages_and_failed_requests() {
 fn the_keyboard_zooms_moves_and_reads() {
     let mut browser = opened();
     let at_first = scale(&mut browser);
-    // Tab reaches the skip link, the link to the story, three buttons and the plot.
+    // Tab reaches the skip link, the link to the details, three buttons and the plot.
     let mut stops = Vec::new();
     for _ in 0..12 {
         browser.press("Tab");
@@ -123,7 +123,7 @@ fn the_keyboard_zooms_moves_and_reads() {
     assert!(read.windows(2).all(|pair| pair[0] != pair[1]), "{read:?}");
     let focused = browser.value("document.activeElement.getAttribute('aria-label')");
     assert_eq!(focused.as_str(), read.last().map(String::as_str));
-    // Zooming in keeps the focused mark in view.
+    // Zooming in keeps the focused event in view.
     for _ in 0..20 {
         browser.press("+");
     }
@@ -387,7 +387,7 @@ fn the_report_of_a_truncated_capture_says_what_is_missing() {
     assert!(report.contains("1 death"), "{report}");
     let missing = report
         .lines()
-        .skip_while(|line| *line != "What was not seen")
+        .skip_while(|line| *line != "Blind spots and losses")
         .find(|line| line.contains("the last frame is cut off"));
     assert!(missing.is_some(), "{report}");
 }

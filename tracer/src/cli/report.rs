@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use jiff::tz::TimeZone;
-use tracer_present::report::{self, Builder, Format, Options};
+use tracer_present::report::{self, Composer, Format, Options};
 
 use super::color::ColorChoice;
 use super::outcome::Outcome;
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.format == Format::Html && to_terminal {
         bail!("a page is not for a terminal: add `-o report.html`");
     }
-    let mut builder = Builder::new();
+    let mut builder = Composer::new();
     args.selection.read(|read| {
         match read {
             Read::Boot(id) => builder.boot_id(id),

@@ -23,7 +23,7 @@ use tracer_model::{Body, Finding, Kind, Timestamp};
 use tracer_observe::{clock, usage};
 use tracer_present::deploy::Deployment;
 use tracer_present::deploy::model::{CommandExit, FAIL_ON, Memory};
-use tracer_present::report::Builder;
+use tracer_present::report::Composer;
 
 use self::command::{Signals, Started};
 use super::color::ColorChoice;
@@ -115,7 +115,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         .collect();
     let deployment = Deployment::new(words.iter().map(|word| &**word));
     let deployment: Shared<Deployment> = Rc::new(RefCell::new(deployment));
-    let builder: Shared<Builder> = Rc::new(RefCell::new(Builder::new()));
+    let builder: Shared<Composer> = Rc::new(RefCell::new(Composer::new()));
     let notices: Arc<Mutex<Vec<Notice>>> = Arc::default();
     let ran = runtime()?.block_on(async {
         let mut signals = signals.listen().context("cannot wait for signals")?;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use tracer_present::deploy::model::Verdict;
 use tracer_present::deploy::{self, ci};
-use tracer_present::report::{self, Builder, Format, Options, Report};
+use tracer_present::report::{self, Composer, Format, Options, Report};
 
 use super::Args;
 use crate::cli::color::ColorChoice;
@@ -36,7 +36,7 @@ fn format(path: &Path) -> Option<Format> {
 }
 
 /// Tells it everywhere. A place that can't be written to does not keep it from the others.
-pub(super) fn tell(args: &Args, verdict: Verdict, builder: Builder) -> anyhow::Result<()> {
+pub(super) fn tell(args: &Args, verdict: Verdict, builder: Composer) -> anyhow::Result<()> {
     let mut report = builder.finish();
     to_terminal(args.color, &verdict);
     let annotations = ci::github_annotations(&verdict);

@@ -583,7 +583,7 @@ fn names_from_outside_cannot_reach_the_terminal_or_the_page() {
     let verdict = scene.verdict();
     let text = shown(&verdict);
     assert!(!text.contains('\u{1b}') && text.lines().all(|line| !line.starts_with("::")));
-    let mut report = crate::report::Builder::new().finish();
+    let mut report = crate::report::Composer::new().finish();
     report.deployment = Some(Box::new(verdict));
     for format in [crate::report::Format::Md, crate::report::Format::Html] {
         let options = crate::report::Options {

@@ -1,7 +1,7 @@
-//! The table as CSV (RFC 4180): a header, one line per finding, empty cells for what is not known.
+//! The table as CSV (RFC 4180): a header, one line per finding, empty cells for unknown values.
 //!
-//! Spreadsheets take cells that begin with `=`, `+`, `-` or `@` for formulas: text cells that do
-//! get a `'` before them. Control characters are escaped as elsewhere, so that a row is a line.
+//! Spreadsheets evaluate cells that begin with `=`, `+`, `-` or `@` as formulas, so such text gets a
+//! leading `'`. Control characters are escaped as elsewhere, so that every row is one line.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use tracer_model::{Finding, printable};
 
 use super::row::{COLUMNS, Row, Value};
 
-/// See the module.
+/// A CSV table in the making.
 pub(super) struct Csv<W> {
     out: W,
     line: String,
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_stay_cells_and_are_no_formulas() {
+    fn text_stays_in_its_cell_and_is_never_a_formula() {
         for (text, want) in [
             ("node", "node"),
             ("a,b", "\"a,b\""),

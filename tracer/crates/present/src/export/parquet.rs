@@ -15,10 +15,10 @@ use tracer_model::Finding;
 
 use super::row::{COLUMNS, Row, Type, Value};
 
-/// Rows of a group: what is kept in memory until it is written.
+/// Rows per row group. A group is kept in memory until it is complete.
 const GROUP: usize = 16_384;
 
-/// What a group has of one column: the known values, and for each row whether it is known.
+/// The known values of one column in a group.
 enum Cells {
     Text(Vec<ByteArray>),
     Int(Vec<i64>),
@@ -26,9 +26,10 @@ enum Cells {
     Bool(Vec<bool>),
 }
 
-/// See the module.
+/// A Parquet table in the making.
 pub(super) struct Parquet<W: Write + Send> {
     writer: SerializedFileWriter<W>,
+    /// For each column its known values, and for each row whether its value is known (1 or 0).
     cells: Vec<(Cells, Vec<i16>)>,
     rows: usize,
 }
@@ -57,7 +58,7 @@ impl<W: Write + Send> Parquet<W> {
                 (Cells::Int(all), Some(Value::Time(at))) => all.push(at.0),
                 (Cells::Float(all), Some(Value::Float(number))) => all.push(number),
                 (Cells::Bool(all), Some(Value::Bool(yes))) => all.push(yes),
-                // A cell of another type than its column's is none.
+                // A cell whose type is not its column's counts as unknown.
                 (_, Some(_)) => known.splice(known.len() - 1.., [0]).for_each(drop),
                 (_, None) => {}
             }

@@ -1,7 +1,7 @@
-//! A finding as a row of the one flat table that CSV and Parquet hold.
+//! A finding as a row of the flat table that CSV and Parquet contain.
 //!
-//! The table of columns is the only place that knows their names, types and meanings; a test
-//! keeps `docs/report.md` like it.
+//! `COLUMNS` is the only place with the names, types and meanings of columns. A test compares
+//! `docs/report.md` with it.
 
 use std::borrow::Cow;
 
@@ -46,11 +46,11 @@ pub struct Column {
     pub name: &'static str,
     /// What it holds.
     pub kind: Type,
-    /// What that means.
+    /// What its values mean.
     pub meaning: &'static str,
 }
 
-/// Declares the row's fields and the table of columns, in the same order.
+/// Declares the fields of a row and the table of columns in the same order.
 macro_rules! columns {
     ($($name:ident: $kind:ident, $meaning:literal;)*) => {
         /// The columns, in order.
@@ -58,7 +58,7 @@ macro_rules! columns {
             $(Column { name: stringify!($name), kind: Type::$kind, meaning: $meaning },)*
         ];
 
-        /// A finding, flat.
+        /// A finding as one flat row.
         #[derive(Debug, Default)]
         pub(super) struct Row<'a> {
             $($name: Cell<'a>,)*
@@ -74,41 +74,41 @@ macro_rules! columns {
 }
 
 columns! {
-    at: Time, "when";
+    at: Time, "when it happened";
     kind: Text, "the kind of finding";
-    service: Text, "the service that it is about; of failed connects and requests, the upstream's";
-    manager: Text, "what starts that service";
+    service: Text, "the service; for failed connects and requests, the upstream's service";
+    manager: Text, "the manager of that service";
     proxy: Text, "the proxy that could not connect or whose request failed";
     incident: Int, "the incident it belongs to";
     state: Text, "incident: `open` or `closed`";
-    cause: Text, "the cause of death; of effects, that of the death behind them";
+    cause: Text, "the cause of death; for effects, the cause of the death that explains them";
     exit_code: Int, "exit status";
-    signal: Text, "the signal that ended it";
-    core_dumped: Bool, "whether a core was dumped";
-    pid: Int, "the process: who died, who listens now, who connected";
-    ppid: Int, "its parent";
+    signal: Text, "the signal that killed the process";
+    core_dumped: Bool, "whether the process dumped core";
+    pid: Int, "the process that died, now listens, or connected";
+    ppid: Int, "its parent process";
     comm: Text, "its name";
     cmdline: Text, "its command line";
-    uid: Int, "its user";
-    uptime_ms: Int, "how long it had lived";
-    by_pid: Int, "who sent the signal";
+    uid: Int, "its user id";
+    uptime_ms: Int, "how long it had been running";
+    by_pid: Int, "the process that sent the signal";
     by_comm: Text, "that process's name";
     by_service: Text, "that process's service";
-    trigger_pid: Int, "OOM: whose allocation triggered it";
+    trigger_pid: Int, "OOM: the process whose allocation triggered it";
     trigger_comm: Text, "that process's name";
     trigger_service: Text, "that process's service";
     peak_bytes: Int, "peak resident memory";
     anon_bytes: Int, "anonymous memory when the OOM killer chose it";
     limit_bytes: Int, "the memory limit";
-    limit_cgroup: Text, "the cgroup that has it";
-    address: Text, "where it listens, or where to";
-    netns: Int, "network namespace, when not the tracer's own";
+    limit_cgroup: Text, "the cgroup that has this limit";
+    address: Text, "the address that the service listens at, or that was connected to";
+    netns: Int, "the network namespace, if not the tracer's own";
     peer: Text, "cut: the service at the other end";
-    peer_address: Text, "cut: the other end's address";
+    peer_address: Text, "cut: the address of the other end";
     error: Text, "how the connect or the request failed";
-    errno: Text, "the errno, when `error` has no name of its own";
+    errno: Text, "the errno, if `error` is `other`";
     count: Int, "how many connects, connections, requests or events the row stands for";
-    elapsed_ms: Float, "from connect() to its failure";
+    elapsed_ms: Float, "time from connect() to its failure";
     client: Text, "the client's address";
     forwarded_for: Text, "the first address in X-Forwarded-For";
     method: Text, "the request's method";
@@ -116,21 +116,21 @@ columns! {
     path: Text, "the request's path";
     status: Int, "the status that the client got";
     latency_ms: Float, "how long the request took";
-    confidence: Text, "how sure the upstream is";
-    evidence: Text, "what told of the request, joined by `+`";
+    confidence: Text, "how sure it is that this is the upstream";
+    evidence: Text, "the witnesses of the request, joined by `+`";
     because_pid: Int, "the process whose death explains it";
-    because_after_ms: Float, "from that death to this";
-    down_ms: Float, "how long it was down";
+    because_after_ms: Float, "time from that death to this event";
+    down_ms: Float, "how long the service was down";
     opened: Time, "incident: when it began";
-    closed: Time, "incident: when it ended";
+    closed: Time, "incident: when the service recovered";
     deaths: Int, "incident, end: deaths";
     connects_failed: Int, "incident, end: failed connects";
     connections_cut: Int, "incident, end: cut connections";
     requests_failed: Int, "incident, end: failed requests";
-    crash_loop: Bool, "incident: whether it died again and again";
-    lost_in: Text, "lost: where events were lost";
+    crash_loop: Bool, "incident: whether the service kept dying as it restarted";
+    lost_in: Text, "lost: the ring buffer or file whose events were lost";
     since: Time, "lost: since when";
-    sentence: Text, "what it says in words";
+    sentence: Text, "the finding in words";
 }
 
 fn text(text: &str) -> Value<'_> {
@@ -149,7 +149,7 @@ fn time<'a>(at: WallTime) -> Value<'a> {
     Value::Time(at)
 }
 
-/// The name that a variant has in JSON.
+/// The JSON name of an enum variant.
 fn named<'a>(variant: &impl Serialize) -> Cell<'a> {
     match serde_json::to_value(variant) {
         Ok(serde_json::Value::String(name)) => Some(owned(name)),
@@ -158,7 +158,7 @@ fn named<'a>(variant: &impl Serialize) -> Cell<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Of a finding.
+    /// The row of a finding.
     pub(super) fn of(finding: &'a Finding) -> Self {
         let mut row = Row {
             at: Some(time(finding.at)),

@@ -1,4 +1,4 @@
-//! Goldens of a day, and what must hold of every form.
+//! Snapshots of a day, and properties of every format.
 
 use super::perfetto::reading::perfetto_trace;
 use super::*;
@@ -18,7 +18,7 @@ fn a_day_as_a_table() {
 }
 
 #[test]
-fn a_row_is_a_line_and_has_all_columns() {
+fn every_row_is_one_line_with_all_columns() {
     let csv = String::from_utf8(exported(To::Csv)).unwrap();
     assert_eq!(csv.lines().count(), day().len() + 1);
     let mut hostile = 0;
@@ -35,7 +35,7 @@ fn a_row_is_a_line_and_has_all_columns() {
     assert!(HOSTILE.contains("<script>") && hostile > 10, "{hostile}");
 }
 
-/// A line of CSV, taken apart as RFC 4180 says.
+/// Splits a line of CSV into cells as RFC 4180 says.
 fn cells(line: &str) -> Vec<String> {
     let mut cells = vec![String::new()];
     let mut quoted = false;
@@ -56,7 +56,7 @@ fn cells(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn lines_of_json_are_those_of_watch() {
+fn json_lines_equal_those_of_watch() {
     let mut want = Vec::new();
     let mut sink = crate::json::Json::new(&mut want);
     for finding in day() {
@@ -70,17 +70,17 @@ fn a_trace_is_well_formed() {
     let summary = perfetto_trace(&exported(To::Perfetto));
     assert_eq!(
         summary.unknown_tracks, 0,
-        "every event's track is described"
+        "an event on an undescribed track"
     );
-    assert_eq!(summary.begun, summary.ended + 1, "one incident is not over");
-    // Three quiet outages, the loud one, the hostile one: an incident and a listener each.
+    assert_eq!(summary.begun, summary.ended + 1, "one incident stays open");
+    // Three quiet outages, the loud one and the hostile one: an incident and a listener each.
     assert_eq!(summary.ended, 10);
     assert!(summary.arrows > 40, "{}", summary.arrows);
-    assert!(summary.in_order, "a track's slices don't overlap");
+    assert!(summary.in_order, "the slices of a track overlap");
 }
 
 #[test]
-fn the_columns_are_those_of_the_documentation() {
+fn the_documentation_lists_the_same_columns() {
     let documented: Vec<String> = include_str!("../../../../../docs/report.md")
         .lines()
         .skip_while(|line| !line.starts_with("| column"))
@@ -113,7 +113,7 @@ fn a_build_without_parquet_says_how_to_get_it() {
 
 #[cfg(feature = "parquet")]
 #[test]
-fn a_table_in_columns_reads_back() {
+fn a_parquet_table_reads_back() {
     use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
     use ::parquet::record::RowAccessor as _;
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::model::Report;
 
-/// Indented: it is one object, and people look at it.
+/// Writes it to `out`, indented, because people read it too.
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, report)?;
     writeln!(out)

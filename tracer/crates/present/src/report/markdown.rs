@@ -1,4 +1,4 @@
-//! A report as Markdown, for a ticket or a wiki: GitHub's dialect, readable as it is.
+//! A report as Markdown for a ticket or a wiki: GitHub's dialect, readable as plain text too.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -7,11 +7,11 @@ use jiff::tz::TimeZone;
 use tracer_model::quantity::bytes;
 use tracer_model::{WallTime, printable, wording};
 
+use super::clock::Clock;
+use super::formatting::{self, counted, ms, number};
 use super::model::{IncidentReport, Phase, Report, Step};
-use super::text::alike_in_words;
-use super::words::{self, Clock, counted, ms, number};
 
-/// How many single requests are listed.
+/// How many requests are listed one by one.
 const REQUESTS: usize = 50;
 /// Longest text from outside, in characters.
 const LONGEST: usize = 300;
@@ -31,8 +31,8 @@ pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io
     }
     page.more(
         report.incidents.left_out,
-        "incident that cost less",
-        "incidents that cost less",
+        "less costly incident",
+        "less costly incidents",
     );
     page.failures(report);
     page.deaths(report);
@@ -40,9 +40,9 @@ pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io
     out.write_all(page.text.as_bytes())
 }
 
-/// Text from outside, so that it is shown as it is: nothing of it is markup, a link or a mention,
-/// and it stays in its cell. What only means something at a line's beginning (`-`, `1.`) is left:
-/// every line begins with words of the report's own.
+/// Escapes text from outside, so that none of it is markup, a link or a mention, and so that it stays
+/// in its table cell. Characters that are markup only at the beginning of a line (`-`, `1.`) are
+/// kept: every line begins with the report's own words.
 fn plain(outside: &str) -> String {
     let outside = printable(outside);
     let mut text = String::with_capacity(outside.len() + 16);
@@ -55,7 +55,7 @@ fn plain(outside: &str) -> String {
             '<' => text.push_str("&lt;"),
             '>' => text.push_str("&gt;"),
             '&' => text.push_str("&amp;"),
-            // Forges make links of `@name` and `#1` by themselves.
+            // Code forges turn `@name` and `#1` into links.
             '@' => text.push_str("&#64;"),
             '#' => text.push_str("&#35;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' => {
@@ -65,7 +65,7 @@ fn plain(outside: &str) -> String {
             c => text.push(c),
         }
     }
-    // And of addresses.
+    // They turn addresses into links, too.
     text.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
@@ -80,7 +80,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// A heading, with an empty line before and after.
+    /// Appends a heading, with an empty line before and after.
     fn heading(&mut self, level: usize, heading: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');
@@ -123,12 +123,12 @@ impl Page {
         self.heading(1, &format!("Postmortem{host}"));
         if let (Some(from), Some(to)) = (report.from, report.to) {
             let window = self.clock.window(from, to);
-            self.line(&format!("Watched from {window}.\n"));
+            self.line(&format!("Observed from {window}.\n"));
         }
         if report.incidents.items.is_empty() && report.totals.deaths == 0 {
-            self.line(words::nothing(report));
+            self.line(formatting::nothing(report));
         } else {
-            let totals = words::totals(&report.totals).join(" · ");
+            let totals = formatting::totals(&report.totals).join(" · ");
             self.line(&format!("**{totals}**"));
         }
     }
@@ -156,11 +156,11 @@ impl Page {
             return;
         }
         self.heading(2, "Marks");
-        for note in &report.marks.items {
-            let at = self.time(note.at);
-            self.line(&format!("- {at} {}", plain(&note.label)));
+        for mark in &report.marks.items {
+            let at = self.time(mark.at);
+            self.line(&format!("- {at} {}", plain(&mark.label)));
         }
-        self.more(report.marks.left_out, "mark", "marks");
+        self.more(report.marks.left_out, "more mark", "more marks");
     }
 
     fn services(&mut self, report: &Report) {
@@ -179,27 +179,17 @@ impl Page {
         ];
         self.table(&columns, 5);
         for service in &report.services.items {
-            let causes: Vec<_> = service
-                .causes
-                .iter()
-                .map(|it| wording::cause(*it))
-                .collect();
-            let down = if service.down_ms > 0.0 {
-                ms(service.down_ms)
-            } else {
-                "–".to_owned()
-            };
             self.row(&[
                 plain(&service.name),
                 number(service.requests_failed),
                 number(service.connects_failed),
-                down,
+                formatting::total_downtime(service),
                 number(service.deaths),
                 number(service.incidents),
-                causes.join("; "),
+                formatting::causes(service),
             ]);
         }
-        self.more(report.services.left_out, "service", "services");
+        self.more(report.services.left_out, "more service", "more services");
     }
 
     fn incident(&mut self, incident: &IncidentReport) {
@@ -220,14 +210,14 @@ impl Page {
         };
         self.line(&format!(
             "- **When:** {opened}, {}{crash_loop}",
-            words::downtime(incident)
+            formatting::downtime(incident)
         ));
         let why = incident.first_death().map(|death| death.why.as_str());
         self.line(&format!(
             "- **Why:** {}",
             plain(why.unwrap_or(&incident.summary))
         ));
-        let costs = words::costs(incident).join(", ");
+        let costs = formatting::costs(incident).join(", ");
         if !costs.is_empty() {
             self.line(&format!("- **Cost:** {costs}"));
         }
@@ -235,7 +225,7 @@ impl Page {
             self.line(&format!("- **To do:** {}", plain(advice)));
         }
         for gap in &incident.unseen {
-            self.line(&format!("- **Not seen:** {}", plain(&gap.what)));
+            self.line(&format!("- **Lost:** {}", plain(&gap.what)));
         }
         self.timeline(incident);
         self.requests(incident);
@@ -246,17 +236,15 @@ impl Page {
             }
         }
         if let Some(alike) = &incident.alike {
-            self.heading(3, "Before");
-            self.line(&format!("{}.\n", alike_in_words(alike)));
-            self.table(&["When", "Lived", "Memory"], 2);
+            self.heading(3, "Earlier deaths");
+            self.line(&format!("{}.\n", formatting::earlier_deaths(alike)));
+            self.table(&["When", "Uptime", "Memory"], 2);
             for death in &alike.latest {
-                let lived = words::whole_ms(death.uptime_ms);
+                let uptime = formatting::whole_ms(death.uptime_ms);
                 self.row(&[
                     self.clock.date_time(death.at),
-                    lived,
-                    death
-                        .used_bytes
-                        .map_or_else(|| "not known".to_owned(), bytes),
+                    uptime,
+                    death.used_bytes.map_or_else(|| "unknown".to_owned(), bytes),
                 ]);
             }
         }
@@ -290,7 +278,7 @@ impl Page {
             Phase::Recovery => "recovery",
         };
         let over = step.until.map_or_else(String::new, |until| {
-            format!(" (over {})", ms(words::ms_between(step.at, until)))
+            format!(" (over {})", ms(formatting::ms_between(step.at, until)))
         });
         let what = if step.phase == Phase::Cause {
             format!("**{}**{over}", plain(&step.what))
@@ -299,7 +287,7 @@ impl Page {
         };
         self.row(&[
             self.time(step.at),
-            words::after(step.after_ms),
+            formatting::after(step.after_ms),
             part.to_owned(),
             what,
         ]);
@@ -315,21 +303,21 @@ impl Page {
             &counted(requests.count, "request failed", "requests failed"),
         );
         if requests.by_template.items.is_empty() {
-            self.line("They were only counted: there were too many at once.");
+            self.line("Too many failed at once: they were counted, not shown in detail.");
             return;
         }
         self.table(&["Request", "Count", "Status"], 2);
         for kind in &requests.by_template.items {
             self.row(&[
-                plain(&words::template(kind)),
+                plain(&formatting::template(kind)),
                 number(kind.count),
-                words::status(kind.status),
+                formatting::status(kind.status),
             ]);
         }
         self.more(
             requests.by_template.left_out,
-            "other request",
-            "other requests",
+            "more request",
+            "more requests",
         );
         if requests.list.items.is_empty() {
             return;
@@ -339,16 +327,16 @@ impl Page {
         for request in requests.list.items.iter().take(REQUESTS) {
             self.row(&[
                 self.time(request.at),
-                words::status(request.status),
-                plain(&words::lost_request(request)),
+                formatting::status(request.status),
+                plain(&formatting::failed_request(request)),
                 request.client.as_deref().map_or_else(String::new, plain),
             ]);
         }
         let shown = requests.list.items.len().min(REQUESTS) as u64;
         self.more(
             requests.count - shown.min(requests.count),
-            "other request",
-            "other requests",
+            "more request",
+            "more requests",
         );
         self.line("\n</details>");
     }
@@ -357,10 +345,10 @@ impl Page {
         if report.failures.items.is_empty() {
             return;
         }
-        self.heading(2, "Failed requests without a death behind them");
+        self.heading(2, "Failed requests not explained by a death");
         self.table(
             &[
-                "Proxy", "Count", "Status", "Upstream", "How", "First", "Last",
+                "Proxy", "Count", "Status", "Upstream", "Reason", "First", "Last",
             ],
             2,
         );
@@ -368,7 +356,7 @@ impl Page {
             self.row(&[
                 plain(&group.proxy),
                 number(group.count),
-                words::status(group.status),
+                formatting::status(group.status),
                 group.upstream.as_deref().map_or_else(String::new, plain),
                 wording::failure_or_unknown(group.failure, group.status, None).into_owned(),
                 self.time(group.first),
@@ -392,14 +380,14 @@ impl Page {
                 plain(&entry.death.why),
             ]);
         }
-        self.more(report.deaths.left_out, "death", "deaths");
+        self.more(report.deaths.left_out, "more death", "more deaths");
     }
 
     fn unseen(&mut self, report: &Report) {
         if report.unseen.is_empty() {
             return;
         }
-        self.heading(2, "What was not seen");
+        self.heading(2, "Blind spots and losses");
         for gap in &report.unseen {
             self.line(&format!("- {}", plain(&gap.what)));
         }

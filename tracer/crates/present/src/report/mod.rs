@@ -1,16 +1,17 @@
-//! The postmortem: findings in, a report out, in one of four forms.
+//! The postmortem: findings in, a report out, in one of four formats.
 //!
-//! `build` makes a [`model::Report`] of a stream of findings; it is pure and its memory is
-//! bounded. One file per form writes it: none of them decides anything, and each escapes all text
-//! from outside in its own way.
+//! `compose` makes a [`model::Report`] from a stream of findings; it is pure and its memory is
+//! bounded. One file per format writes the report. These files draw no conclusions, and each escapes
+//! all text from outside as its format requires.
 
-pub mod build;
+mod clock;
+pub mod compose;
+mod formatting;
 mod html;
 mod json;
 mod markdown;
 pub mod model;
 mod text;
-mod words;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,10 +20,10 @@ use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
 
-pub use build::Builder;
+pub use compose::Composer;
 pub use model::Report;
 
-/// The forms of a report.
+/// The formats of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Format {
@@ -30,7 +31,7 @@ pub enum Format {
     Text,
     /// Markdown, for a ticket or a wiki
     Md,
-    /// One self-contained page with a picture of the timeline
+    /// One self-contained page with a graphical timeline
     Html,
     /// One JSON object
     Json,
@@ -39,15 +40,15 @@ pub enum Format {
 /// How a report is written.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Its form.
+    /// Its format.
     pub format: Format,
-    /// Whether text is coloured.
+    /// Whether to colour text.
     pub colour: bool,
-    /// In which zone times are told. JSON is always in UTC.
+    /// The time zone of times. JSON always uses UTC.
     pub zone: TimeZone,
 }
 
-/// Writes `report`. Errors are those of `out`.
+/// Writes `report` to `out`. Errors come from `out`.
 pub fn write(report: &Report, options: &Options, out: &mut impl Write) -> io::Result<()> {
     let zone = options.zone.clone();
     match options.format {

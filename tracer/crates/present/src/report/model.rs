@@ -1,6 +1,7 @@
-//! What a report says, whichever form it takes. Only data: `build` fills it, the writers show it.
+//! The contents of a report, independent of its format. Only data: `compose` fills it, the writers
+//! show it.
 //!
-//! Text in here is raw, as the findings had it: every writer escapes all of it in its own way.
+//! Text is raw, as in the findings. Every writer escapes all of it as its format requires.
 
 use serde::Serialize;
 
@@ -13,10 +14,10 @@ use crate::deploy::model::Verdict;
 /// Value of `v` in a report's JSON.
 pub const REPORT_VERSION: u32 = 1;
 
-/// A list that was kept short.
+/// A list of limited length.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Capped<T> {
-    /// The first of them.
+    /// The first items.
     pub items: Vec<T>,
     /// How many more there were.
     pub left_out: u64,
@@ -32,12 +33,12 @@ impl<T> Default for Capped<T> {
 }
 
 impl<T> Capped<T> {
-    /// Whether there was nothing.
+    /// Whether there was no item at all.
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty() && self.left_out == 0
     }
 
-    /// Keeps `item` unless there are `most` already.
+    /// Adds `item`; if there are already `most`, only counts it.
     pub(super) fn push(&mut self, item: T, most: usize) {
         if self.items.len() < most {
             self.items.push(item);
@@ -46,7 +47,7 @@ impl<T> Capped<T> {
         }
     }
 
-    /// Forgets all but the first `most`.
+    /// Keeps only the first `most` items and counts the others.
     pub(super) fn truncate(&mut self, most: usize) {
         let over = self.items.len().saturating_sub(most);
         self.items.truncate(most);
@@ -59,50 +60,50 @@ impl<T> Capped<T> {
 pub struct Report {
     /// [`REPORT_VERSION`].
     pub v: u32,
-    /// When the first finding was.
+    /// Time of the first finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<WallTime>,
-    /// When the last was.
+    /// Time of the last finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<WallTime>,
-    /// Runs of the tracer, in order.
+    /// The sessions, in order.
     pub sessions: Capped<Session>,
-    /// The verdict on a deployment, when it is one's record.
+    /// The verdict, if this is the report of a deployment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Box<Verdict>>,
-    /// Instants that somebody marked.
+    /// Deployment marks.
     #[serde(skip_serializing_if = "Capped::is_empty")]
-    pub marks: Capped<Note>,
-    /// Sums over everything.
+    pub marks: Capped<Mark>,
+    /// Totals over everything.
     pub totals: Totals,
-    /// Services that lost something: most requests lost first, then longest down.
-    pub services: Capped<ServiceLosses>,
-    /// Incidents, in order. When there are too many, those that cost least are left out.
+    /// Services that something happened to: most failed requests first, then longest down.
+    pub services: Capped<ServiceTotals>,
+    /// Incidents, in order. If there are too many, the least costly ones are left out.
     pub incidents: Capped<IncidentReport>,
-    /// Deaths that belong to no incident.
+    /// Deaths without an incident.
     pub deaths: Capped<DeathAt>,
-    /// Failed requests that belong to no incident, most first.
+    /// Failed requests that no incident explains, most first.
     pub failures: Capped<FailureGroup>,
-    /// What was not seen.
+    /// Blind spots and losses.
     pub unseen: Vec<Unseen>,
-    /// What the picture shows.
+    /// The lanes of the graphical timeline.
     #[serde(skip)]
     pub lanes: Capped<Lane>,
 }
 
-/// One run of the tracer.
+/// A session: one run of the tracer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Session {
     /// When its hooks were armed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<WallTime>,
-    /// When it stopped; left out when its end was not seen.
+    /// When it stopped; left out if the session has no end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<WallTime>,
     /// Host name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// The boot's id, where the input tells it.
+    /// The boot id, if the input has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
     /// `uname -r`.
@@ -111,22 +112,22 @@ pub struct Session {
     /// Version of the tracer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Hooks and how they were got.
+    /// The hooks and how they were armed.
     pub hooks: Vec<Hook>,
 }
 
-/// Sums.
+/// Totals over everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Totals {
     /// Incidents.
     pub incidents: u64,
-    /// Of those, how many were not over when the findings ended.
+    /// Of those, how many were open at the last finding.
     pub incidents_open: u64,
-    /// Deaths that nobody asked for.
+    /// Deaths, without requested stops.
     pub deaths: u64,
     /// Of those, how many the kernel's OOM killer caused.
     pub oom_kills: u64,
-    /// Processes that ended as they should.
+    /// Requested stops and clean exits.
     pub clean_exits: u64,
     /// Requests that failed.
     pub requests_failed: u64,
@@ -136,87 +137,87 @@ pub struct Totals {
     pub connects_failed: u64,
     /// Connections cut.
     pub connections_cut: u64,
-    /// Time that services were down, all added up, ms.
+    /// Time that services were down, summed over services, ms.
     pub down_ms: f64,
     /// Events lost.
     pub events_lost: u64,
 }
 
-/// A mark in the stream.
+/// A deployment mark.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Note {
+pub struct Mark {
     /// When.
     pub at: WallTime,
     /// What it says.
     pub label: String,
 }
 
-/// What a service lost.
+/// Totals of a service.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ServiceLosses {
+pub struct ServiceTotals {
     /// Its name.
     pub name: String,
-    /// Requests that were meant for it and failed (of a proxy: those without a known upstream).
+    /// Failed requests that were meant for it (for a proxy: those whose upstream is unknown).
     pub requests_failed: u64,
     /// How long it was down, ms.
     pub down_ms: f64,
     /// Incidents.
     pub incidents: u64,
-    /// Whether one of them was not over when the findings ended.
+    /// Whether one of them was open at the last finding.
     pub open: bool,
-    /// Deaths that nobody asked for.
+    /// Deaths, without requested stops.
     pub deaths: u64,
     /// Connects to it that failed.
     pub connects_failed: u64,
-    /// Connections of it that were cut.
+    /// Its connections that were cut.
     pub connections_cut: u64,
     /// Causes of its deaths, most frequent first.
     pub causes: Vec<Cause>,
 }
 
-/// A death and when it was.
+/// A death and its time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeathAt {
     /// When.
     pub at: WallTime,
-    /// What.
+    /// The death.
     #[serde(flatten)]
     pub death: Box<Death>,
 }
 
-/// An incident, told.
+/// An incident in a report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IncidentReport {
-    /// The run of the tracer it was in, counted from 1.
+    /// Its session, counted from 1.
     pub session: usize,
-    /// Its number in that run.
+    /// Its id in that session.
     pub id: u64,
     /// The service.
     pub service: Service,
     /// Cause of the first death.
     pub cause: Cause,
-    /// That cause in words.
+    /// The cause in words.
     pub summary: String,
     /// When it began.
     pub opened: WallTime,
-    /// When the service was back.
+    /// When the service recovered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<WallTime>,
-    /// Closed, or open when the findings ended.
+    /// Closed, or open at the last finding.
     pub state: IncidentState,
-    /// How long it was down; while it is open, until the findings ended, ms.
+    /// How long the service was down, ms; if it is still down, until the last finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down_ms: Option<f64>,
-    /// Whether the service died again and again while it tried to come back.
+    /// Whether the service kept dying as it restarted.
     pub crash_loop: bool,
-    /// Processes lost.
+    /// How many processes died.
     pub deaths_total: u64,
-    /// The first of them.
+    /// The first of these deaths.
     pub deaths: Capped<DeathAt>,
     /// Cause, effects, recovery.
     pub timeline: Timeline,
-    /// Requests lost.
-    pub requests: RequestsLost,
+    /// Requests that failed because of it.
+    pub requests: RequestsFailed,
     /// Connects that failed because of it.
     pub connects_failed: u64,
     /// Connections cut.
@@ -224,10 +225,10 @@ pub struct IncidentReport {
     /// Earlier deaths of the same service with the same cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alike: Option<Alike>,
-    /// Memory of the first death.
+    /// The memory story of the first death.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStory>,
-    /// What was not seen of it.
+    /// What was lost while it was open.
     pub unseen: Vec<Unseen>,
     /// What to do, most useful first.
     pub advice: Vec<String>,
@@ -240,38 +241,38 @@ impl IncidentReport {
     }
 }
 
-/// Which part of an incident a step is.
+/// Which part of an incident a step belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// A death, and what announced it.
+    /// A death, or the OOM killer's choice before it.
     Cause,
-    /// What came of it.
+    /// An effect of a death.
     Effect,
-    /// The way back.
+    /// A step of the recovery.
     Recovery,
 }
 
-/// The steps of an incident; of a very long one, the middle is left out.
+/// The steps of an incident. The middle of a very long one is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Timeline {
-    /// The first.
+    /// The first steps.
     pub first: Vec<Step>,
-    /// How many between are left out.
+    /// How many steps are left out after them.
     pub left_out: u64,
-    /// The last; empty when nothing was left out.
+    /// The last steps; empty if nothing was left out.
     pub last: Vec<Step>,
 }
 
-/// A line of an incident's timeline; like effects of one stretch are one step.
+/// A line of an incident's timeline. Similar effects that follow each other are one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// When (the first of them).
+    /// When; if merged, the time of the first.
     pub at: WallTime,
-    /// When the last of them was, when there are several.
+    /// If merged, the time of the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<WallTime>,
-    /// From the first step to this one, ms.
+    /// Time since the first step, ms.
     pub after_ms: f64,
     /// Cause, effect or recovery.
     pub phase: Phase,
@@ -281,9 +282,9 @@ pub struct Step {
     pub what: String,
 }
 
-/// Requests that an incident cost.
+/// Requests that failed because of an incident.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct RequestsLost {
+pub struct RequestsFailed {
     /// All of them.
     pub count: u64,
     /// By method, path template and status, most first.
@@ -292,34 +293,34 @@ pub struct RequestsLost {
     pub list: Capped<LostRequest>,
 }
 
-/// Deaths before an incident that look like its first.
+/// Earlier deaths of the same service with the same cause as an incident's first death.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alike {
     /// How many.
     pub count: u64,
-    /// The newest of them, oldest first.
+    /// The latest of them, oldest first.
     pub latest: Vec<AlikeDeath>,
-    /// The usual time from one to the next (the median), this one included, ms.
+    /// The median time from one to the next, including the incident's own, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval_ms: Option<f64>,
 }
 
-/// One of them.
+/// An earlier death.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlikeDeath {
     /// When.
     pub at: WallTime,
-    /// How long the process had lived, ms.
+    /// Uptime of the process, ms.
     pub uptime_ms: u64,
-    /// The memory it had: anonymous where known, else peak resident, bytes.
+    /// Memory it used: anonymous if known, else peak resident, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_bytes: Option<u64>,
 }
 
-/// Memory against its limit.
+/// How much memory a dead process used, and its limit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MemoryStory {
-    /// What it had: anonymous memory where known, else peak resident, bytes.
+    /// Memory used: anonymous if known, else peak resident, bytes.
     pub used_bytes: u64,
     /// Peak resident set, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -327,7 +328,7 @@ pub struct MemoryStory {
     /// The limit, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
-    /// The cgroup that has it.
+    /// The cgroup that has the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_cgroup: Option<String>,
     /// Used of the limit, percent.
@@ -337,7 +338,7 @@ pub struct MemoryStory {
     pub sentences: Vec<String>,
 }
 
-/// Failed requests of one kind that belong to no incident.
+/// Failed requests of one kind that no incident explains.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FailureGroup {
     /// The proxy.
@@ -358,10 +359,10 @@ pub struct FailureGroup {
     pub last: WallTime,
 }
 
-/// Something that was not seen, and so is missing from the report.
+/// Something that is missing from the report because it was not observed or was lost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unseen {
-    /// What kind of gap.
+    /// The kind of gap.
     pub gap: Gap,
     /// In words.
     pub what: String,
@@ -371,28 +372,28 @@ pub struct Unseen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gap {
-    /// Nothing on this machine could have seen it.
+    /// A blind spot: it cannot be observed on this machine.
     Blind,
-    /// A hook was not got.
+    /// A hook was not armed.
     Hook,
     /// Events were lost.
     Lost,
-    /// Lines of proxies' logs were not read.
+    /// Proxy log lines could not be read.
     Logs,
     /// The input is damaged or ends early.
     Input,
 }
 
-/// A service in the picture.
+/// A lane of the graphical timeline: a service, or the deployment marks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lane {
     /// Its name.
     pub service: String,
     /// Deaths.
-    pub deaths: Capped<Mark>,
-    /// Marks that somebody put; in a lane of their own.
-    pub notes: Vec<Mark>,
-    /// When it was down.
+    pub deaths: Capped<Event>,
+    /// Deployment marks; they have a lane of their own.
+    pub marks: Vec<Mark>,
+    /// Its outages.
     pub downs: Capped<Span>,
     /// Requests that failed.
     pub requests: Vec<Tick>,
@@ -400,25 +401,25 @@ pub struct Lane {
     pub connections: Vec<Tick>,
 }
 
-/// A death in the picture.
+/// An event in a lane.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
+pub struct Event {
     /// When.
     pub at: WallTime,
-    /// What to say about it.
+    /// What happened.
     pub what: String,
 }
 
-/// A time during which a service was down.
+/// A period during which a service was down.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
     /// Since when.
     pub from: WallTime,
-    /// Until when; none when it was not over.
+    /// Until when; None if it was still down.
     pub to: Option<WallTime>,
 }
 
-/// Effects so close together that one tick stands for them.
+/// One or more effects that are drawn as one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
     /// The first.
@@ -427,6 +428,6 @@ pub struct Tick {
     pub until: WallTime,
     /// How many.
     pub count: u64,
-    /// What it was, when it is only one (or one kind).
+    /// What happened, unless several effects were merged.
     pub what: Option<Box<str>>,
 }

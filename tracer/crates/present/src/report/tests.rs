@@ -1,4 +1,4 @@
-//! Goldens of a day in every form, and what must hold for any findings.
+//! Snapshots of a day in every format, and properties that hold for any findings.
 
 pub(crate) mod findings;
 
@@ -6,14 +6,14 @@ use jiff::tz::TimeZone;
 use tracer_model::{Body, Cause, Finding, Incident, IncidentState};
 
 use self::findings::{HOSTILE, at, day, death, finding, incident};
-use super::{Builder, Format, Options, Report, write};
+use super::{Composer, Format, Options, Report, write};
 
 fn report(findings: &[Finding]) -> Report {
-    let mut builder = Builder::new();
+    let mut composer = Composer::new();
     for finding in findings {
-        builder.finding(finding);
+        composer.finding(finding);
     }
-    builder.finish()
+    composer.finish()
 }
 
 fn written(report: &Report, format: Format) -> String {
@@ -27,22 +27,22 @@ fn written(report: &Report, format: Format) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn golden(format: Format) -> Vec<u8> {
+fn snapshot(format: Format) -> Vec<u8> {
     written(&report(&day()), format).into_bytes()
 }
 
 #[test]
 fn a_day_as_text() {
-    insta::assert_binary_snapshot!("text.txt", golden(Format::Text));
+    insta::assert_binary_snapshot!("text.txt", snapshot(Format::Text));
 }
 
 #[test]
 fn a_day_as_markdown() {
-    insta::assert_binary_snapshot!("markdown.md", golden(Format::Md));
+    insta::assert_binary_snapshot!("markdown.md", snapshot(Format::Md));
 }
 
-/// The page's style and script, and what stands for each in the snapshot: an edit of either
-/// changes only its hash there.
+/// The page's style and script, and their placeholders in the snapshot: editing either changes only
+/// its hash there.
 const EMBEDDED: [(&str, &str); 2] = [
     (include_str!("html/page.css"), "/* page.css */"),
     (include_str!("html/page.js"), "// page.js"),
@@ -71,16 +71,20 @@ fn the_page_embeds_its_style_and_its_script_verbatim_once() {
 
 #[test]
 fn a_day_as_json() {
-    insta::assert_binary_snapshot!("object.json", golden(Format::Json));
+    insta::assert_binary_snapshot!("object.json", snapshot(Format::Json));
 }
 
 #[test]
-fn hostile_text_is_inert_in_every_form() {
+fn hostile_text_is_inert_in_every_format() {
     let report = report(&day());
     let html = written(&report, Format::Html);
-    assert_eq!(html.matches("<script>").count(), 1, "only the page's own");
+    assert_eq!(
+        html.matches("<script>").count(),
+        1,
+        "a script that is not the page's own"
+    );
     assert_eq!(html.matches("</svg>").count(), html.matches("<svg").count());
-    assert!(!html.contains("\"onload"), "no attribute is left");
+    assert!(!html.contains("\"onload"), "an event handler");
 
     let text = written(&report, Format::Text);
     let forbidden = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
@@ -100,7 +104,10 @@ fn hostile_text_is_inert_in_every_form() {
     let json = written(&report, Format::Json);
     let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
     let services = parsed["services"]["items"].as_array().unwrap();
-    assert!(services.iter().any(|it| it["name"] == HOSTILE), "as it was");
+    assert!(
+        services.iter().any(|it| it["name"] == HOSTILE),
+        "the name is not verbatim"
+    );
 }
 
 #[test]
@@ -118,7 +125,7 @@ fn a_table_of_markdown_has_the_same_columns_in_every_row() {
 }
 
 #[test]
-fn whatever_is_missing_the_rest_is_told() {
+fn missing_findings_do_not_hide_the_rest() {
     let day = day();
     for nth in 2..12 {
         for first in 0..nth {
@@ -135,25 +142,25 @@ fn whatever_is_missing_the_rest_is_told() {
 }
 
 #[test]
-fn a_flood_is_counted_and_what_cost_most_is_told() {
-    let mut builder = Builder::new();
+fn a_flood_is_counted_and_the_most_costly_incidents_are_kept() {
+    let mut composer = Composer::new();
     for id in 1..=2_000_u64 {
         let t = i64::try_from(id).unwrap() * 1_000;
         let name = format!("service-{id}");
         let mut death = death(&name, 7, Cause::Crash, "died of SIGSEGV");
         death.incident = Some(id);
-        builder.finding(&finding(t, Body::Death(Box::new(death))));
+        composer.finding(&finding(t, Body::Death(Box::new(death))));
         let closed = Incident {
             state: IncidentState::Closed,
             closed: Some(at(t + 500)),
             down_ms: Some(500.0),
-            // The thousandth cost most.
+            // The thousandth is the most costly.
             requests_failed: if id == 1_000 { 5_000 } else { id % 7 },
             ..incident(id, &name, Cause::Crash, t)
         };
-        builder.finding(&finding(t + 500, Body::Incident(Box::new(closed))));
+        composer.finding(&finding(t + 500, Body::Incident(Box::new(closed))));
     }
-    let report = builder.finish();
+    let report = composer.finish();
     assert_eq!(report.totals.incidents, 2_000);
     assert_eq!(report.incidents.items.len(), 200);
     assert_eq!(report.incidents.left_out, 1_800);
@@ -163,5 +170,5 @@ fn a_flood_is_counted_and_what_cost_most_is_told() {
     assert!(report.lanes.items.len() <= 12);
     let page = written(&report, Format::Html);
     assert!(page.len() < 2_000_000, "{}", page.len());
-    assert!(page.contains("1800 incidents that cost less"));
+    assert!(page.contains("1800 less costly incidents"));
 }

@@ -7,16 +7,17 @@ use jiff::tz::TimeZone;
 use tracer_model::quantity::bytes;
 use tracer_model::{IncidentState, printable, wording};
 
+use super::clock::Clock;
+use super::formatting::{self, counted, ms, number};
 use super::model::{Capped, DeathAt, IncidentReport, Phase, Report, Step, Unseen};
-use super::words::{self, Clock, counted, ms, number};
 use crate::cell::{NAME_COLUMNS, cell, name, push};
 use crate::deploy;
 
-/// How many single requests are shown.
+/// How many requests are listed one by one.
 const REQUESTS: usize = 20;
-/// Widest sentence.
+/// Widest sentence, in columns.
 const SENTENCE: usize = 240;
-/// Indentation of what belongs to an incident.
+/// Indentation of the parts of an incident.
 const INDENT: usize = 3;
 /// Columns of a label in an incident.
 const LABEL: usize = 12;
@@ -51,8 +52,8 @@ pub(super) fn write(
     }
     page.more(
         report.incidents.left_out,
-        "incident that cost less",
-        "incidents that cost less",
+        "less costly incident",
+        "less costly incidents",
     );
     page.failures(report);
     page.deaths(&report.deaths);
@@ -60,7 +61,7 @@ pub(super) fn write(
     out.write_all(page.text.as_bytes())
 }
 
-/// Columns of the services' table after the first, and their widths.
+/// Headings of the table of services after the first, and the widths of their columns.
 const HEADINGS: [&str; 6] = [
     "requests failed",
     "connects failed",
@@ -97,7 +98,7 @@ impl Page {
         self.end_line();
     }
 
-    /// `label     what`, the label only on the first of several lines.
+    /// Appends a line `label     what`.
     fn entry(&mut self, label: &str, what: &str) {
         self.plain("", INDENT);
         self.push(label, QUIET, LABEL);
@@ -138,9 +139,9 @@ impl Page {
         }
         self.end_line();
         if report.incidents.items.is_empty() && report.totals.deaths == 0 {
-            self.plain(words::nothing(report), 0);
+            self.plain(formatting::nothing(report), 0);
         } else {
-            self.plain(&words::totals(&report.totals).join(" · "), 0);
+            self.plain(&formatting::totals(&report.totals).join(" · "), 0);
         }
         self.end_line();
     }
@@ -157,14 +158,14 @@ impl Page {
             return;
         }
         self.title("marks");
-        for note in &report.marks.items {
-            let at = self.clock.time(note.at);
+        for mark in &report.marks.items {
+            let at = self.clock.time(mark.at);
             self.plain("", INDENT);
             self.push(&at, QUIET, at.len() + 2);
-            self.plain(&cell(&note.label, SENTENCE), 0);
+            self.plain(&cell(&mark.label, SENTENCE), 0);
             self.end_line();
         }
-        self.more(report.marks.left_out, "mark", "marks");
+        self.more(report.marks.left_out, "more mark", "more marks");
     }
 
     fn services(&mut self, report: &Report) {
@@ -179,30 +180,20 @@ impl Page {
         self.end_line();
         for service in &report.services.items {
             self.plain(&cell(&service.name, 25), 26);
-            let down = if service.down_ms > 0.0 {
-                ms(service.down_ms)
-            } else {
-                "–".to_owned()
-            };
-            let causes: Vec<_> = service
-                .causes
-                .iter()
-                .map(|it| wording::cause(*it))
-                .collect();
             let cells = [
                 number(service.requests_failed),
                 number(service.connects_failed),
-                down,
+                formatting::total_downtime(service),
                 number(service.deaths),
                 number(service.incidents),
-                causes.join("; "),
+                formatting::causes(service),
             ];
             for (text, columns) in cells.iter().zip(COLUMNS) {
                 self.plain(text, columns);
             }
             self.end_line();
         }
-        self.more(report.services.left_out, "service", "services");
+        self.more(report.services.left_out, "more service", "more services");
     }
 
     fn incident(&mut self, incident: &IncidentReport) {
@@ -217,7 +208,7 @@ impl Page {
                 incident.id,
                 name(&incident.service.name),
                 wording::what_happened(incident.cause),
-                words::downtime(incident)
+                formatting::downtime(incident)
             ),
             style,
             0,
@@ -235,7 +226,7 @@ impl Page {
         self.entry("when", &opened);
         let why = incident.first_death().map(|death| death.why.as_str());
         self.entry("why", why.unwrap_or(&incident.summary));
-        let costs = words::costs(incident).join(", ");
+        let costs = formatting::costs(incident).join(", ");
         if !costs.is_empty() {
             self.entry("cost", &costs);
         }
@@ -246,20 +237,17 @@ impl Page {
             self.entries("memory", memory.sentences.iter().map(String::as_str));
         }
         if let Some(alike) = &incident.alike {
-            self.entry("before", &alike_in_words(alike));
+            self.entry("earlier", &formatting::earlier_deaths(alike));
             for death in &alike.latest {
                 let used = death
                     .used_bytes
-                    .map_or_else(String::new, |it| format!(", {}", bytes(it)));
-                let lived = words::whole_ms(death.uptime_ms);
-                let line = format!("{}  lived {lived}{used}", self.clock.date_time(death.at));
+                    .map_or_else(String::new, |it| format!(", used {}", bytes(it)));
+                let uptime = formatting::whole_ms(death.uptime_ms);
+                let line = format!("{}  ran for {uptime}{used}", self.clock.date_time(death.at));
                 self.entry("", &line);
             }
         }
-        self.entries(
-            "not seen",
-            incident.unseen.iter().map(|it| it.what.as_str()),
-        );
+        self.entries("lost", incident.unseen.iter().map(|it| it.what.as_str()));
     }
 
     fn timeline(&mut self, incident: &IncidentReport) {
@@ -283,7 +271,7 @@ impl Page {
         self.push(label, QUIET, LABEL);
         let time = self.clock.time(step.at);
         self.push(&time, QUIET, time.len() + 2);
-        self.push(&words::after(step.after_ms), QUIET, 11);
+        self.push(&formatting::after(step.after_ms), QUIET, 11);
         let style = match step.phase {
             Phase::Cause => BAD,
             Phase::Effect => Style::new(),
@@ -291,7 +279,7 @@ impl Page {
         };
         self.push(&cell(&step.what, SENTENCE), style, 0);
         if let Some(until) = step.until {
-            let over = words::ms_between(step.at, until);
+            let over = formatting::ms_between(step.at, until);
             self.push(&format!(" (over {})", ms(over)), QUIET, 0);
         }
         self.end_line();
@@ -304,8 +292,8 @@ impl Page {
             let what = format!(
                 "{:>6}  {}  {}",
                 number(kind.count),
-                words::status(kind.status),
-                printable(&words::template(kind))
+                formatting::status(kind.status),
+                printable(&formatting::template(kind))
             );
             self.entry(label, &what);
             label = "";
@@ -316,12 +304,12 @@ impl Page {
         }
         let mut label = "one by one";
         for request in requests.list.items.iter().take(REQUESTS) {
-            let client = request.client.as_deref().unwrap_or("client not seen");
+            let client = request.client.as_deref().unwrap_or("client unknown");
             let what = format!(
                 "{}  {}  {}  {client}",
                 self.clock.time(request.at),
-                words::status(request.status),
-                words::lost_request(request),
+                formatting::status(request.status),
+                formatting::failed_request(request),
             );
             self.entry(label, &what);
             label = "";
@@ -336,7 +324,7 @@ impl Page {
         if report.failures.items.is_empty() {
             return;
         }
-        self.title("Failed requests without a death behind them");
+        self.title("Failed requests not explained by a death");
         for group in &report.failures.items {
             let upstream = group
                 .upstream
@@ -345,7 +333,7 @@ impl Page {
             let what = format!(
                 "{:>6}  {}  {}{upstream}: {}, {} to {}",
                 number(group.count),
-                words::status(group.status),
+                formatting::status(group.status),
                 group.proxy,
                 wording::failure_or_unknown(group.failure, group.status, None),
                 self.clock.time(group.first),
@@ -374,28 +362,18 @@ impl Page {
             self.plain(&cell(&what, SENTENCE), 0);
             self.end_line();
         }
-        self.more(deaths.left_out, "death", "deaths");
+        self.more(deaths.left_out, "more death", "more deaths");
     }
 
     fn unseen(&mut self, unseen: &[Unseen]) {
         if unseen.is_empty() {
             return;
         }
-        self.title("What was not seen");
+        self.title("Blind spots and losses");
         for gap in unseen {
             self.plain("", INDENT);
             self.plain(&cell(&gap.what, SENTENCE), 0);
             self.end_line();
         }
-    }
-}
-
-/// `3 deaths alike, usually every 2h50m`.
-pub(super) fn alike_in_words(alike: &super::model::Alike) -> String {
-    let deaths = counted(alike.count, "death like it", "deaths like it");
-    match alike.interval_ms {
-        Some(interval) if alike.count > 1 => format!("{deaths}, usually every {}", ms(interval)),
-        Some(interval) => format!("{deaths}, {} earlier", ms(interval)),
-        None => deaths,
     }
 }

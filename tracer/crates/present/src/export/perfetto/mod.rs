@@ -1,10 +1,11 @@
-//! Findings as a trace for ui.perfetto.dev: a group of tracks per service with its incidents and
-//! outages as slices, its deaths and failed requests as instants, and arrows from a death to the
-//! requests that failed because of it.
+//! Findings as a trace for ui.perfetto.dev: a group of tracks per service, with incidents and outages
+//! as slices, deaths and failed requests as instants, and arrows from a death to the requests that
+//! failed because of it.
 //!
-//! Times are those of the wall; the trace says that they are BOOTTIME as well, the clock that
-//! Perfetto takes for granted.
+//! Times are wall-clock times. Perfetto assumes BOOTTIME, so the trace declares both clocks equal.
 
+#[cfg(test)]
+pub(super) mod reading;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,27 +20,27 @@ use self::wire::{
 };
 use super::row::{COLUMNS, Row, Value};
 
-/// All packets are of one sequence.
+/// The id of the sequence that all packets belong to.
 const SEQUENCE: u32 = 1;
-/// How many tracks there are at most; what has none of its own goes to the last.
+/// How many tracks there may be. Events without a track of their own go to the last one.
 const MAX_TRACKS: usize = 10_000;
-/// To how many effects of an incident arrows go.
+/// How many effects of an incident get an arrow.
 const MAX_ARROWS: u64 = 200;
 /// How many slices may be open at once.
 const MAX_OPEN: usize = 10_000;
 /// Longest name of an event or a track, in characters.
 const LONGEST: usize = 200;
 
-/// See the module.
+/// A trace in the making.
 pub(super) struct Perfetto<W> {
     out: W,
     began: bool,
-    /// Number of the tracer's run: incidents are counted anew in each.
+    /// Number of the session: incident ids start again in each.
     session: u64,
     tracks: BTreeSet<u64>,
-    /// Slices that are open, by track.
+    /// Tracks with an open slice.
     open: BTreeSet<u64>,
-    /// How many arrows an incident has.
+    /// How many arrows each incident has.
     arrows: BTreeMap<u64, u64>,
 }
 
@@ -114,7 +115,7 @@ impl<W: Write> Perfetto<W> {
                 let (track, name) = ("incidents", &incident.summary);
                 match (incident.state, incident.closed) {
                     (IncidentState::Closed, Some(closed)) => {
-                        // Nothing happens when it is open; its beginning may have been cut off.
+                        // No effect if it is open already; its beginning may be missing.
                         self.slice(incident.opened, service, track, name, Some(finding))?;
                         self.slice(closed, service, track, name, None)
                     }
@@ -139,7 +140,7 @@ impl<W: Write> Perfetto<W> {
         self.packet(Some(at), Some(SEQUENCE_BEGINS), snapshot)
     }
 
-    /// A trace is packets one after the other: each is written as a trace of its own.
+    /// Writes a packet. A trace is a sequence of packets, so each is written as a trace of its own.
     fn packet(&mut self, at: Option<WallTime>, flags: Option<u32>, data: Data) -> io::Result<()> {
         let packet = TracePacket {
             timestamp: at.map(ns),
@@ -153,7 +154,7 @@ impl<W: Write> Perfetto<W> {
         self.out.write_all(&trace.encode_to_vec())
     }
 
-    /// Something that has no length.
+    /// Writes an event without duration.
     fn instant(
         &mut self,
         service: &str,
@@ -175,8 +176,8 @@ impl<W: Write> Perfetto<W> {
         self.packet(Some(finding.at), None, Data::TrackEvent(event))
     }
 
-    /// Begins the track's slice with what `begins` tells, or ends it. Only what is open is ended,
-    /// and what is open is not begun again.
+    /// Begins the track's slice with the finding in `begins`, or ends it. Only an open slice is ended,
+    /// and an open slice is not begun again.
     fn slice(
         &mut self,
         at: WallTime,
@@ -212,7 +213,7 @@ impl<W: Write> Perfetto<W> {
         self.packet(Some(at), None, Data::TrackEvent(event))
     }
 
-    /// The id of an incident's arrows, unless it has enough of them.
+    /// The id of an incident's arrows; none if it has enough of them.
     fn arrow(&mut self, incident: u64) -> Vec<u64> {
         if self.arrows.len() >= MAX_OPEN && !self.arrows.contains_key(&incident) {
             return Vec::new();
@@ -225,7 +226,7 @@ impl<W: Write> Perfetto<W> {
         vec![hash(&[&self.session.to_string(), &incident.to_string()])]
     }
 
-    /// The id of a service's track; both are described when they are new.
+    /// The id of a service's track. Service and track are described when they are new.
     fn track(&mut self, service: &str, track: &str) -> io::Result<u64> {
         let full = self.tracks.len() >= MAX_TRACKS;
         let group = self.describe(if full { "others" } else { service }, None)?;
@@ -254,7 +255,7 @@ fn cut(text: &str) -> String {
     printable(text).chars().take(LONGEST).collect()
 }
 
-/// FNV-1a: the same in every run, so that traces can be compared. Never 0, which means no track.
+/// FNV-1a: equal in every run, so that traces can be compared. Never 0, which means no track.
 fn hash(words: &[&str]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for word in words {
@@ -265,7 +266,7 @@ fn hash(words: &[&str]) -> u64 {
     hash.max(1)
 }
 
-/// The cells of a finding's row that the event does not tell by itself.
+/// The cells of a finding's row, without those that the event itself shows.
 fn arguments(finding: &Finding) -> Vec<DebugAnnotation> {
     COLUMNS
         .iter()
@@ -285,65 +286,4 @@ fn arguments(finding: &Finding) -> Vec<DebugAnnotation> {
             })
         })
         .collect()
-}
-
-#[cfg(test)]
-pub(super) mod reading {
-    //! Reads a trace as its consumers do.
-
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use super::*;
-
-    /// What a trace holds.
-    #[derive(Debug, Default)]
-    pub(in super::super) struct Summary {
-        pub unknown_tracks: usize,
-        pub begun: usize,
-        pub ended: usize,
-        pub arrows: usize,
-        pub in_order: bool,
-    }
-
-    pub(in super::super) fn perfetto_trace(bytes: &[u8]) -> Summary {
-        let all = Trace::decode(bytes).unwrap();
-        let mut summary = Summary {
-            in_order: true,
-            ..Summary::default()
-        };
-        let mut tracks = BTreeSet::new();
-        let mut open: BTreeMap<u64, u64> = BTreeMap::new();
-        let first = all.packet.first().unwrap();
-        assert_eq!(first.sequence_flags, Some(SEQUENCE_BEGINS));
-        for packet in all.packet {
-            assert_eq!(packet.trusted_packet_sequence_id, Some(SEQUENCE));
-            match packet.data.unwrap() {
-                Data::ClockSnapshot(clocks) => assert_eq!(clocks.clocks.len(), 2),
-                Data::TrackDescriptor(track) => {
-                    let parent = track.parent_uuid;
-                    assert!(parent.is_none_or(|parent| tracks.contains(&parent)));
-                    assert!(tracks.insert(track.uuid.unwrap()), "described once");
-                }
-                Data::TrackEvent(event) => {
-                    let track = event.track_uuid.unwrap();
-                    let at = packet.timestamp.unwrap();
-                    summary.unknown_tracks += usize::from(!tracks.contains(&track));
-                    summary.arrows += event.flow_ids.len();
-                    match event.r#type() {
-                        EventType::SliceBegin => {
-                            summary.begun += 1;
-                            summary.in_order &= open.insert(track, at).is_none();
-                        }
-                        EventType::SliceEnd => {
-                            summary.ended += 1;
-                            summary.in_order &=
-                                open.remove(&track).is_some_and(|began| began <= at);
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
-        summary
-    }
 }

@@ -1,7 +1,7 @@
-//! The part of Perfetto's trace format that is written: messages and field numbers as in its
+//! The part of Perfetto's trace format that is used here. Messages and field numbers are those of its
 //! `protos/perfetto/trace/`.
 
-/// What a trace is made of, one after the other.
+/// A trace: a sequence of packets.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Trace {
     #[prost(message, repeated, tag = "1")]
@@ -34,7 +34,7 @@ pub(super) enum Data {
     TrackDescriptor(TrackDescriptor),
 }
 
-/// One instant by several clocks.
+/// One instant on several clocks.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ClockSnapshot {
     #[prost(message, repeated, tag = "1")]
@@ -51,10 +51,10 @@ pub(super) struct Clock {
 
 /// `BUILTIN_CLOCK_REALTIME`.
 pub(super) const REALTIME: u32 = 1;
-/// `BUILTIN_CLOCK_BOOTTIME`, the clock of timestamps that name none.
+/// `BUILTIN_CLOCK_BOOTTIME`, the default clock of timestamps.
 pub(super) const BOOTTIME: u32 = 6;
 
-/// A row of the picture.
+/// A track: a row of the timeline.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct TrackDescriptor {
     #[prost(uint64, optional, tag = "1")]
@@ -65,7 +65,7 @@ pub(super) struct TrackDescriptor {
     pub parent_uuid: Option<u64>,
 }
 
-/// Something in it.
+/// An event on a track.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct TrackEvent {
     #[prost(message, repeated, tag = "4")]

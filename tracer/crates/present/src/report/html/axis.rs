@@ -1,4 +1,4 @@
-//! Where an axis of time has its marks. The page's script does the same when the view changes.
+//! Chooses the gridlines of a time axis. The page's script does the same when the view changes.
 
 use tracer_model::WallTime;
 
@@ -7,7 +7,7 @@ const SECOND: i64 = 1_000 * MS;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Steps between marks, ns.
+/// Distances between gridlines, ns.
 const STEPS: [i64; 31] = [
     MS / 1000,
     MS / 100,
@@ -42,7 +42,7 @@ const STEPS: [i64; 31] = [
     7 * 24 * HOUR,
 ];
 
-/// How marks this far apart are labelled, for `strftime`.
+/// The `strftime` format of the labels of gridlines that are `step` apart.
 fn format(step: i64) -> &'static str {
     match step {
         ..MS => "%H:%M:%S%.6f",
@@ -53,8 +53,9 @@ fn format(step: i64) -> &'static str {
     }
 }
 
-/// At most `most` marks between `from` and `to`, and their format; `offset_seconds` is the zone's.
-pub(super) fn marks(
+/// At most `most` gridlines between `from` and `to`, and the format of their labels.
+/// `offset_seconds` is the offset of the time zone.
+pub(super) fn gridlines(
     from: WallTime,
     to: WallTime,
     most: i64,
@@ -74,16 +75,16 @@ pub(super) fn marks(
         .saturating_add(i64::from(local.rem_euclid(step) != 0))
         .saturating_mul(step)
         .saturating_sub(offset);
-    let mut marks = Vec::new();
+    let mut lines = Vec::new();
     let mut at = first;
     while at <= to.0 {
-        marks.push(WallTime(at));
+        lines.push(WallTime(at));
         match at.checked_add(step) {
             Some(next) => at = next,
             None => break,
         }
     }
-    (marks, format(step))
+    (lines, format(step))
 }
 
 #[cfg(test)]
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_round_and_not_too_many() {
+    fn gridlines_are_round_and_not_too_many() {
         let start = 1_795_357_800_123_456_789;
         for span in [
             1,
@@ -102,15 +103,15 @@ mod tests {
             400 * 24 * HOUR,
             i64::MAX - start,
         ] {
-            let (all, _) = marks(WallTime(start), WallTime(start + span), 8, 0);
+            let (all, _) = gridlines(WallTime(start), WallTime(start + span), 8, 0);
             assert!(all.len() <= 9, "{span}: {}", all.len());
             assert!(all.iter().all(|at| at.0 >= start && at.0 <= start + span));
         }
-        let (all, format) = marks(WallTime(start), WallTime(start + 3 * SECOND), 8, 0);
+        let (all, format) = gridlines(WallTime(start), WallTime(start + 3 * SECOND), 8, 0);
         assert_eq!(all[0].to_string(), "2026-11-22T14:30:00.500000000Z");
         assert_eq!(format, "%H:%M:%S%.3f");
         // In a zone 5:30 east, full hours are at half past.
-        let (all, _) = marks(WallTime(start), WallTime(start + 5 * HOUR), 8, 19_800);
+        let (all, _) = gridlines(WallTime(start), WallTime(start + 5 * HOUR), 8, 19_800);
         assert_eq!(
             all[0].to_string(),
             "2026-11-22T14:30:00.000000000Z".replace("14:30", "15:30")

@@ -1,10 +1,10 @@
-//! A report as one page: no other file, no network, nothing that runs but its own small script,
-//! and readable without that.
+//! A report as one page that needs no other file and no network. Only its own small script runs, and
+//! the page is readable without it.
 //!
-//! Its style is one file however long: sections in the order of the page, of which there is one.
+//! The style is one file, in the order of the page.
 //!
-//! The page's policy (CSP) forbids everything else: should an escape ever be missing, what gets in
-//! can neither run nor call home.
+//! The page's content security policy (CSP) forbids everything else: if an escape were ever missing,
+//! injected code could neither run nor call home.
 
 mod axis;
 mod outside;
@@ -19,15 +19,16 @@ use tracer_model::{Cause, wording};
 
 use self::outside::{Outside, shown};
 use self::picture::Picture;
+use super::clock::Clock;
+use super::formatting;
 use super::model::{IncidentReport, Report};
-use super::words::{self, Clock};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// SHA-256 of [`STYLE`] and [`SCRIPT`], which the policy names; a test keeps them true.
+/// SHA-256 of [`STYLE`] and [`SCRIPT`] for the policy. A test checks them.
 const STYLE_HASH: &str = "sha256-yVNibUc2a0dfdkxbtwYISQrvERJg+o9qibDAFswHo3E=";
-const SCRIPT_HASH: &str = "sha256-oxm86Llss/FUlcUdoJq6lSP7MHlaF/KpEeUI4Lw+lFs=";
+const SCRIPT_HASH: &str = "sha256-FFmxqlUSYMaBUnbEcYPaWR59yz3sNPM3hqK10cGjNgc=";
 
 /// Writes it to `out`.
 pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io::Result<()> {
@@ -35,7 +36,7 @@ pub(super) fn write(report: &Report, zone: TimeZone, out: &mut impl Write) -> io
     out.write_all(page(report, &clock).into_string().as_bytes())
 }
 
-/// The incident that cost most; those that somebody wanted come last.
+/// The most costly incident. Requested stops come last.
 fn worst(report: &Report) -> Option<&IncidentReport> {
     let unwanted = |it: &IncidentReport| it.cause != Cause::Clean;
     let down = |it: &IncidentReport| it.down_ms.unwrap_or(0.0);
@@ -44,7 +45,7 @@ fn worst(report: &Report) -> Option<&IncidentReport> {
             .then(unwanted(a).cmp(&unwanted(b)))
             .then(a.connects_failed.cmp(&b.connects_failed))
             .then(down(a).total_cmp(&down(b)))
-            // Of equals the first.
+            // Among equals, the first.
             .then(b.opened.cmp(&a.opened))
     })
 }
@@ -126,11 +127,11 @@ fn timeline(report: &Report, clock: &Clock) -> Markup {
                 li.connection { "failed or cut connection" }
             }
             p.hint hidden {
-                "Arrow keys go from event to event. " kbd { "+" } " " kbd { "−" } " or "
-                kbd { "Ctrl" } " and the wheel zoom, dragging moves, " kbd { "0" } " resets."
+                "Press an arrow key to go to the next event, " kbd { "+" } " or " kbd { "−" } " ("
+                kbd { "Ctrl" } " and the wheel) to zoom, " kbd { "0" } " to reset. Drag to move."
             }
             @if left_out > 0 {
-                p.more { (words::counted(left_out, "more service is", "more services are")) " only in the tables." }
+                p.more { (formatting::counted(left_out, "more service appears", "more services appear")) " only in the tables." }
             }
             (picture.table(clock))
         }
@@ -174,12 +175,12 @@ mod tests {
             ("SCRIPT_HASH", SCRIPT, SCRIPT_HASH),
         ] {
             let want = format!("sha256-{}", base64(&Sha256::digest(text)));
-            assert_eq!(hash, want, "set {name} to the latter");
+            assert_eq!(hash, want, "set {name} to the second value");
         }
     }
 
     #[test]
-    fn neither_style_nor_script_can_end_its_element() {
+    fn neither_style_nor_script_can_close_its_element() {
         for text in [STYLE, SCRIPT] {
             assert!(!text.contains("</") && !text.contains("<!--"));
         }

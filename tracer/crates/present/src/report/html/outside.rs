@@ -1,5 +1,5 @@
-//! Text from outside in a page. maud escapes what could be markup; this adds what else could
-//! deceive: control characters, marks that reorder text, endless names.
+//! Text from outside in a page. maud escapes markup; this module handles everything else that could
+//! deceive: control characters, characters that reorder text, endless names.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use tracer_model::printable;
 /// Longest text shown, in characters.
 const LONGEST: usize = 400;
 
-/// Text from outside, isolated so that right-to-left text cannot reorder what is around it.
+/// Text from outside, isolated so that right-to-left text cannot reorder the text around it.
 pub(super) struct Outside<'a>(pub(super) &'a str);
 
 impl Render for Outside<'_> {
@@ -19,7 +19,7 @@ impl Render for Outside<'_> {
     }
 }
 
-/// The same for an attribute or a picture.
+/// Text from outside for an attribute or a picture.
 pub(super) fn shown(outside: &str) -> Cow<'_, str> {
     let shown = printable(outside);
     match shown.char_indices().nth(LONGEST) {

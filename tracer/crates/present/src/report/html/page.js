@@ -1,8 +1,8 @@
-// Makes the timelines zoom, move and speak. All else on the page works without it.
+// Lets the timelines zoom, move and describe their events. The rest of the page works without it.
 "use strict";
 
 (() => {
-  const MS = 1e3; // Places are in microseconds.
+  const MS = 1e3; // All times are in microseconds.
   const SECOND = 1e6;
   const MINUTE = 60 * SECOND;
   const HOUR = 60 * MINUTE;
@@ -12,15 +12,15 @@
     MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE,
     HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 168 * HOUR,
   ];
-  const CLOSEST = 200; // The shortest time that fills a picture.
-  const LABEL = 95; // Pixels that a label needs.
-  const NARROWEST = 2; // Pixels: what is narrower could not be seen.
-  const REACH = 14; // Pixels from a mark at which the pointer means it.
+  const CLOSEST = 200; // The shortest period that a timeline shows.
+  const LABEL = 95; // Pixels for a label.
+  const NARROWEST = 2; // Pixels: anything narrower would be invisible.
+  const REACH = 14; // Pixels between the pointer and a glyph that it selects.
   const SVG = "http://www.w3.org/2000/svg";
 
   const numberOf = (element, name) => Number(element.dataset[name]);
 
-  /** How an instant is written on an axis whose marks are `step` apart. */
+  /** The label of a gridline on an axis whose gridlines are `step` apart. */
   const label = (at, step, offset) => {
     const iso = new Date(at / MS + offset * 1000).toISOString();
     if (step < MS) {
@@ -49,7 +49,7 @@
       this.lanes = [...this.svg.querySelectorAll(".lane")].map((lane) => ({
         top: numberOf(lane, "top"),
         bottom: numberOf(lane, "top") + numberOf(lane, "height"),
-        marks: [...lane.querySelectorAll(".mark")]
+        glyphs: [...lane.querySelectorAll(".mark")]
           .map((element) => {
             const at = numberOf(element, "at");
             return { element, at, to: element.dataset.to ? numberOf(element, "to") : at };
@@ -77,7 +77,7 @@
       new ResizeObserver(() => this.draw()).observe(this.plot);
     }
 
-    /** Pixels of the picture. */
+    /** The width in pixels. */
     get width() {
       return this.svg.getBoundingClientRect().width || 1;
     }
@@ -89,8 +89,8 @@
     draw() {
       const span = this.view[1] - this.view[0];
       const width = this.width;
-      for (const { marks } of this.lanes) {
-        for (const { element, at, to } of marks) {
+      for (const { glyphs } of this.lanes) {
+        for (const { element, at, to } of glyphs) {
           element.setAttribute("x", this.place(at));
           if (element.localName !== "rect") continue;
           const part = (to - at) / span;
@@ -109,7 +109,7 @@
           line.setAttribute(name, value);
         }
         all.push(line);
-        // At the edges it would be cut off.
+        // At the edges, a label would be cut off.
         const x = ((at - this.view[0]) / span) * width;
         if (x < LABEL / 3 || x > width - LABEL / 3) continue;
         const text = document.createElementNS(SVG, "text");
@@ -121,7 +121,7 @@
       this.axis.replaceChildren(...all);
     }
 
-    /** Shows from `from` to `to`, as far as the limits allow. */
+    /** Shows the period from `from` to `to`, within the limits. */
     show(from, to) {
       const widest = this.limits[1] - this.limits[0];
       const span = Math.min(Math.max(to - from, Math.min(CLOSEST, widest)), widest);
@@ -137,7 +137,7 @@
       this.show(middle - (middle - from) * factor, middle + (to - middle) * factor);
     }
 
-    /** What a zoom keeps in place: the chosen mark, or the middle. */
+    /** The instant that stays in place while zooming: the chosen glyph, or the middle. */
     middle() {
       const [from, to] = this.view;
       const at = this.chosen?.at;
@@ -178,42 +178,42 @@
       event.preventDefault();
     }
 
-    /** Goes to another mark of the lane, or to the nearest one of another lane. */
+    /** Goes to another glyph of the lane, or to the nearest glyph of another lane. */
     step(along, across) {
-      const lanes = this.lanes.filter((lane) => lane.marks.length);
+      const lanes = this.lanes.filter((lane) => lane.glyphs.length);
       if (!lanes.length) return;
-      const own = lanes.findIndex((lane) => lane.marks.includes(this.chosen));
+      const own = lanes.findIndex((lane) => lane.glyphs.includes(this.chosen));
       if (own < 0) {
         const [from, to] = this.view;
-        const { marks } = lanes[0];
-        this.go(marks.find((mark) => mark.to >= from && mark.at <= to) ?? marks[0]);
+        const { glyphs } = lanes[0];
+        this.go(glyphs.find((glyph) => glyph.to >= from && glyph.at <= to) ?? glyphs[0]);
         return;
       }
-      const lane = lanes[Math.min(Math.max(own + across, 0), lanes.length - 1)].marks;
+      const lane = lanes[Math.min(Math.max(own + across, 0), lanes.length - 1)].glyphs;
       if (across) {
-        const far = (mark) => Math.abs(mark.at - this.chosen.at);
-        this.go(lane.reduce((best, mark) => (far(mark) < far(best) ? mark : best)));
+        const far = (glyph) => Math.abs(glyph.at - this.chosen.at);
+        this.go(lane.reduce((best, glyph) => (far(glyph) < far(best) ? glyph : best)));
         return;
       }
       const next = lane.indexOf(this.chosen) + along;
       this.go(lane[Math.min(Math.max(next, 0), lane.length - 1)]);
     }
 
-    /** Chooses a mark, brings it into view and gives it the focus. */
-    go(mark) {
+    /** Chooses a glyph, moves it into view and focuses it. */
+    go(glyph) {
       const [from, to] = this.view;
-      if (mark.at < from || mark.at > to) this.show(mark.at - (to - from) / 2, mark.at + (to - from) / 2);
-      this.choose(mark);
-      mark.element.focus({ preventScroll: true });
+      if (glyph.at < from || glyph.at > to) this.show(glyph.at - (to - from) / 2, glyph.at + (to - from) / 2);
+      this.choose(glyph);
+      glyph.element.focus({ preventScroll: true });
     }
 
-    choose(mark, focus = false) {
-      if (this.chosen !== mark) {
+    choose(glyph, focus = false) {
+      if (this.chosen !== glyph) {
         this.chosen?.element.classList.remove("chosen");
-        mark?.element.classList.add("chosen");
-        this.chosen = mark;
-        this.detail.textContent = mark ? mark.element.getAttribute("aria-label") : this.hint;
-        this.detail.classList.toggle("chosen", Boolean(mark));
+        glyph?.element.classList.add("chosen");
+        this.chosen = glyph;
+        this.detail.textContent = glyph ? glyph.element.getAttribute("aria-label") : this.hint;
+        this.detail.classList.toggle("chosen", Boolean(glyph));
       }
       if (focus) this.plot.focus();
     }
@@ -249,7 +249,7 @@
       this.hover(event);
     }
 
-    /** Chooses the mark that the pointer means: in its lane, deaths before all else. */
+    /** Chooses the glyph near the pointer, in the pointer's lane. Deaths come first. */
     hover(event) {
       const y = event.clientY - this.svg.getBoundingClientRect().top;
       const lane = this.lanes.find(({ top, bottom }) => y >= top && y < bottom);
@@ -261,8 +261,8 @@
         return element.classList.contains("down") ? far + REACH / 2 : far;
       };
       let best = null;
-      for (const mark of lane?.marks ?? []) {
-        if (away(mark) <= REACH && (!best || away(mark) < away(best))) best = mark;
+      for (const glyph of lane?.glyphs ?? []) {
+        if (away(glyph) <= REACH && (!best || away(glyph) < away(best))) best = glyph;
       }
       this.choose(best);
     }
@@ -271,7 +271,7 @@
   const timelines = [...document.querySelectorAll(".timeline")].map((figure) => new Timeline(figure));
   for (const hint of document.querySelectorAll(".hint")) hint.hidden = false;
 
-  // A sheet of paper can't be opened or zoomed.
+  // Paper cannot be unfolded or zoomed.
   window.addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details")) details.open = true;
     for (const timeline of timelines) timeline.act("reset");

@@ -1,14 +1,15 @@
-//! The picture: services as lanes; outages as bars, deaths as crosses, failed requests as ticks
-//! above the line, failed connects and cut connections below it.
+//! The graphical timeline: one lane per service, with outages as bars, deaths as crosses, failed
+//! requests as ticks above the line, failed connects and cut connections below it.
 //!
-//! Everything is placed in percent of the width, so that it fits any screen and sheet without a
-//! script; the script only changes the percentages.
+//! Everything is placed in percent of the width, so that it fits any screen and paper without the
+//! script. The script only changes the percentages.
 
 use maud::{Markup, html};
 use tracer_model::WallTime;
 
+use super::super::clock::Clock;
+use super::super::formatting::{counted, ms, ms_between, number};
 use super::super::model::{Lane, Report, Tick};
-use super::super::words::{Clock, counted, ms, ms_between, number};
 use super::axis;
 use super::outside::{Outside, shown};
 
@@ -20,37 +21,65 @@ const LANE: usize = 74;
 const LINE: usize = 60;
 /// From a lane's line up to its deaths, px: above the tallest tick.
 const DEATH: usize = 26;
-/// How far a death's stem goes, px: down to the bar of the outage.
+/// Length of a death's stem, px: down to the bar of the outage.
 const STEM: usize = 10;
-/// What is narrower is drawn this wide, px.
+/// Width of everything that would be narrower, px.
 const NARROWEST: usize = 2;
 /// Longest name in the picture, in characters.
 const NAME: usize = 60;
-/// How many marks an axis has at most before the script knows how wide it is.
-const MARKS: i64 = 5;
-/// How many rows the table instead of a picture has.
+/// How many gridlines there may be before the script knows the width.
+const GRIDLINES: i64 = 5;
+/// How many rows the timeline has as a table.
 const MAX_ROWS: usize = 300;
 
-/// A part of time to show, and of which lanes.
+/// The lanes and the period that a timeline shows.
 pub(super) struct Picture<'a> {
     pub(super) lanes: Vec<&'a Lane>,
-    /// What is shown first.
+    /// The period shown at first.
     pub(super) view: (WallTime, WallTime),
-    /// How far one can go.
+    /// The period that can be reached by zooming and moving.
     pub(super) limits: (WallTime, WallTime),
-    /// Says what it is, for those who don't see it.
+    /// A description for screen readers.
     pub(super) label: String,
 }
 
-/// Something in a lane that can be chosen.
-struct Event {
+/// A bar in a lane, and what it says.
+struct Outage {
     at: WallTime,
     to: WallTime,
     what: String,
 }
 
+/// What a tick stands for, and how it is drawn.
+struct Kind {
+    class: &'static str,
+    /// Whether it is above the lane's line.
+    above: bool,
+    one: &'static str,
+    many: &'static str,
+}
+
+const REQUESTS: Kind = Kind {
+    class: "mark request",
+    above: true,
+    one: "request failed",
+    many: "requests failed",
+};
+const CONNECTIONS: Kind = Kind {
+    class: "mark connection",
+    above: false,
+    one: "connection failed or cut",
+    many: "connections failed or cut",
+};
+
+impl Kind {
+    fn counted(&self, count: u64) -> String {
+        counted(count, self.one, self.many)
+    }
+}
+
 impl<'a> Picture<'a> {
-    /// Of everything, from the first event to the last.
+    /// The timeline of everything, from the first event to the last.
     pub(super) fn whole(report: &'a Report) -> Option<Self> {
         let lanes: Vec<&Lane> = report.lanes.items.iter().collect();
         let end = report.to?;
@@ -66,7 +95,7 @@ impl<'a> Picture<'a> {
         })
     }
 
-    /// Of one lane between two instants.
+    /// The timeline of one service between two instants.
     pub(super) fn part(
         report: &'a Report,
         service: &str,
@@ -111,7 +140,7 @@ impl<'a> Picture<'a> {
                     }
                 }
                 div.plot tabindex="0" role="application" aria-roledescription="timeline"
-                    aria-label={ (self.label) ". Arrow keys go from event to event, plus and minus zoom, zero resets." }
+                    aria-label={ (self.label) ". Arrow keys go to the next event, plus and minus zoom, zero resets." }
                 {
                     svg width="100%" height=(height) role="presentation" focusable="false" {
                         g.axis { (self.axis(clock, height)) }
@@ -120,16 +149,16 @@ impl<'a> Picture<'a> {
                         }
                     }
                 }
-                p.detail { "Point at a mark, or press an arrow key, to read what it is." }
+                p.detail { "Point at an event or press an arrow key to read it." }
             }
         }
     }
 
     fn axis(&self, clock: &Clock, height: usize) -> Markup {
         let (from, to) = self.view;
-        let (marks, format) = axis::marks(from, to, MARKS, clock.offset_seconds(from));
+        let (gridlines, format) = axis::gridlines(from, to, GRIDLINES, clock.offset_seconds(from));
         html! {
-            @for at in marks {
+            @for at in gridlines {
                 line x1=(self.x(at)) x2=(self.x(at)) y1="20" y2=(height) {}
                 @if self.has_room(at) { text x=(self.x(at)) y="13" { (clock.format(at, format)) } }
             }
@@ -144,27 +173,27 @@ impl<'a> Picture<'a> {
             {
                 text.name x="0" y=(top + 16) { (name(&lane.service)) }
                 line.base x1="0" x2="100%" y1=(base) y2=(base) {}
-                @for event in self.downs(lane, clock) {
-                    rect.mark.down x=(self.x(event.at)) y=(base - 16) height="16"
-                        width=(self.width(event.at, event.to)) rx="2"
-                        data-at=(micros(event.at)) data-to=(micros(event.to))
-                        tabindex="-1" role="img" aria-label=(event.what) {}
+                @for outage in self.outages(lane) {
+                    rect.mark.down x=(self.x(outage.at)) y=(base - 16) height="16"
+                        width=(self.width(outage.at, outage.to)) rx="2"
+                        data-at=(micros(outage.at)) data-to=(micros(outage.to))
+                        tabindex="-1" role="img" aria-label={ (clock.time(outage.at)) " " (outage.what) } {}
                 }
                 @for tick in self.within(&lane.connections) {
-                    (self.tick(tick, base + 2, false, "connection", "connections", clock))
+                    (self.tick(tick, base + 2, &CONNECTIONS, clock))
                 }
                 @for tick in self.within(&lane.requests) {
-                    (self.tick(tick, base, true, "request", "requests", clock))
+                    (self.tick(tick, base, &REQUESTS, clock))
                 }
-                @for note in lane.notes.iter().filter(|note| self.shows(note.at, note.at)) {
-                    rect.mark x=(self.x(note.at)) y=(base - 24) height="24" width="3"
-                        fill="currentColor" data-at=(micros(note.at)) tabindex="-1" role="img"
-                        aria-label={ (clock.time(note.at)) " mark: " (shown(&note.what)) } {}
+                @for mark in lane.marks.iter().filter(|mark| self.shows(mark.at, mark.at)) {
+                    rect.mark x=(self.x(mark.at)) y=(base - 24) height="24" width="3"
+                        fill="currentColor" data-at=(micros(mark.at)) tabindex="-1" role="img"
+                        aria-label={ (clock.time(mark.at)) " mark: " (shown(&mark.label)) } {}
                 }
-                @for mark in lane.deaths.items.iter().filter(|mark| self.shows(mark.at, mark.at)) {
-                    svg.mark.death x=(self.x(mark.at)) y=(base - DEATH) overflow="visible"
-                        data-at=(micros(mark.at)) tabindex="-1" role="img"
-                        aria-label={ (clock.time(mark.at)) " death: " (shown(&mark.what)) }
+                @for death in lane.deaths.items.iter().filter(|death| self.shows(death.at, death.at)) {
+                    svg.mark.death x=(self.x(death.at)) y=(base - DEATH) overflow="visible"
+                        data-at=(micros(death.at)) tabindex="-1" role="img"
+                        aria-label={ (clock.time(death.at)) " death: " (shown(&death.what)) }
                     {
                         line y2=(STEM) {}
                         circle r="8" {}
@@ -175,39 +204,26 @@ impl<'a> Picture<'a> {
         }
     }
 
-    fn tick(
-        &self,
-        tick: &Tick,
-        base: usize,
-        above: bool,
-        one: &str,
-        many: &str,
-        clock: &Clock,
-    ) -> Markup {
+    fn tick(&self, tick: &Tick, base: usize, kind: &Kind, clock: &Clock) -> Markup {
         let tall = tall(tick.count);
-        let y = if above { base - tall } else { base };
+        let y = if kind.above { base - tall } else { base };
         let what = match &tick.what {
             Some(what) => format!("{} {}", clock.time(tick.at), shown(what)),
             None => format!(
-                "{} to {}: {} failed",
+                "{} to {}: {}",
                 clock.time(tick.at),
                 clock.time(tick.until),
-                counted(tick.count, one, many)
+                kind.counted(tick.count)
             ),
         };
-        let class = if above {
-            "mark request"
-        } else {
-            "mark connection"
-        };
         html! {
-            rect class=(class) x=(self.x(tick.at)) y=(y) width=(self.width(tick.at, tick.until))
+            rect class=(kind.class) x=(self.x(tick.at)) y=(y) width=(self.width(tick.at, tick.until))
                 height=(tall) data-at=(micros(tick.at)) data-to=(micros(tick.until))
                 tabindex="-1" role="img" aria-label=(what) {}
         }
     }
 
-    fn downs(&self, lane: &Lane, clock: &Clock) -> Vec<Event> {
+    fn outages(&self, lane: &Lane) -> Vec<Outage> {
         lane.downs
             .items
             .iter()
@@ -218,13 +234,13 @@ impl<'a> Picture<'a> {
                     Some(_) => format!("down for {length}"),
                     None => format!("still down after {length}"),
                 };
-                Event {
+                Outage {
                     at: down.from,
                     to,
-                    what: format!("{} {what}", clock.time(down.from)),
+                    what,
                 }
             })
-            .filter(|event| self.shows(event.at, event.to))
+            .filter(|outage| self.shows(outage.at, outage.to))
             .collect()
     }
 
@@ -236,18 +252,18 @@ impl<'a> Picture<'a> {
         to >= self.limits.0 && from <= self.limits.1
     }
 
-    /// Whether a label fits there without being cut off at the edge.
+    /// Whether a label there would not be cut off at the edge.
     fn has_room(&self, at: WallTime) -> bool {
         let twentieth = self.span() / 20;
         at.0 - self.view.0.0 >= twentieth && self.view.1.0 - at.0 >= twentieth
     }
 
-    /// Where an instant is.
+    /// The place of an instant.
     fn x(&self, at: WallTime) -> String {
         percent(at.0.saturating_sub(self.view.0.0), self.span())
     }
 
-    /// How wide something is: never too narrow to be seen.
+    /// The width of a period: never too narrow to be seen.
     fn width(&self, from: WallTime, to: WallTime) -> String {
         let length = to.0.saturating_sub(from.0);
         if length < self.span() / 400 {
@@ -261,13 +277,13 @@ impl<'a> Picture<'a> {
         self.view.1.0.saturating_sub(self.view.0.0).max(1)
     }
 
-    /// The same as a table, for those who don't see it.
+    /// The timeline as a table, for screen readers.
     pub(super) fn table(&self, clock: &Clock) -> Markup {
         let mut rows: Vec<(WallTime, &str, String)> = Vec::new();
         for lane in &self.lanes {
             let name = lane.service.as_str();
-            let notes = lane.notes.iter();
-            rows.extend(notes.map(|it| (it.at, name, it.what.clone())));
+            let marks = lane.marks.iter();
+            rows.extend(marks.map(|it| (it.at, name, it.label.clone())));
             rows.extend(
                 lane.deaths
                     .items
@@ -275,19 +291,18 @@ impl<'a> Picture<'a> {
                     .map(|it| (it.at, name, it.what.clone())),
             );
             rows.extend(
-                self.downs(lane, clock)
+                self.outages(lane)
                     .into_iter()
                     .map(|it| (it.at, name, it.what)),
             );
-            let ticks = [
-                (&lane.requests, "request", "requests"),
-                (&lane.connections, "connection", "connections"),
-            ];
-            for (ticks, one, many) in ticks {
+            for (ticks, kind) in [
+                (&lane.requests, &REQUESTS),
+                (&lane.connections, &CONNECTIONS),
+            ] {
                 rows.extend(ticks.iter().map(|tick| {
                     let what = match &tick.what {
                         Some(what) => what.to_string(),
-                        None => format!("{} failed", counted(tick.count, one, many)),
+                        None => kind.counted(tick.count),
                     };
                     (tick.at, name, what)
                 }));
@@ -298,7 +313,7 @@ impl<'a> Picture<'a> {
         rows.truncate(MAX_ROWS);
         html! {
             details.alternative {
-                summary { "The same as a table" }
+                summary { "Timeline as a table" }
                 div.scroll tabindex="0" role="region" aria-label="Events" {
                     table {
                         thead { tr { th scope="col" { "Time" } th scope="col" { "Service" } th scope="col" { "What" } } }
@@ -315,23 +330,23 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// Every instant of a lane that must be in view.
+/// Every instant of a lane that the first view must contain.
 fn times(lane: &Lane, end: WallTime) -> impl Iterator<Item = WallTime> {
-    let deaths = lane.deaths.items.iter().map(|mark| mark.at);
+    let deaths = lane.deaths.items.iter().map(|death| death.at);
     let downs = lane
         .downs
         .items
         .iter()
         .flat_map(move |down| [down.from, down.to.unwrap_or(end)]);
     let ticks = lane.requests.iter().chain(&lane.connections);
-    let notes = lane.notes.iter().map(|note| note.at);
+    let marks = lane.marks.iter().map(|mark| mark.at);
     deaths
-        .chain(notes)
+        .chain(marks)
         .chain(downs)
         .chain(ticks.flat_map(|tick| [tick.at, tick.until]))
 }
 
-/// A little more than from `from` to `to`, and never nothing.
+/// The period from `from` to `to` with a margin; never empty.
 fn padded(from: WallTime, to: WallTime) -> (WallTime, WallTime) {
     let span = to.0.saturating_sub(from.0).max(0);
     let pad = (span / 12).max(100_000_000);
@@ -341,7 +356,7 @@ fn padded(from: WallTime, to: WallTime) -> (WallTime, WallTime) {
     )
 }
 
-/// Height of a tick, px: one is small, and a thousand are not a thousand times as tall.
+/// Height of a tick, px. It grows with the logarithm of the count.
 fn tall(count: u64) -> usize {
     let digits = count.max(1).ilog2() as usize;
     (8 + digits).min(16)
@@ -356,8 +371,8 @@ fn name(service: &str) -> String {
 }
 
 fn sums(lane: &Lane) -> String {
-    if !lane.notes.is_empty() {
-        return counted(lane.notes.len() as u64, "mark", "marks");
+    if !lane.marks.is_empty() {
+        return counted(lane.marks.len() as u64, "mark", "marks");
     }
     let failed = |ticks: &[Tick]| ticks.iter().map(|tick| tick.count).sum();
     let deaths = lane.deaths.items.len() as u64 + lane.deaths.left_out;
@@ -366,14 +381,14 @@ fn sums(lane: &Lane) -> String {
         counted(failed(&lane.requests), "failed request", "failed requests"),
         counted(
             failed(&lane.connections),
-            "failed connection",
-            "failed connections",
+            "failed or cut connection",
+            "failed or cut connections",
         ),
     ]
     .join(", ")
 }
 
-/// Microseconds since 1970: exact in a script's numbers until the year 2255.
+/// Microseconds since 1970: JavaScript's numbers hold them exactly until the year 2255.
 fn micros(at: WallTime) -> i64 {
     at.0.div_euclid(1000)
 }

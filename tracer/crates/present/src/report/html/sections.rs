@@ -1,27 +1,27 @@
-//! The page's sections, from the answer down to the details.
+//! The sections of the page, from the answer down to the details.
 
 use maud::{Markup, html};
 use tracer_model::quantity::bytes;
 use tracer_model::{IncidentState, WallTime, wording};
 
+use super::super::clock::Clock;
+use super::super::formatting::{self, counted, ms, number};
 use super::super::model::{Alike, DeathAt, IncidentReport, MemoryStory, Phase, Report, Step};
-use super::super::text::alike_in_words;
-use super::super::words::{self, Clock, counted, ms, number};
 use super::outside::Outside;
 use super::picture::Picture;
 
-/// Up to so many incidents are unfolded; of more, only the one that cost most.
+/// Up to this many incidents are unfolded. If there are more, only the most costly one is.
 const OPEN: usize = 3;
-/// How many incidents have a picture of their own.
+/// How many incidents have a timeline of their own.
 const PICTURES: usize = 25;
 
-/// What died, why, for how long, at what cost, and what to do about it.
+/// What died, why, for how long, at what cost, and what to do.
 pub(super) fn lead(report: &Report, worst: Option<&IncidentReport>, clock: &Clock) -> Markup {
     let Some(worst) = worst else {
         return html! {
             section.lead {
-                h1 { (words::nothing(report)) }
-                p.why { (words::totals(&report.totals).join(" · ")) }
+                h1 { (formatting::nothing(report)) }
+                p.why { (formatting::totals(&report.totals).join(" · ")) }
             }
         };
     };
@@ -42,8 +42,8 @@ pub(super) fn lead(report: &Report, worst: Option<&IncidentReport>, clock: &Cloc
                     code { (Outside(&death.process.comm)) "[" (death.process.pid) "]" } " "
                 }
                 (Outside(why)) "."
-                @if worst.crash_loop { " It kept dying while it tried to come back." }
-                @if let Some(again) = words::again(worst) { " It is " (again) "." }
+                @if worst.crash_loop { " It kept dying as it restarted." }
+                @if let Some(recurrence) = formatting::recurrence(worst) { " " (recurrence) }
             }
             div.split {
                 dl.facts {
@@ -60,14 +60,14 @@ pub(super) fn lead(report: &Report, worst: Option<&IncidentReport>, clock: &Cloc
                 }
             }
             p.all {
-                a href={ "#" (anchor(worst)) } { "The whole story" }
-                @if count > 1 { " · In all: " (words::totals(&report.totals).join(" · ")) }
+                a href={ "#" (anchor(worst)) } { "All details" }
+                @if count > 1 { " · Total: " (formatting::totals(&report.totals).join(" · ")) }
             }
         }
     }
 }
 
-/// Where an incident is on the page.
+/// The id of an incident's element.
 fn anchor(incident: &IncidentReport) -> String {
     format!("incident-{}-{}", incident.session, incident.id)
 }
@@ -80,8 +80,8 @@ fn down(incident: &IncidentReport) -> String {
     match (incident.state, incident.down_ms) {
         (IncidentState::Closed, Some(down)) => ms(down),
         (IncidentState::Closed, None) => "never".to_owned(),
-        (IncidentState::Open, Some(down)) => format!("{}, not back", ms(down)),
-        (IncidentState::Open, None) => "not over".to_owned(),
+        (IncidentState::Open, Some(down)) => format!("{}, still down", ms(down)),
+        (IncidentState::Open, None) => "still open".to_owned(),
     }
 }
 
@@ -89,7 +89,7 @@ fn time(at: WallTime, shown: &str) -> Markup {
     html! { time datetime=(at.to_string()) { (shown) } }
 }
 
-/// The verdict, when the page is the record of a deployment.
+/// The verdict, if the page is the report of a deployment.
 pub(super) fn deployment(report: &Report) -> Markup {
     let Some(verdict) = &report.deployment else {
         return html! {};
@@ -117,8 +117,8 @@ pub(super) fn marks(report: &Report, clock: &Clock) -> Markup {
         section aria-labelledby="marks" {
             h2 #marks { "Marks" }
             ul {
-                @for note in &report.marks.items {
-                    li { (time(note.at, &clock.time(note.at))) " " (Outside(&note.label)) }
+                @for mark in &report.marks.items {
+                    li { (time(mark.at, &clock.time(mark.at))) " " (Outside(&mark.label)) }
                 }
             }
             (more(report.marks.left_out, "more mark", "more marks"))
@@ -151,18 +151,18 @@ pub(super) fn services(report: &Report) -> Markup {
                                 td.n { (number(service.requests_failed)) }
                                 td.n { (number(service.connects_failed)) }
                                 td.n.bad[service.open] {
-                                    @if service.down_ms > 0.0 { (ms(service.down_ms)) } @else { "–" }
-                                    @if service.open { ", not back" }
+                                    (formatting::total_downtime(service))
+                                    @if service.open { ", still down" }
                                 }
                                 td.n { (number(service.deaths)) }
                                 td.n { (number(service.incidents)) }
-                                td.causes { (service.causes.iter().map(|it| wording::cause(*it)).collect::<Vec<_>>().join("; ")) }
+                                td.causes { (formatting::causes(service)) }
                             }
                         }
                     }
                 }
             }
-            (more(report.services.left_out, "service", "services"))
+            (more(report.services.left_out, "more service", "more services"))
         }
     }
 }
@@ -181,7 +181,7 @@ pub(super) fn incidents(report: &Report, worst: Option<&IncidentReport>, clock: 
                 @let is_worst = worst.is_some_and(|worst| std::ptr::eq(worst, incident));
                 (self::incident(report, incident, index < PICTURES, few || is_worst, clock))
             }
-            (more(report.incidents.left_out, "incident that cost less", "incidents that cost less"))
+            (more(report.incidents.left_out, "less costly incident", "less costly incidents"))
         }
     }
 }
@@ -205,14 +205,14 @@ fn incident(
     let picture = has_picture
         .then(|| Picture::part(report, &incident.service.name, from, until.max(from)))
         .flatten();
-    let costs = words::costs(incident).join(", ");
+    let costs = formatting::costs(incident).join(", ");
     html! {
         details.incident id=(anchor(incident)) open[open] {
             summary {
                 span.what { strong { (Outside(&incident.service.name)) } " " (wording::what_happened(incident.cause)) }
                 span.meta {
                     (time(incident.opened, &clock.time(incident.opened)))
-                    " · " (words::downtime(incident))
+                    " · " (formatting::downtime(incident))
                     @if !costs.is_empty() { " · " (costs) }
                 }
             }
@@ -233,7 +233,7 @@ fn incident(
                         dd { ol { @for advice in &incident.advice { li { (Outside(advice)) } } } }
                     }
                     @if !incident.unseen.is_empty() {
-                        dt { "Not seen" }
+                        dt { "Lost" }
                         dd { @for gap in &incident.unseen { p { (Outside(&gap.what)) } } }
                     }
                 }
@@ -273,13 +273,13 @@ fn step(step: &Step, clock: &Clock) -> Markup {
         li class=(class) {
             span.when {
                 (time(step.at, &clock.time(step.at)))
-                span.after { (words::after(step.after_ms)) }
+                span.after { (formatting::after(step.after_ms)) }
             }
             span.what {
                 span.part { (part) ": " }
                 (Outside(&step.what))
                 @if let Some(until) = step.until {
-                    span.over { " over " (ms(words::ms_between(step.at, until))) }
+                    span.over { " over " (ms(formatting::ms_between(step.at, until))) }
                 }
             }
         }
@@ -302,7 +302,7 @@ fn requests(incident: &IncidentReport, clock: &Clock) -> Markup {
     html! {
         h3 { (counted(requests.count, "request failed", "requests failed")) }
         @if requests.by_template.items.is_empty() {
-            p { "They were only counted: there were too many at once." }
+            p { "Too many failed at once: they were counted, not shown in detail." }
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Failed requests by template" {
                 table {
@@ -310,8 +310,8 @@ fn requests(incident: &IncidentReport, clock: &Clock) -> Markup {
                     tbody {
                         @for kind in &requests.by_template.items {
                             tr {
-                                td { code { (Outside(&words::template(kind))) } }
-                                td { (words::status(kind.status)) }
+                                td { code { (Outside(&formatting::template(kind))) } }
+                                td { (formatting::status(kind.status)) }
                                 td.n { (number(kind.count)) }
                                 td.bar aria-hidden="true" { (bar(kind.count, most)) }
                             }
@@ -319,20 +319,20 @@ fn requests(incident: &IncidentReport, clock: &Clock) -> Markup {
                     }
                 }
             }
-            (more(requests.by_template.left_out, "other request", "other requests"))
+            (more(requests.by_template.left_out, "more request", "more requests"))
         }
         @if !requests.list.items.is_empty() {
             details {
                 summary { "One by one" }
                 div.scroll tabindex="0" role="region" aria-label="Failed requests, one by one" {
                     table {
-                        thead { tr { th scope="col" { "Time" } th scope="col" { "Status" } th scope="col" { "Request" } th scope="col" { "Client" } th scope="col" { "How" } } }
+                        thead { tr { th scope="col" { "Time" } th scope="col" { "Status" } th scope="col" { "Request" } th scope="col" { "Client" } th scope="col" { "Reason" } } }
                         tbody {
                             @for request in &requests.list.items {
                                 tr {
                                     td.time { (time(request.at, &clock.time(request.at))) }
-                                    td { (words::status(request.status)) }
-                                    td { code { (Outside(&words::lost_request(request))) } }
+                                    td { (formatting::status(request.status)) }
+                                    td { code { (Outside(&formatting::failed_request(request))) } }
                                     td { @if let Some(client) = &request.client { (Outside(client)) } }
                                     td { (wording::failure_or_unknown(request.failure, request.status, death)) }
                                 }
@@ -340,13 +340,13 @@ fn requests(incident: &IncidentReport, clock: &Clock) -> Markup {
                         }
                     }
                 }
-                (more(requests.list.left_out, "request", "requests"))
+                (more(requests.list.left_out, "more request", "more requests"))
             }
         }
     }
 }
 
-/// A bar as long as `part` of `whole`.
+/// A bar that shows `part` of `whole`.
 fn bar(part: u64, whole: u64) -> Markup {
     let percent = u128::from(part) * 100 / u128::from(whole.max(1));
     html! {
@@ -366,11 +366,11 @@ fn memory(story: &MemoryStory) -> Markup {
         }
         p { @for sentence in &story.sentences { (sentence) " " } }
         @if let Some(cgroup) = &story.limit_cgroup {
-            p.small { "The limit is that of cgroup " code { (Outside(cgroup)) } "." }
+            p.small { "The limit is set on cgroup " code { (Outside(cgroup)) } "." }
         }
         @if let (Some(peak), Some(limit)) = (story.peak_bytes, story.limit_bytes) {
             @if peak > limit {
-                p.small { "Resident memory peaked at " (bytes(peak)) ": it counts what processes share, too." }
+                p.small { "Resident memory peaked at " (bytes(peak)) ", including memory that processes share." }
             }
         }
     }
@@ -378,17 +378,17 @@ fn memory(story: &MemoryStory) -> Markup {
 
 fn before(alike: &Alike, clock: &Clock) -> Markup {
     html! {
-        h3 { "Before" }
-        p { (alike_in_words(alike)) "." }
-        div.scroll tabindex="0" role="region" aria-label="Deaths like it" {
+        h3 { "Earlier deaths" }
+        p { (formatting::earlier_deaths(alike)) "." }
+        div.scroll tabindex="0" role="region" aria-label="Earlier deaths" {
             table {
-                thead { tr { th scope="col" { "When" } th.n scope="col" { "Lived" } th.n scope="col" { "Memory" } } }
+                thead { tr { th scope="col" { "When" } th.n scope="col" { "Uptime" } th.n scope="col" { "Memory" } } }
                 tbody {
                     @for death in &alike.latest {
                         tr {
                             td.time { (time(death.at, &clock.date_time(death.at))) }
-                            td.n { (words::whole_ms(death.uptime_ms)) }
-                            td.n { (death.used_bytes.map_or_else(|| "not known".to_owned(), bytes)) }
+                            td.n { (formatting::whole_ms(death.uptime_ms)) }
+                            td.n { (death.used_bytes.map_or_else(|| "unknown".to_owned(), bytes)) }
                         }
                     }
                 }
@@ -403,16 +403,16 @@ pub(super) fn failures(report: &Report, clock: &Clock) -> Markup {
     }
     html! {
         section aria-labelledby="failures" {
-            h2 #failures { "Failed requests without a death behind them" }
+            h2 #failures { "Failed requests not explained by a death" }
             div.scroll tabindex="0" role="region" aria-labelledby="failures" {
                 table {
-                    thead { tr { th scope="col" { "Proxy" } th scope="col" { "Upstream" } th scope="col" { "Status" } th.n scope="col" { "Count" } th scope="col" { "How" } th scope="col" { "First" } th scope="col" { "Last" } } }
+                    thead { tr { th scope="col" { "Proxy" } th scope="col" { "Upstream" } th scope="col" { "Status" } th.n scope="col" { "Count" } th scope="col" { "Reason" } th scope="col" { "First" } th scope="col" { "Last" } } }
                     tbody {
                         @for group in &report.failures.items {
                             tr {
                                 th scope="row" { (Outside(&group.proxy)) }
                                 td { @if let Some(upstream) = &group.upstream { (Outside(upstream)) } }
-                                td { (words::status(group.status)) }
+                                td { (formatting::status(group.status)) }
                                 td.n { (number(group.count)) }
                                 td { (wording::failure_or_unknown(group.failure, group.status, None)) }
                                 td.time { (clock.time(group.first)) }
@@ -448,7 +448,7 @@ pub(super) fn deaths(report: &Report, clock: &Clock) -> Markup {
                     }
                 }
             }
-            (more(report.deaths.left_out, "death", "deaths"))
+            (more(report.deaths.left_out, "more death", "more deaths"))
         }
     }
 }
@@ -459,31 +459,31 @@ pub(super) fn unseen(report: &Report) -> Markup {
     }
     html! {
         section aria-labelledby="unseen" {
-            h2 #unseen { "What was not seen" }
+            h2 #unseen { "Blind spots and losses" }
             ul.unseen { @for gap in &report.unseen { li { (Outside(&gap.what)) } } }
         }
     }
 }
 
-/// How it was watched.
+/// The sessions and their hooks.
 pub(super) fn sessions(report: &Report, clock: &Clock) -> Markup {
     html! {
         @if !report.sessions.items.is_empty() {
             section aria-labelledby="sessions" {
-                h2 #sessions { "How it was watched" }
+                h2 #sessions { "Sessions" }
                 @for session in &report.sessions.items {
                     details {
                         summary {
                             @if let Some(started) = session.started { (clock.date_time(started)) " · " }
-                            "tracer " (Outside(session.version.as_deref().unwrap_or("of unknown version")))
-                            " · Linux " (Outside(session.kernel.as_deref().unwrap_or("not known")))
+                            "tracer " (Outside(session.version.as_deref().unwrap_or("(version unknown)")))
+                            " · Linux " (Outside(session.kernel.as_deref().unwrap_or("(version unknown)")))
                             " · " (session.hooks.iter().filter(|hook| hook.ok).count())
                             " of " (counted(session.hooks.len() as u64, "hook", "hooks")) " armed"
                         }
                         @if let Some(boot) = &session.boot_id { p.small { "Boot " code { (Outside(boot)) } } }
                         div.scroll tabindex="0" role="region" aria-label="Hooks" {
                             table {
-                                thead { tr { th scope="col" { "Hook" } th scope="col" { "Armed" } th scope="col" { "By" } th scope="col" { "Note" } } }
+                                thead { tr { th scope="col" { "Hook" } th scope="col" { "Armed" } th scope="col" { "Method" } th scope="col" { "Note" } } }
                                 tbody {
                                     @for hook in &session.hooks {
                                         tr {
@@ -498,7 +498,7 @@ pub(super) fn sessions(report: &Report, clock: &Clock) -> Markup {
                         }
                     }
                 }
-                (more(report.sessions.left_out, "run of the tracer", "runs of the tracer"))
+                (more(report.sessions.left_out, "more session", "more sessions"))
             }
         }
     }

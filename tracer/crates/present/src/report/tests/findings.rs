@@ -1,4 +1,4 @@
-//! A day of a small machine, as findings: what the goldens are made of.
+//! A day of a small machine as findings, for snapshots.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const MS: i64 = 1_000_000;
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// A name that tries everything.
+/// A name that attacks every format.
 pub(crate) const HOSTILE: &str = "</svg><script>alert(1)</script>\"onload='alert(2)' \
     `|*x*|` [a](javascript:alert(3)) \u{202e}\x1b[2J=1+1 @all";
 
@@ -115,7 +115,7 @@ pub(crate) fn incident(id: u64, name: &str, cause: Cause, opened_ms: i64) -> Inc
     }
 }
 
-/// An OOM kill of the API: announced, died, deaf, back.
+/// An OOM kill of the API: chosen, died, not listening, recovered.
 struct Outage {
     id: u64,
     pid: u32,
@@ -126,7 +126,7 @@ struct Outage {
 }
 
 impl Outage {
-    fn tell(&self, effects: Vec<Finding>, closing: Incident, out: &mut Vec<Finding>) {
+    fn push(&self, effects: Vec<Finding>, closing: Incident, out: &mut Vec<Finding>) {
         let Self {
             id,
             pid,
@@ -266,7 +266,7 @@ pub(crate) fn day() -> Vec<Finding> {
             Cause::OomCgroup,
             outage.began_ms + 6,
         );
-        outage.tell(Vec::new(), closing, &mut all);
+        outage.push(Vec::new(), closing, &mut all);
     }
     noon(&mut all);
     crash_loop(&mut all);
@@ -312,7 +312,7 @@ fn start() -> Start {
     }
 }
 
-/// Deaths that make no incident, and failures that no death explains.
+/// Deaths without an incident, and failures that no death explains.
 fn quiet_morning(all: &mut Vec<Finding>) {
     let mut backup = death(
         "backup.service",
@@ -348,7 +348,7 @@ fn quiet_morning(all: &mut Vec<Finding>) {
     }
 }
 
-/// The incident that cost most: 42 requests in 3.33 s.
+/// The most costly incident: 42 failed requests in 3.33 s.
 fn noon(all: &mut Vec<Finding>) {
     let t = 6 * HOUR + 30 * MINUTE + 1_482;
     let (id, pid) = (4, 12_345);
@@ -409,10 +409,10 @@ fn noon(all: &mut Vec<Finding>) {
         uptime_ms: 90 * 60_000,
         anon_bytes: 2_118_123_520,
     };
-    outage.tell(effects, closing, all);
+    outage.push(effects, closing, all);
 }
 
-/// A worker that can't start, and is still down at the end.
+/// A worker that cannot start and is still down at the end.
 fn crash_loop(all: &mut Vec<Finding>) {
     let t = 7 * HOUR + 10 * MINUTE;
     for index in 0..6_i64 {
@@ -440,7 +440,7 @@ fn crash_loop(all: &mut Vec<Finding>) {
     all.push(finding(t + 8_000, Body::Incident(Box::new(open))));
 }
 
-/// An incident of a service whose every text is chosen by an attacker.
+/// An incident whose every text comes from an attacker.
 fn hostile(all: &mut Vec<Finding>) {
     let t = 7 * HOUR + 40 * MINUTE;
     let name = HOSTILE;

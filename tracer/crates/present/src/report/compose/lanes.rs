@@ -1,4 +1,4 @@
-//! What the picture shows: one lane per service.
+//! The lanes of the graphical timeline, one per service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,38 +7,39 @@ use tracer_model::{
     WallTime, printable, wording,
 };
 
-use super::super::model::{Capped, Lane, Mark, Note, Span};
-use super::super::words;
-use super::text;
+use super::super::formatting;
+use super::super::model::{Capped, Event, Lane, Mark, Span};
+use super::bounded::text;
 use super::ticks::Ticks;
 
 /// How many services are followed.
 const MAX_TRACKED: usize = 256;
 /// How many lanes are shown.
 const MAX_SHOWN: usize = 12;
-/// How many deaths, and how many outages, a lane has.
-const MAX_MARKS: usize = 200;
+/// How many deaths, and how many outages, a lane may have.
+const MAX_EVENTS: usize = 200;
 /// How many addresses of a service are followed.
 const MAX_ADDRESSES: usize = 64;
 
 #[derive(Debug, Default)]
 struct Draft {
-    deaths: Capped<Mark>,
+    deaths: Capped<Event>,
     downs: Capped<Span>,
     requests: Ticks,
     connections: Ticks,
-    /// Addresses where nothing listens, and since when.
+    /// Addresses where nothing listens.
     down: BTreeSet<String>,
+    /// Since when the service is down.
     since: Option<WallTime>,
     /// When the newest incident opened.
     incident: Option<WallTime>,
-    /// Whether listeners told of an outage in the incident that is open.
+    /// Whether a listener went down during the open incident.
     by_listeners: bool,
-    /// How much it has to show: lost requests, deaths.
+    /// How much there is to show: failed requests, deaths.
     weight: (u64, u64),
 }
 
-/// See the module.
+/// The lanes so far, by service.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     lanes: BTreeMap<String, Draft>,
@@ -60,11 +61,11 @@ impl Lanes {
             death.process.pid,
             printable(&death.why)
         );
-        let mark = Mark {
+        let event = Event {
             at,
             what: text(&what),
         };
-        lane.deaths.push(mark, MAX_MARKS);
+        lane.deaths.push(event, MAX_EVENTS);
     }
 
     pub(super) fn listener(&mut self, at: WallTime, change: &ListenerChange, up: bool) {
@@ -91,13 +92,13 @@ impl Lanes {
         };
         match (incident.state, incident.closed) {
             (IncidentState::Open, _) | (_, None) => {
-                // At the tracer's end an open incident is told once more.
+                // When the tracer stops, it reports an open incident once more.
                 if lane.incident.replace(incident.opened) != Some(incident.opened) {
                     lane.since.get_or_insert(incident.opened);
                 }
             }
             (IncidentState::Closed, Some(closed)) => {
-                // Without a time of its own it was never down.
+                // Without a duration, the service was never down.
                 if incident.down_ms.is_none() || (lane.by_listeners && lane.down.is_empty()) {
                     lane.since = None;
                 }
@@ -116,7 +117,7 @@ impl Lanes {
         lane.connections.push(at, failure.count, || {
             format!(
                 "{} from {}: {}",
-                words::counted(failure.count, "connect", "connects"),
+                formatting::counted(failure.count, "connect", "connects"),
                 printable(&text(&failure.proxy.name)),
                 wording::connect_error(failure.error)
             )
@@ -128,9 +129,9 @@ impl Lanes {
             return;
         };
         lane.connections.push(at, cut.count, || {
-            let connections = words::counted(cut.count, "connection", "connections");
+            let connections = formatting::counted(cut.count, "connection", "connections");
             match &cut.peer {
-                Some(peer) => format!("{connections} of {} cut", printable(&text(&peer.name))),
+                Some(peer) => format!("{connections} from {} cut", printable(&text(&peer.name))),
                 None => format!("{connections} cut"),
             }
         });
@@ -143,14 +144,18 @@ impl Lanes {
         lane.weight.0 = lane.weight.0.saturating_add(request.count);
         lane.requests.push(at, request.count, || {
             if request.count > 1 {
-                let status = words::status(request.status);
-                return format!("{} requests: {status}", words::number(request.count));
+                let status = formatting::status(request.status);
+                return format!("{} requests: {status}", formatting::number(request.count));
             }
-            let what = words::request(
+            let what = formatting::method_and_path(
                 request.method.as_deref(),
                 request.path.as_deref().map(text).as_deref(),
             );
-            format!("{}: {}", printable(&what), words::status(request.status))
+            format!(
+                "{}: {}",
+                printable(&what),
+                formatting::status(request.status)
+            )
         });
     }
 
@@ -165,8 +170,8 @@ impl Lanes {
         Some(self.lanes.entry(name).or_default())
     }
 
-    /// The lanes that show most, most first, below one of the marks.
-    pub(super) fn finish(self, to: WallTime, notes: &[Note]) -> Capped<Lane> {
+    /// The lanes that show most, most first, below a lane of deployment marks.
+    pub(super) fn finish(self, to: WallTime, marks: &[Mark]) -> Capped<Lane> {
         let mut drafts: Vec<(String, Draft)> = self
             .lanes
             .into_iter()
@@ -177,12 +182,12 @@ impl Lanes {
             .into_iter()
             .map(|(service, mut draft)| {
                 if let Some(from) = draft.since.filter(|from| *from < to) {
-                    draft.downs.push(Span { from, to: None }, MAX_MARKS);
+                    draft.downs.push(Span { from, to: None }, MAX_EVENTS);
                 }
                 Lane {
                     service,
                     deaths: draft.deaths,
-                    notes: Vec::new(),
+                    marks: Vec::new(),
                     downs: draft.downs,
                     requests: draft.requests.finish(),
                     connections: draft.connections.finish(),
@@ -194,14 +199,10 @@ impl Lanes {
             left_out: self.left_out.len() as u64,
         };
         lanes.truncate(MAX_SHOWN);
-        if !notes.is_empty() {
-            let mark = |note: &Note| Mark {
-                at: note.at,
-                what: note.label.clone(),
-            };
+        if !marks.is_empty() {
             let lane = Lane {
                 service: "marks".to_owned(),
-                notes: notes.iter().map(mark).collect(),
+                marks: marks.to_vec(),
                 ..Lane::default()
             };
             lanes.items.insert(0, lane);
@@ -213,7 +214,7 @@ impl Lanes {
 impl Draft {
     fn back(&mut self, at: WallTime) {
         if let Some(from) = self.since.take() {
-            self.downs.push(Span { from, to: Some(at) }, MAX_MARKS);
+            self.downs.push(Span { from, to: Some(at) }, MAX_EVENTS);
         }
     }
 

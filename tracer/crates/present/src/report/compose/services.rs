@@ -1,21 +1,22 @@
-//! What each service lost, and their ranking.
+//! Totals per service, and their ranking.
 
 use std::collections::BTreeMap;
 
 use tracer_model::Cause;
 
-use super::super::model::{Capped, ServiceLosses};
+use super::super::model::{Capped, ServiceTotals};
+use super::bounded::text;
 
-/// How many services are told apart.
+/// How many services are kept apart.
 const MAX_TRACKED: usize = 1024;
 /// How many are shown.
 const MAX_SHOWN: usize = 50;
-/// Name of what has no place of its own.
+/// The name for all services beyond that.
 const OTHERS: &str = "other services";
 
-/// Sums of one service.
+/// Totals of one service.
 #[derive(Debug, Default)]
-pub(super) struct Losses {
+pub(super) struct Sums {
     pub(super) requests_failed: u64,
     pub(super) down_ms: f64,
     pub(super) incidents: u64,
@@ -26,7 +27,7 @@ pub(super) struct Losses {
     causes: Vec<(Cause, u64)>,
 }
 
-impl Losses {
+impl Sums {
     /// Counts a death.
     pub(super) fn died(&mut self, cause: Cause) {
         self.deaths += 1;
@@ -48,43 +49,43 @@ impl Losses {
 /// All services, by name.
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    known: BTreeMap<String, Losses>,
+    known: BTreeMap<String, Sums>,
 }
 
 impl Services {
-    /// The sums of a service.
-    pub(super) fn of(&mut self, name: &str) -> &mut Losses {
-        let name = super::text(name);
+    /// The totals of a service.
+    pub(super) fn of(&mut self, name: &str) -> &mut Sums {
+        let name = text(name);
         let full = self.known.len() >= MAX_TRACKED && !self.known.contains_key(&name);
         let name = if full { OTHERS.to_owned() } else { name };
         self.known.entry(name).or_default()
     }
 
-    /// Those that lost something: most requests first, then longest down, then most deaths.
-    pub(super) fn finish(self) -> Capped<ServiceLosses> {
-        let mut items: Vec<ServiceLosses> = self
+    /// The services that something happened to: most failed requests first, then longest down, then
+    /// most deaths.
+    pub(super) fn finish(self) -> Capped<ServiceTotals> {
+        let mut items: Vec<ServiceTotals> = self
             .known
             .into_iter()
-            .filter(|(_, losses)| !losses.is_nothing())
-            .map(|(name, mut losses)| {
-                losses
-                    .causes
+            .filter(|(_, sums)| !sums.is_nothing())
+            .map(|(name, mut sums)| {
+                sums.causes
                     .sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-                ServiceLosses {
+                ServiceTotals {
                     name,
-                    requests_failed: losses.requests_failed,
-                    down_ms: losses.down_ms,
-                    incidents: losses.incidents,
-                    open: losses.open,
-                    deaths: losses.deaths,
-                    connects_failed: losses.connects_failed,
-                    connections_cut: losses.connections_cut,
-                    causes: losses.causes.into_iter().map(|(cause, _)| cause).collect(),
+                    requests_failed: sums.requests_failed,
+                    down_ms: sums.down_ms,
+                    incidents: sums.incidents,
+                    open: sums.open,
+                    deaths: sums.deaths,
+                    connects_failed: sums.connects_failed,
+                    connections_cut: sums.connections_cut,
+                    causes: sums.causes.into_iter().map(|(cause, _)| cause).collect(),
                 }
             })
             .collect();
         items.sort_by(|a, b| {
-            let rank = |it: &ServiceLosses| (it.requests_failed, it.deaths, it.connects_failed);
+            let rank = |it: &ServiceTotals| (it.requests_failed, it.deaths, it.connects_failed);
             rank(b)
                 .0
                 .cmp(&rank(a).0)

@@ -1,15 +1,17 @@
-//! Deaths that look alike: those of one service with one cause.
+//! Earlier deaths of the same service with the same cause.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use tracer_model::{Cause, MemoryInfo, wording};
 
 use super::super::model::{Alike, AlikeDeath, DeathAt};
-use super::{IncidentKey, intervals, median};
+use super::bounded::text;
+use super::key::IncidentKey;
+use super::statistics::{intervals, median};
 
 /// How many deaths of one service and cause are kept.
 const MAX_LATEST: usize = 20;
-/// How many services and causes are told apart.
+/// How many pairs of service and cause are kept apart.
 const MAX_KINDS: usize = 1024;
 
 #[derive(Debug, Default)]
@@ -18,14 +20,14 @@ struct Kind {
     latest: VecDeque<(Option<IncidentKey>, AlikeDeath)>,
 }
 
-/// See the module.
+/// The deaths so far, by service and cause.
 #[derive(Debug, Default)]
 pub(super) struct History {
     kinds: BTreeMap<(String, &'static str), Kind>,
 }
 
 impl History {
-    /// The deaths like `death` before it, without those of its own incident.
+    /// The earlier deaths like `death`, without those of its own incident.
     pub(super) fn before(&self, death: &DeathAt, incident: IncidentKey) -> Option<Alike> {
         let kind = self.kinds.get(&key(death)?)?;
         let own = |entry: &&(Option<IncidentKey>, AlikeDeath)| entry.0 == Some(incident);
@@ -69,14 +71,14 @@ impl History {
     }
 }
 
-/// None for deaths that somebody wanted.
+/// None for requested stops.
 fn key(death: &DeathAt) -> Option<(String, &'static str)> {
     let death = &death.death;
     let cause = wording::cause(death.cause);
-    (death.cause != Cause::Clean).then(|| (super::text(&death.service.name), cause))
+    (death.cause != Cause::Clean).then(|| (text(&death.service.name), cause))
 }
 
-/// The memory that counts against a limit, as far as known.
+/// The memory that counts against a limit: anonymous if known, else peak resident.
 pub(super) fn used(memory: &MemoryInfo) -> Option<u64> {
     memory.anon_bytes.or(memory.peak_bytes)
 }

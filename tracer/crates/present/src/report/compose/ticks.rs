@@ -1,4 +1,4 @@
-//! Any number of instants as a bounded list of ticks.
+//! Reduces any number of effects to a bounded list of ticks.
 
 use tracer_model::WallTime;
 
@@ -9,17 +9,17 @@ const MAX: usize = 600;
 /// The first width of a merged tick, ns.
 const FIRST_WIDTH: i64 = 1_000_000;
 
-/// Keeps single ticks as long as there are few, and merges neighbours when there are many: a
-/// lonely failure in hours keeps its place, a storm becomes bars.
+/// Keeps single ticks while there are few, and merges neighbours if there are many: a single failure
+/// within hours keeps its place, a storm becomes bars.
 #[derive(Debug, Default)]
 pub(super) struct Ticks {
     ticks: Vec<Tick>,
-    /// What lies closer together is merged, ns; 0 while nothing needs to be.
+    /// Ticks closer together than this are merged, ns; 0 while there are few.
     width: i64,
 }
 
 impl Ticks {
-    /// Adds `count` at `at`, which is not before what was added last by more than a little.
+    /// Adds `count` effects at `at`. Calls come in order of time, or nearly so.
     pub(super) fn push(&mut self, at: WallTime, count: u64, what: impl FnOnce() -> String) {
         if let Some(last) = self.ticks.last_mut()
             && self.width > 0
@@ -57,7 +57,7 @@ impl Ticks {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no ticks.
     pub(super) fn is_empty(&self) -> bool {
         self.ticks.is_empty()
     }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_ticks_stay_as_they_are() {
+    fn few_ticks_stay_unchanged() {
         let mut ticks = Ticks::default();
         for at in 0..10 {
             ticks.push(WallTime(at), 1, || format!("{at}"));
@@ -84,13 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_is_merged_and_nothing_is_lost() {
+    fn a_storm_is_merged_without_losing_counts() {
         let mut ticks = Ticks::default();
         let total = 100_000;
         for index in 0..total {
             ticks.push(WallTime(index * 100_000), 2, || "x".to_owned());
         }
-        // Long after the storm: it keeps a place of its own.
+        // A failure long after the storm keeps its own place.
         ticks.push(WallTime(86_400_000_000_000), 1, || "late".to_owned());
         let ticks = ticks.finish();
         assert!(ticks.len() <= MAX, "{}", ticks.len());

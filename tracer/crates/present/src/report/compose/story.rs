@@ -1,4 +1,4 @@
-//! The story of one incident, while its findings come in.
+//! Collects the findings of one incident.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,25 +8,27 @@ use tracer_model::{
     LostRequest, LostRequests, WallTime, printable, template, wording,
 };
 
+use super::super::formatting::{ms, ms_between};
 use super::super::model::{
-    Alike, Capped, DeathAt, IncidentReport, MemoryStory, Phase, RequestsLost,
+    Alike, Capped, DeathAt, IncidentReport, MemoryStory, Phase, RequestsFailed,
 };
-use super::super::words::{ms, ms_between};
+use super::bounded::text;
+use super::key::IncidentKey;
+use super::memory;
 use super::steps::Steps;
-use super::{IncidentKey, memory, text};
 
 /// How many deaths are listed.
 const MAX_DEATHS: usize = 20;
 /// How many requests are listed.
 const MAX_REQUESTS: usize = 100;
-/// How many templates are told apart.
+/// How many templates are kept apart.
 const MAX_TEMPLATES: usize = 50;
 /// How many addresses are followed.
 const MAX_ADDRESSES: usize = 64;
 
 type TemplateKey = (Option<String>, Option<String>, Option<u16>);
 
-/// See the module.
+/// An incident so far.
 #[derive(Debug)]
 pub(super) struct Story {
     key: IncidentKey,
@@ -38,7 +40,7 @@ pub(super) struct Story {
     memory: Option<MemoryStory>,
     /// Addresses where nothing listens.
     down: BTreeSet<String>,
-    /// Whether listeners tell when it is back.
+    /// Whether it has listeners, which show when it recovers.
     listens: bool,
     connects_failed: u64,
     connections_cut: u64,
@@ -67,7 +69,7 @@ impl Story {
         }
     }
 
-    /// What it cost, to compare: those that go on weigh most.
+    /// What it cost, for comparison; open incidents weigh most.
     pub(super) fn weight(&self) -> (bool, u64, u64, u64) {
         let open = self
             .newest
@@ -111,12 +113,12 @@ impl Story {
             return;
         }
         self.down.remove(&address);
-        let mut what = format!("{} listens again", printable(&address));
-        if let Some(process) = &change.process {
-            what = format!("{what}: {}[{}]", printable(&process.comm), process.pid);
-        }
+        let mut what = format!("{} listening again", printable(&address));
         if let Some(down_ms) = change.down_ms {
-            what = format!("{what}, after {}", ms(down_ms));
+            what = format!("{what} after {}", ms(down_ms));
+        }
+        if let Some(process) = &change.process {
+            what = format!("{what}, {}[{}]", printable(&process.comm), process.pid);
         }
         self.steps.once(at, Phase::Recovery, what);
     }
@@ -135,7 +137,7 @@ impl Story {
         self.requests += request.count;
         self.steps.request(at, request);
         if request.count > 1 {
-            // Counted in a storm: there is nothing to list.
+            // Counted, not shown in detail: there is nothing to list.
             return;
         }
         let path = request.path.as_deref().map(text);
@@ -165,16 +167,16 @@ impl Story {
             && let Some(at) = incident.closed
         {
             let what = match incident.down_ms {
-                Some(down_ms) => format!("back, after {} down in all", ms(down_ms)),
-                None => "over; the service was never down".to_owned(),
+                Some(down_ms) => format!("recovered, down for {}", ms(down_ms)),
+                None => "closed; the service was never down".to_owned(),
             };
             self.steps.once(at, Phase::Recovery, what);
         }
         self.newest = Some(Box::new(incident.clone()));
     }
 
-    /// What is told of it; `to` is when the findings ended. None when nothing says whose incident
-    /// it was: its beginning is not among the findings.
+    /// The incident's part of the report; `to` is the time of the last finding. None if its beginning is
+    /// not among the findings, and so its service is unknown.
     pub(super) fn finish(self, to: WallTime) -> Option<IncidentReport> {
         let newest = self.newest.as_deref();
         let first = self.deaths.items.first();
@@ -182,7 +184,7 @@ impl Story {
             .map(|it| &it.service)
             .or_else(|| first.map(|it| &it.death.service))?
             .clone();
-        let verdict = newest
+        let cause = newest
             .map(|it| it.cause)
             .or_else(|| first.map(|it| it.death.cause))
             .unwrap_or(Cause::Unknown);
@@ -200,11 +202,9 @@ impl Story {
         Some(IncidentReport {
             session: self.key.0,
             id: self.key.1,
-            cause: verdict,
-            summary: newest.map_or_else(
-                || wording::cause(verdict).to_owned(),
-                |it| text(&it.summary),
-            ),
+            cause,
+            summary: newest
+                .map_or_else(|| wording::cause(cause).to_owned(), |it| text(&it.summary)),
             opened,
             closed: newest.and_then(|it| it.closed),
             state,
@@ -235,15 +235,15 @@ fn listed(deaths: &Capped<DeathAt>) -> u64 {
     deaths.items.len() as u64 + deaths.left_out
 }
 
-/// Analysis' own list where it has one that knows more (its beginning may be cut off here), else
-/// the one made of single findings (its end may be).
+/// The list in the incident's own finding if that counts more requests (the first findings may be
+/// missing here), else the list made from single findings (the last may be missing there).
 fn requests(
     count: u64,
     newest: Option<&Incident>,
     seen: u64,
     list: Vec<LostRequest>,
     templates: BTreeMap<TemplateKey, u64>,
-) -> RequestsLost {
+) -> RequestsFailed {
     let (list, mut by_template) = match newest {
         Some(it) if it.requests_failed > seen => {
             (it.requests.clone(), it.requests_by_template.clone())
@@ -263,7 +263,7 @@ fn requests(
     };
     by_template.sort_by_key(|kind| std::cmp::Reverse(kind.count));
     let in_templates: u64 = by_template.iter().map(|kind| kind.count).sum();
-    RequestsLost {
+    RequestsFailed {
         count,
         list: Capped {
             left_out: count.saturating_sub(list.len() as u64),
@@ -276,7 +276,7 @@ fn requests(
     }
 }
 
-/// The OOM killer's choice.
+/// Describes the OOM killer's choice.
 fn chosen(oom: &DeathAt) -> String {
     let death = &oom.death;
     let process = &death.process;
@@ -290,7 +290,7 @@ fn chosen(oom: &DeathAt) -> String {
     }
     if let Some(trigger) = death.trigger.as_ref().filter(|it| it.pid != process.pid) {
         what = format!(
-            "{what}, {}[{}] wanted more",
+            "{what}, triggered by {}[{}]",
             printable(&trigger.comm),
             trigger.pid
         );

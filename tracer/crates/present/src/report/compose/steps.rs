@@ -1,21 +1,22 @@
-//! The steps of an incident. Like effects of one stretch become one step, and of a very long
-//! incident the middle is left out.
+//! The steps of an incident. Similar effects that follow each other are merged into one step, and
+//! the middle of a very long incident is left out.
 
 use tracer_model::{
     Cause, ConnectError, ConnectFailure, Cut, FailedRequest, Failure, WallTime, printable, wording,
 };
 
+use super::super::formatting::{counted, ms_between};
 use super::super::model::{Phase, Step, Timeline};
-use super::super::words::{counted, ms_between};
+use super::bounded::text;
 
 /// How many of the first steps are kept.
 const HEAD: usize = 40;
-/// How many of the last.
+/// How many of the last steps are kept.
 const TAIL: usize = 20;
-/// How far back a like effect is looked for.
+/// How many steps back a similar effect is looked for.
 const REACH: usize = 8;
 
-/// What a step says, before it is known how often.
+/// What a step says, before its count is known.
 #[derive(Debug, PartialEq)]
 enum Said {
     Once(String),
@@ -32,7 +33,7 @@ enum Said {
         proxy: String,
         status: Option<u16>,
         failure: Failure,
-        /// The cause of the death behind them.
+        /// The cause of the death that explains them.
         death: Option<Cause>,
     },
 }
@@ -46,7 +47,7 @@ struct Draft {
     said: Said,
 }
 
-/// See the module.
+/// The steps so far.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     drafts: Vec<Draft>,
@@ -54,7 +55,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// One thing that happened.
+    /// Adds a step of its own.
     pub(super) fn once(&mut self, at: WallTime, phase: Phase, what: String) {
         self.push(Draft {
             at,
@@ -67,8 +68,8 @@ impl Steps {
 
     pub(super) fn connect_failed(&mut self, at: WallTime, failure: &ConnectFailure) {
         let said = Said::Connects {
-            proxy: super::text(&failure.proxy.name),
-            to: super::text(&failure.upstream.address.to_string()),
+            proxy: text(&failure.proxy.name),
+            to: text(&failure.upstream.address.to_string()),
             error: failure.error,
         };
         self.effect(at, failure.count, said);
@@ -76,15 +77,15 @@ impl Steps {
 
     pub(super) fn cut(&mut self, at: WallTime, cut: &Cut) {
         let said = Said::Cuts {
-            peer: cut.peer.as_ref().map(|peer| super::text(&peer.name)),
-            address: super::text(&cut.address.to_string()),
+            peer: cut.peer.as_ref().map(|peer| text(&peer.name)),
+            address: text(&cut.address.to_string()),
         };
         self.effect(at, cut.count, said);
     }
 
     pub(super) fn request(&mut self, at: WallTime, request: &FailedRequest) {
         let said = Said::Requests {
-            proxy: super::text(&request.proxy.name),
+            proxy: text(&request.proxy.name),
             status: request.status,
             failure: request.failure,
             death: request.because.as_ref().and_then(|because| because.cause),
@@ -92,16 +93,16 @@ impl Steps {
         self.effect(at, request.count, said);
     }
 
-    /// Adds to the like effect of this stretch, if there is one.
+    /// Adds to a recent similar effect, if there is one.
     fn effect(&mut self, at: WallTime, count: u64, said: Said) {
-        let like = self
+        let similar = self
             .drafts
             .iter_mut()
             .rev()
             .take(REACH)
             .take_while(|draft| draft.phase == Phase::Effect)
             .find(|draft| draft.said == said);
-        if let Some(draft) = like {
+        if let Some(draft) = similar {
             draft.until = draft.until.max(at);
             draft.count = draft.count.saturating_add(count);
             return;
@@ -125,7 +126,7 @@ impl Steps {
 
     pub(super) fn finish(mut self) -> Timeline {
         if self.left_out == 0 {
-            // An OOM kill is announced before the death that opens the incident.
+            // The OOM killer's choice comes before the death that opens the incident.
             self.drafts.sort_by_key(|draft| draft.at);
         }
         let zero = self.drafts.first().map_or(WallTime(0), |first| first.at);
@@ -170,7 +171,7 @@ fn sentence(said: &Said, count: u64) -> String {
             let connections = counted(count, "connection", "connections");
             let address = printable(address);
             match peer {
-                Some(peer) => format!("{connections} of {} to {address} cut", printable(peer)),
+                Some(peer) => format!("{connections} from {} to {address} cut", printable(peer)),
                 None => format!("{connections} to {address} cut"),
             }
         }

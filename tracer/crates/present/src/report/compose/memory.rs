@@ -1,18 +1,18 @@
-//! The memory story: what the dead process had, against which limit, how fast, and whether it is
-//! always so.
+//! The memory story: how much memory the dead process used, of which limit, how fast it grew, and
+//! whether earlier deaths were alike.
 
 use tracer_model::quantity::bytes;
 use tracer_model::{Cause, Death};
 
+use super::super::formatting::{self, ms};
 use super::super::model::{Alike, MemoryStory};
-use super::super::words::{self, ms};
 use super::history::used;
-use super::median;
+use super::statistics::median;
 
-/// Of a limit, percent: from here on memory may have had a part in it.
+/// From this percentage of the limit on, memory may have contributed to the death.
 const NEAR: u64 = 80;
 
-/// None when nothing is known of its memory, or when it had no part in the death.
+/// None if nothing is known about its memory, or if neither cause nor limit relates to memory.
 pub(super) fn story(death: &Death, alike: Option<&Alike>) -> Option<MemoryStory> {
     let memory = &death.memory;
     let used_bytes = used(memory)?;
@@ -31,20 +31,20 @@ pub(super) fn story(death: &Death, alike: Option<&Alike>) -> Option<MemoryStory>
     let mut sentences = Vec::new();
     let kind = match memory.anon_bytes {
         Some(_) => "anonymous memory",
-        None => "resident memory at its peak",
+        None => "resident memory at peak",
     };
     sentences.push(match (memory.limit_bytes, percent) {
         (Some(limit), Some(percent)) => format!(
-            "It had {} of {kind}: {percent} % of the limit of {}.",
+            "It used {} of {kind}, {percent} % of the {} limit.",
             bytes(used_bytes),
             bytes(limit)
         ),
-        _ => format!("It had {} of {kind}.", bytes(used_bytes)),
+        _ => format!("It used {} of {kind}.", bytes(used_bytes)),
     });
     if by_memory {
         sentences.extend(growth(death, used_bytes, alike));
     } else if !near {
-        sentences.push("Memory was not the reason.".to_owned());
+        sentences.push("Memory was not the cause.".to_owned());
     }
     Some(MemoryStory {
         used_bytes,
@@ -56,7 +56,7 @@ pub(super) fn story(death: &Death, alike: Option<&Alike>) -> Option<MemoryStory>
     })
 }
 
-/// How it got there, now and before.
+/// How fast it got there, now and before earlier deaths.
 fn growth(death: &Death, used_bytes: u64, alike: Option<&Alike>) -> Vec<String> {
     let lived = death.process.uptime_ms;
     let mut sentences = Vec::new();
@@ -64,13 +64,13 @@ fn growth(death: &Death, used_bytes: u64, alike: Option<&Alike>) -> Vec<String> 
         let per_minute = u128::from(used_bytes) * 60_000 / u128::from(lived);
         let rate = u64::try_from(per_minute).unwrap_or(u64::MAX);
         sentences.push(format!(
-            "It lived {}: {} per minute on average.",
-            words::whole_ms(lived),
+            "It ran for {}, growing by {} per minute on average.",
+            formatting::whole_ms(lived),
             bytes(rate)
         ));
     } else {
-        // Of seconds, a rate would say nothing.
-        sentences.push(format!("It lived {}.", words::whole_ms(lived)));
+        // A rate over a few seconds would mean nothing.
+        sentences.push(format!("It ran for {}.", formatting::whole_ms(lived)));
     }
     let Some(alike) = alike else { return sentences };
     let mut peaks: Vec<u64> = alike
@@ -86,10 +86,10 @@ fn growth(death: &Death, used_bytes: u64, alike: Option<&Alike>) -> Vec<String> 
             format!("{} to {}", bytes(*least), bytes(*most))
         };
         let before = match alike.latest.len() {
-            1 => "The death before".to_owned(),
-            count => format!("The {count} deaths before"),
+            1 => "The previous time".to_owned(),
+            count => format!("The previous {count} times"),
         };
-        sentences.push(format!("{before} had {range}."));
+        sentences.push(format!("{before} it died at {range}."));
     }
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     let mut lifetimes: Vec<f64> = alike
@@ -102,7 +102,7 @@ fn growth(death: &Death, used_bytes: u64, alike: Option<&Alike>) -> Vec<String> 
         && let Some(usual) = median(&mut lifetimes)
     {
         sentences.push(format!(
-            "It usually takes {} from its start to its death: expect the next one then.",
+            "It usually dies {} after it starts; expect the next death then.",
             ms(usual)
         ));
     }

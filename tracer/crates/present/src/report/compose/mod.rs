@@ -1,13 +1,17 @@
-//! Makes a report of a stream of findings, in one pass and bounded memory.
+//! Composes a report from a stream of findings, in one pass and in bounded memory.
 //!
-//! Every list has a limit, and what exceeds it is counted. When there are too many incidents, the
-//! stories of those that cost least are dropped; their numbers stay in the sums.
+//! Every list has a limit; items beyond it are counted. If there are too many incidents, the
+//! stories of the least costly ones are dropped, but their numbers stay in the totals.
 
+mod bounded;
+mod failures;
 mod gaps;
 mod history;
+mod key;
 mod lanes;
 mod memory;
 mod services;
+mod statistics;
 mod steps;
 mod story;
 mod ticks;
@@ -15,74 +19,69 @@ mod ticks;
 use std::collections::{BTreeMap, VecDeque};
 
 use tracer_model::{
-    Body, Cause, Cut, Death, FailedRequest, Failure, Finding, Incident, ListenerChange, Start,
-    WallTime,
+    Body, Cause, ConnectFailure, Cut, Death, End, FailedRequest, Finding, Incident, IncidentState,
+    ListenerChange, Start, WallTime,
 };
 
+use self::bounded::{death_at, text};
+use self::failures::Failures;
 use self::gaps::Gaps;
 use self::history::History;
+use self::key::IncidentKey;
 use self::lanes::Lanes;
 use self::services::Services;
 use self::story::Story;
 use super::model::{
-    Capped, DeathAt, FailureGroup, IncidentReport, Note, REPORT_VERSION, Report, Session, Totals,
+    Capped, DeathAt, IncidentReport, Mark, REPORT_VERSION, Report, Session, Totals,
 };
-use super::words::ms_between;
 
+/// How many sessions are listed.
 const MAX_SESSIONS: usize = 64;
-/// How many incidents are told.
+/// How many incidents are reported in full.
 const MAX_INCIDENTS: usize = 200;
-/// How many deaths without incident are listed.
+/// How many deaths without an incident are listed.
 const MAX_DEATHS: usize = 200;
 /// How many marks are listed.
 const MAX_MARKS: usize = 200;
-/// How many kinds of failed requests without incident are told apart.
-const MAX_FAILURES: usize = 64;
-/// How many OOM kills wait for their death.
+/// How many OOM victims may wait for their death to be reported.
 const MAX_PENDING: usize = 64;
-/// How many bytes of a text from outside are kept.
-const MAX_TEXT: usize = 1024;
 
-/// Which incident: ids count anew in every run of the tracer.
-type IncidentKey = (usize, u64);
-type FailureKey = (String, Option<String>, Option<u16>, Failure);
-
-/// Takes findings, gives a report.
+/// Takes findings and composes a report.
 #[derive(Debug, Default)]
-pub struct Builder {
+pub struct Composer {
     from: Option<WallTime>,
     to: Option<WallTime>,
     sessions: Capped<Session>,
-    /// Number of the current run, from 1.
+    /// Number of the current session, from 1.
     session: usize,
     boot_id: Option<String>,
     totals: Totals,
     stories: BTreeMap<IncidentKey, Story>,
     /// Incidents whose stories were dropped.
     dropped: u64,
-    /// OOM kills that are announced, newest last.
+    /// OOM victims whose death is not reported yet, newest last.
     pending: VecDeque<DeathAt>,
     deaths: Capped<DeathAt>,
-    failures: BTreeMap<FailureKey, (u64, WallTime, WallTime)>,
+    failures: Failures,
     history: History,
     services: Services,
     lanes: Lanes,
-    marks: Capped<Note>,
+    marks: Capped<Mark>,
     gaps: Gaps,
 }
 
-impl Builder {
-    /// Nothing yet.
+impl Composer {
+    /// A composer that has seen no findings yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The boot's id, for the runs that follow.
+    /// The boot id of the sessions that follow.
     pub fn boot_id(&mut self, id: &str) {
         self.boot_id = Some(text(id));
     }
 
-    /// The input is damaged, or ends early: `what` says where, in one sentence.
+    /// Notes that the input is damaged or ends early: `what` says where, in one sentence.
     pub fn damaged(&mut self, what: &str) {
         self.gaps.damaged(text(what));
     }
@@ -90,7 +89,7 @@ impl Builder {
     /// Takes the next finding.
     pub fn finding(&mut self, finding: &Finding) {
         let at = finding.at;
-        // An incident's finding may tell of a time before the first finding, and none after.
+        // An incident may have begun before the first finding; nothing happens after the last.
         self.from = self.from.or(Some(at));
         self.to = self.to.max(Some(at));
         match &finding.body {
@@ -99,36 +98,19 @@ impl Builder {
             Body::Death(death) => self.death(at, death),
             Body::ListenerDown(change) => self.listener(at, change, false),
             Body::ListenerUp(change) => self.listener(at, change, true),
-            Body::ConnectFailed(failure) => {
-                self.totals.connects_failed += failure.count;
-                let service = failure.upstream.service.as_deref();
-                if let Some(service) = service {
-                    self.services.of(service).connects_failed += failure.count;
-                }
-                self.lanes.connect_failed(at, failure);
-                if let Some(because) = &failure.because {
-                    self.story(at, because.incident).connect_failed(at, failure);
-                }
-            }
+            Body::ConnectFailed(failure) => self.connect_failed(at, failure),
             Body::ConnectionCut(cut) => self.cut(at, cut),
             Body::RequestFailed(request) => self.request(at, request),
             Body::Incident(incident) => self.incident(at, incident),
             Body::Mark(mark) => {
                 let label = text(&mark.label);
-                self.marks.push(Note { at, label }, MAX_MARKS);
+                self.marks.push(Mark { at, label }, MAX_MARKS);
             }
             Body::Lost(lost) => {
                 self.totals.events_lost += lost.count;
                 self.gaps.lost(lost, at);
             }
-            Body::End(end) => {
-                self.gaps.ended(end);
-                let current = self.sessions.items.last_mut();
-                if let Some(session) = current.filter(|_| self.sessions.left_out == 0) {
-                    session.ended = Some(at);
-                }
-                self.end_session();
-            }
+            Body::End(end) => self.end(at, end),
         }
     }
 
@@ -148,7 +130,16 @@ impl Builder {
         self.sessions.push(session, MAX_SESSIONS);
     }
 
-    /// What is open will not be continued.
+    fn end(&mut self, at: WallTime, end: &End) {
+        self.gaps.ended(end);
+        let current = self.sessions.items.last_mut();
+        if let Some(session) = current.filter(|_| self.sessions.left_out == 0) {
+            session.ended = Some(at);
+        }
+        self.end_session();
+    }
+
+    /// OOM victims that are still pending will not be reported dead: the session is over.
     fn end_session(&mut self) {
         for chosen in self.pending.drain(..) {
             self.gaps.unconfirmed(&chosen);
@@ -171,12 +162,12 @@ impl Builder {
             .iter()
             .position(|oom| oom.death.process.pid == pid)
             .and_then(|index| self.pending.remove(index));
-        let losses = self.services.of(&death.service.name);
+        let service = self.services.of(&death.service.name);
         if death.cause == Cause::Clean {
             self.totals.clean_exits += 1;
         } else {
             self.totals.deaths += 1;
-            losses.died(death.cause);
+            service.died(death.cause);
         }
         if matches!(death.cause, Cause::OomCgroup | Cause::OomGlobal) {
             self.totals.oom_kills += 1;
@@ -201,6 +192,17 @@ impl Builder {
         self.story(at, id).listener(at, change, up);
     }
 
+    fn connect_failed(&mut self, at: WallTime, failure: &ConnectFailure) {
+        self.totals.connects_failed += failure.count;
+        if let Some(service) = failure.upstream.service.as_deref() {
+            self.services.of(service).connects_failed += failure.count;
+        }
+        self.lanes.connect_failed(at, failure);
+        if let Some(because) = &failure.because {
+            self.story(at, because.incident).connect_failed(at, failure);
+        }
+    }
+
     fn cut(&mut self, at: WallTime, cut: &Cut) {
         self.totals.connections_cut += cut.count;
         self.services.of(&cut.service.name).connections_cut += cut.count;
@@ -221,28 +223,9 @@ impl Builder {
         if let Some(because) = &request.because {
             self.totals.because_of_deaths += request.count;
             self.story(at, because.incident).request(at, request);
-            return;
-        }
-        let named = upstream.map(|upstream| match &upstream.service {
-            Some(service) => text(service),
-            None => text(&upstream.address.to_string()),
-        });
-        let key = (
-            text(&request.proxy.name),
-            named,
-            request.status,
-            request.failure,
-        );
-        let full = self.failures.len() >= MAX_FAILURES && !self.failures.contains_key(&key);
-        // The last place is for all that have none of their own.
-        let key = if full {
-            ("others".to_owned(), None, None, Failure::Unknown)
         } else {
-            key
-        };
-        let group = self.failures.entry(key).or_insert((0, at, at));
-        group.0 += request.count;
-        group.2 = at;
+            self.failures.push(at, request);
+        }
     }
 
     fn incident(&mut self, at: WallTime, incident: &Incident) {
@@ -250,7 +233,7 @@ impl Builder {
         self.story(at, incident.id).incident(incident);
     }
 
-    /// The story of an incident of this run, begun when it is new.
+    /// The story of an incident of this session; a new one if the incident is new.
     fn story(&mut self, at: WallTime, id: u64) -> &mut Story {
         let key = (self.session, id);
         if !self.stories.contains_key(&key) && self.stories.len() >= MAX_INCIDENTS {
@@ -261,7 +244,7 @@ impl Builder {
             .or_insert_with(|| Story::new(key, at))
     }
 
-    /// Drops the story that cost least, of those that are over if there are any.
+    /// Drops the story of the least costly incident; one that is closed if there is any.
     fn drop_one(&mut self) {
         let least = self
             .stories
@@ -276,7 +259,7 @@ impl Builder {
         }
     }
 
-    /// The report.
+    /// Returns the report.
     pub fn finish(mut self) -> Report {
         self.end_session();
         let to = self.to.unwrap_or_default();
@@ -309,77 +292,22 @@ impl Builder {
             services: self.services.finish(),
             incidents,
             deaths: self.deaths,
-            failures: failures(self.failures),
+            failures: self.failures.finish(),
             unseen: self.gaps.finish(cut_short),
             lanes,
         }
     }
 }
 
-/// Adds an incident to the sums.
+/// Adds an incident to the totals.
 fn count(totals: &mut Totals, services: &mut Services, report: &IncidentReport) {
     let down = report.down_ms.unwrap_or(0.0);
-    let open = report.state == tracer_model::IncidentState::Open;
+    let open = report.state == IncidentState::Open;
     totals.incidents += 1;
     totals.incidents_open += u64::from(open);
     totals.down_ms += down;
-    let losses = services.of(&report.service.name);
-    losses.incidents += 1;
-    losses.down_ms += down;
-    losses.open |= open;
-}
-
-fn failures(groups: BTreeMap<FailureKey, (u64, WallTime, WallTime)>) -> Capped<FailureGroup> {
-    let mut items: Vec<FailureGroup> = groups
-        .into_iter()
-        .map(
-            |((proxy, upstream, status, failure), (count, first, last))| FailureGroup {
-                proxy,
-                upstream,
-                status,
-                failure,
-                count,
-                first,
-                last,
-            },
-        )
-        .collect();
-    items.sort_by_key(|group| std::cmp::Reverse(group.count));
-    Capped { items, left_out: 0 }
-}
-
-/// A copy of a death with its longest texts cut.
-fn death_at(at: WallTime, death: &Death) -> DeathAt {
-    let mut death = Box::new(death.clone());
-    for long in [&mut death.why, &mut death.process.comm] {
-        *long = text(long);
-    }
-    if let Some(cmdline) = &mut death.process.cmdline {
-        *cmdline = text(cmdline);
-    }
-    DeathAt { at, death }
-}
-
-/// `outside`, at most [`MAX_TEXT`] bytes of it.
-fn text(outside: &str) -> String {
-    if outside.len() <= MAX_TEXT {
-        return outside.to_owned();
-    }
-    let mut cut = outside[..outside.floor_char_boundary(MAX_TEXT)].to_owned();
-    cut.push('…');
-    cut
-}
-
-/// The middle of `values`, which it sorts.
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-/// Intervals between instants in order, ms.
-fn intervals(times: &[WallTime]) -> Vec<f64> {
-    times
-        .windows(2)
-        .map(|pair| ms_between(pair[0], pair[1]))
-        .collect()
+    let service = services.of(&report.service.name);
+    service.incidents += 1;
+    service.down_ms += down;
+    service.open |= open;
 }

@@ -1,16 +1,17 @@
-//! What was not seen: a report must not look more complete than it is.
+//! Blind spots and losses: a report must not look more complete than it is.
 
 use std::collections::BTreeMap;
 
 use tracer_model::{End, LostEvents, Ring, Start, WallTime, printable};
 
+use super::super::formatting::counted;
 use super::super::model::{DeathAt, Gap, Unseen};
-use super::super::words::counted;
+use super::bounded::text;
 
-/// How many losses are kept one by one.
+/// How many losses are kept apart.
 const MAX_LOSSES: usize = 256;
-/// How many gaps are told.
-const MAX_TOLD: usize = 64;
+/// How many gaps are listed.
+const MAX_LISTED: usize = 64;
 
 #[derive(Debug)]
 struct Loss {
@@ -20,24 +21,24 @@ struct Loss {
     count: u64,
 }
 
-/// See the module.
+/// The gaps so far.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
-    told: Vec<Unseen>,
+    listed: Vec<Unseen>,
     losses: Vec<Loss>,
-    /// Sums of all losses by ring.
+    /// All lost events, by what was lost.
     lost: BTreeMap<&'static str, u64>,
     log_lines_unread: u64,
-    /// Whether the newest run's end was seen.
+    /// Whether the newest session has an end.
     ended: bool,
-    /// Runs whose end was not seen, without the newest.
+    /// Sessions without an end, not counting the newest.
     cut_short: u64,
     running: bool,
 }
 
 impl Gaps {
     pub(super) fn damaged(&mut self, what: String) {
-        self.tell(Gap::Input, what);
+        self.push(Gap::Input, what);
     }
 
     pub(super) fn started(&mut self, start: &Start) {
@@ -45,13 +46,13 @@ impl Gaps {
         self.running = true;
         self.ended = false;
         for blind in &start.blind {
-            let what = format!("Nothing here could show {blind}.");
-            self.tell(Gap::Blind, super::text(&what));
+            let what = format!("Cannot be observed here: {blind}.");
+            self.push(Gap::Blind, text(&what));
         }
         for hook in start.hooks.iter().filter(|hook| !hook.ok) {
-            let why = hook.why.as_deref().unwrap_or("no reason is known");
-            let what = format!("The hook {} was not armed: {why}", hook.name);
-            self.tell(Gap::Hook, super::text(&what));
+            let why = hook.why.as_deref().unwrap_or("reason unknown");
+            let what = format!("Hook {} was not armed: {why}", hook.name);
+            self.push(Gap::Hook, text(&what));
         }
     }
 
@@ -65,7 +66,7 @@ impl Gaps {
     }
 
     pub(super) fn lost(&mut self, lost: &LostEvents, at: WallTime) {
-        *self.lost.entry(carries(lost.ring)).or_default() += lost.count;
+        *self.lost.entry(contents(lost.ring)).or_default() += lost.count;
         let stretch = Loss {
             since: lost.since,
             until: at,
@@ -80,24 +81,24 @@ impl Gaps {
         }
     }
 
-    /// The OOM killer chose a process whose death was never told.
+    /// The OOM killer chose a process whose death was not observed.
     pub(super) fn unconfirmed(&mut self, chosen: &DeathAt) {
         let process = &chosen.death.process;
         let what = format!(
-            "The OOM killer chose {}[{}] of {}; its death was not seen.",
+            "The OOM killer chose {}[{}] of {}, but its death was not observed.",
             printable(&process.comm),
             process.pid,
             printable(&chosen.death.service.name)
         );
-        self.tell(Gap::Lost, super::text(&what));
+        self.push(Gap::Lost, text(&what));
     }
 
-    /// What was lost between two instants.
+    /// The events lost between two instants.
     pub(super) fn within(&self, from: WallTime, to: WallTime) -> Vec<Unseen> {
         let mut sums: BTreeMap<&'static str, u64> = BTreeMap::new();
         for loss in &self.losses {
             if loss.since <= to && loss.until >= from {
-                *sums.entry(carries(loss.ring)).or_default() += loss.count;
+                *sums.entry(contents(loss.ring)).or_default() += loss.count;
             }
         }
         sums.into_iter().map(unseen).collect()
@@ -105,56 +106,55 @@ impl Gaps {
 
     pub(super) fn finish(mut self, cut_short: bool) -> Vec<Unseen> {
         let lost = std::mem::take(&mut self.lost);
-        self.told.truncate(MAX_TOLD);
-        self.told.extend(lost.into_iter().map(unseen));
+        self.listed.truncate(MAX_LISTED);
+        self.listed.extend(lost.into_iter().map(unseen));
         if self.log_lines_unread > 0 {
-            let lines = counted(self.log_lines_unread, "line", "lines");
-            self.told.push(Unseen {
+            let lines = counted(self.log_lines_unread, "proxy log line", "proxy log lines");
+            self.listed.push(Unseen {
                 gap: Gap::Logs,
-                what: format!("{lines} of proxies' logs could not be read."),
+                what: format!("{lines} could not be read."),
             });
         }
         let cut = self.cut_short + u64::from(cut_short);
         if cut > 0 {
             let what = match cut {
-                1 => "The findings stop without the tracer's end: it was killed, or it still runs."
-                    .to_owned(),
+                1 => "A session has no end: the tracer was killed or is still running.".to_owned(),
                 more => {
-                    format!("{more} runs of the tracer stop without an end: it was killed.")
+                    format!("{more} sessions have no end: the tracer was killed.")
                 }
             };
-            self.told.push(Unseen {
+            self.listed.push(Unseen {
                 gap: Gap::Input,
                 what,
             });
         }
-        self.told
+        self.listed
     }
 
-    fn tell(&mut self, gap: Gap, what: String) {
+    fn push(&mut self, gap: Gap, what: String) {
         let unseen = Unseen { gap, what };
-        if self.told.len() < MAX_TOLD && !self.told.contains(&unseen) {
-            self.told.push(unseen);
+        if self.listed.len() < MAX_LISTED && !self.listed.contains(&unseen) {
+            self.listed.push(unseen);
         }
     }
 }
 
-fn carries(ring: Ring) -> &'static str {
+fn contents(ring: Ring) -> &'static str {
     match ring {
         Ring::Deaths => "deaths, listeners",
         Ring::Traffic => "connections, new processes",
-        Ring::Connecting => "connects under way",
+        Ring::Connecting => "pending connects",
         Ring::Requests => "failed requests",
-        Ring::KernelLog => "lines of the kernel log",
-        Ring::ProxyLog => "lines of a proxy's log",
-        Ring::Capture => "observations that could not be recorded",
+        Ring::KernelLog => "kernel log lines",
+        Ring::ProxyLog => "proxy log lines",
+        Ring::Capture => "observations to record",
     }
 }
 
-fn unseen((carries, count): (&'static str, u64)) -> Unseen {
+fn unseen((contents, count): (&'static str, u64)) -> Unseen {
     let events = counted(count, "event was", "events were");
     Unseen {
         gap: Gap::Lost,
-        what: format!("{events} lost ({carries}): the tracer could not keep up."),
+        what: format!("{events} lost ({contents}) because the tracer could not keep up."),
     }
 }
