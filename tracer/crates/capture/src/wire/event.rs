@@ -8,9 +8,9 @@ use tracer_model::{self as model, Observation, Timestamp};
 use super::header::{Clock, Hook, Session};
 use super::http::{Http, HttpCounted, ProxyLog, Witnesses};
 use super::memory::{Cgroup, Container, Lost, OomMarked, OomReported};
+use super::message::{Unknown, Wire, all, some};
 use super::process::{Executed, Exited, Forked, Key, Process};
 use super::socket::{ConnectFailed, ConnectionCut, Listener, ListenerDown, ListenersScanned};
-use super::{Unknown, Wire, all, some};
 
 /// Observations, each an [`Event`]; as bytes, so that they are read one by one.
 #[derive(Clone, PartialEq, prost::Message)]

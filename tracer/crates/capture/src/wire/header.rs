@@ -3,7 +3,7 @@
 use tracer_analysis::Options;
 use tracer_model::{self as model, ClockAnchor, Timestamp, WallTime};
 
-use super::{Unknown, Wire, all, list, required, some};
+use super::message::{Unknown, Wire, all, list, required, some};
 use crate::format;
 
 /// [`ClockAnchor`].

@@ -7,9 +7,9 @@ use tracer_model::{
     Ring, What,
 };
 
+use super::message::{Unknown, Wire, all, list, optional, required, short, some, text};
 use super::process::{Actor, Task};
 use super::socket::{Endpoint, ip, read_ip};
-use super::{Unknown, Wire, list, optional, required, short, some, text};
 
 /// [`OomScope`]: of the machine, unless `cgroup` is there.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -300,7 +300,7 @@ impl Wire for Container {
                 service: service.to_string(),
             }),
             addresses: addresses.iter().copied().map(ip).collect(),
-            published: super::all(published),
+            published: all(published),
         }
     }
 

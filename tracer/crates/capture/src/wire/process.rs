@@ -5,7 +5,9 @@ use tracer_model::{
     Timestamp,
 };
 
-use super::{Unknown, Wire, all, boxed, byte, list, optional, required, some, text, texts};
+use super::message::{
+    Unknown, Wire, all, boxed, byte, list, optional, required, some, text, texts,
+};
 
 /// A thread's name up to the last byte that is not NUL.
 pub(super) fn comm(comm: Comm) -> Vec<u8> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tracer_model::{self as model, ConnectError, Endpoint as Address, SocketId, What};
 
+use super::message::{Unknown, Wire, all, list, nanos, required, short, some};
 use super::process::{Actor, Key};
-use super::{Unknown, Wire, all, list, nanos, required, short, some};
 
 /// An IP address: 4 or 16 bytes.
 pub(super) fn ip(ip: IpAddr) -> Vec<u8> {
