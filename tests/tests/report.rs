@@ -236,7 +236,7 @@ fn everything_is_unfolded_on_paper() {
 
 /// A capture that is part of the sources: a unit's OOM kill behind nginx.
 fn capture() -> String {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracer/src/capture/tests");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracer/crates/capture/src/tests");
     let sample = sources.join("samples/v1.capture");
     sample.to_str().unwrap().to_owned()
 }

@@ -12,6 +12,7 @@
 
 mod block;
 mod checkpoint;
+mod damage;
 mod follow;
 pub mod format;
 mod frame;
@@ -34,10 +35,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use damage::{Damage, Fault};
 pub use format::{Gap, Header};
 pub use output::{OutputError, Rotation, Target};
 pub use progress::{Notice, Summary};
-pub use reader::{Damage, Item, ReadError, Reader};
+pub use reader::{Item, ReadError, Reader};
 pub use recorder::{Recorder, Setup};
 pub use replay::{Note, Replay};
 pub use sources::{Source, SourceError, Sources};

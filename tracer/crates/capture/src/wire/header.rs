@@ -1,4 +1,4 @@
-//! What a capture says about itself: the header, the machine, gaps.
+//! The header with the machine, and gaps.
 
 use tracer_analysis::Options;
 use tracer_model::{self as model, ClockAnchor, Timestamp, WallTime};

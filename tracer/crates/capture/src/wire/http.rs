@@ -1,4 +1,4 @@
-//! HTTP requests at proxies: what the kernel, TLS libraries and logs told of them.
+//! HTTP requests at proxies, as the kernel, TLS libraries and logs witnessed them.
 
 use std::time::Duration;
 

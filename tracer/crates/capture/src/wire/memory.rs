@@ -1,4 +1,4 @@
-//! Memory: OOM kills, cgroups, containers; and events that were lost.
+//! OOM kills, cgroups, containers, and lost events.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use super::message::{Unknown, Wire, all, list, optional, required, short, some, 
 use super::process::{Actor, Task};
 use super::socket::{Endpoint, ip, read_ip};
 
-/// [`OomScope`]: of the machine, unless `cgroup` is there.
+/// [`OomScope`]: the machine, unless there is a `cgroup`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Scope {
     #[prost(message, optional, tag = "1")]
@@ -226,7 +226,7 @@ impl Cgroup {
     }
 }
 
-/// Compose project and service.
+/// A Compose project and service.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Compose {
     #[prost(string, tag = "1")]
