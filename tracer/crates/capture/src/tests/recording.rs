@@ -18,8 +18,8 @@ type Notices = Arc<Mutex<Vec<Notice>>>;
 
 fn recorder(path: &Path, rotation: Option<Rotation>) -> (Recorder, Notices) {
     let notices = Notices::default();
-    let noticed = Arc::clone(&notices);
-    let notice = move |notice| noticed.lock().unwrap().push(notice);
+    let received = Arc::clone(&notices);
+    let notice = move |notice| received.lock().unwrap().push(notice);
     let setup = Setup {
         flush_interval: Duration::from_millis(50),
         ..Setup::new(Target::File(path.to_owned()), rotation)
