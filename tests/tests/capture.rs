@@ -285,7 +285,7 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
             "/../tracer/crates/capture/src/tests/samples/v1.capture"
         );
         let mut bytes = fs::read(sample).unwrap();
-        // The checksum shows that the version number is damaged.
+        // The checksum shows that the version is damaged, so it is not believed.
         bytes[4] = 2;
         write("damaged.capture", &bytes)
     };
@@ -294,11 +294,11 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
         (write("empty", b""), 1, "empty"),
         (write("x.gz", b"\x1f\x8b\x08\x00"), 1, "zcat"),
         (write("x.jsonl", b"{\"v\":1}"), 1, "watch --json"),
-        (text.clone(), 1, "it is no capture but text"),
+        (text.clone(), 1, "not a tracer capture (looks like text)"),
         (path_of(folder.path(), ""), 1, "it is a directory"),
         (missing.clone(), 1, "No such file"),
         (binary().to_str().unwrap().to_owned(), 1, "program"),
-        (newer, 0, "damaged, and read on after it"),
+        (newer, 0, "damaged bytes at offset 0"),
     ] {
         let (status, _, err) = run_tracer(["replay", &path]);
         assert_eq!(status.code(), Some(code), "{path}: {err}");
@@ -320,6 +320,6 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
     need_root();
     let (status, _, err) = run_tracer(["record", "-o", &text, "--for", "1s"]);
     assert_eq!(status.code(), Some(1), "{err}");
-    assert!(err.contains("no capture; move it away"), "{err}");
+    assert!(err.contains("not a capture; move it away"), "{err}");
     assert_eq!(fs::read(&text).unwrap(), b"Dear diary,\n");
 }

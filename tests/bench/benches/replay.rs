@@ -148,7 +148,7 @@ fn replay(capture: &[u8]) -> usize {
     let mut count = 0;
     while let Some(item) = reader.next_item().unwrap() {
         assert!(!matches!(item, Item::Damage(_)));
-        replay.take(item, &mut findings);
+        replay.feed(item, &mut findings);
         count += findings.drain(..).map(black_box).count();
     }
     count

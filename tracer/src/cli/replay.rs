@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             (Item::Observation(observation), Some(pace)) => pace.wait(observation.at),
             _ => {}
         }
-        for note in replay.take(item, &mut findings) {
+        for note in replay.feed(item, &mut findings) {
             tell(sources.name(), &note);
         }
         for finding in findings.drain(..) {

@@ -93,7 +93,7 @@ impl Selection {
                 window.get_or_insert_with(|| self.window(header.machine.clock.wall));
                 take(Read::Boot(&header.machine.boot_id))?;
             }
-            for note in replay.take(item, &mut findings) {
+            for note in replay.feed(item, &mut findings) {
                 missing(sources.name(), &note, &mut take)?;
             }
             for finding in findings.drain(..) {

@@ -54,8 +54,8 @@ mod tests {
     use tracer_analysis::rules::Rules;
     use tracer_analysis::{Analysis, Options};
     use tracer_model::{Hierarchy, Observation, ProcessFacts, TaskFacts, What};
-    use tracer_observe::ending::Ending;
     use tracer_observe::process_facts;
+    use tracer_observe::slow_exit::SlowExit;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_process_that_exits_slowly_is_missing_only_once_it_is_gone() {
-        let ending = Ending::start();
-        let key = ending.key;
+        let slow = SlowExit::start();
+        let key = slow.key;
         let analysis = machine_with(key);
         let world = analysis.world();
         let at = |seconds: u64| Timestamp(seconds * SECOND);
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(missing.drain_due(world, at(10)), []);
         assert_eq!(missing.drain_due(world, at(11)), [], "it is still there");
         assert_eq!(missing.due(), Some(at(12)));
-        ending.end();
+        slow.finish();
         assert_eq!(missing.drain_due(world, at(12)), [key]);
         assert_eq!(missing.due(), None);
     }

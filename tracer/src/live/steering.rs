@@ -43,7 +43,7 @@ impl Steering {
         kernel: &mut Kernel,
         observer: &mut Observer,
     ) -> Vec<What> {
-        if observer.take_logged_changed() | kernel.clear_tls_changed() {
+        if observer.clear_logged_changed() | kernel.clear_tls_changed() {
             self.proxies = None;
         }
         let version = Some(world.proxies_version());

@@ -1,4 +1,4 @@
-//! Blocks: observations gathered until there are enough of them, and taken apart again.
+//! Blocks: observations that are gathered until there are enough of them, and read back one by one.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -14,7 +14,7 @@ const AT: u8 = 1 << 3;
 /// Key of `Block.events`: field 2, bytes.
 const EVENTS: u8 = 2 << 3 | 2;
 
-/// Observations, encoded.
+/// Encodes observations into a block.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     raw: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct Built {
 }
 
 impl Builder {
-    /// Takes one in; false when it is too large for any block.
+    /// Appends an observation; false if it is too large for any block.
     pub(super) fn push(&mut self, observation: &Observation) -> bool {
         if self.raw.is_empty() {
             self.before = observation.at;
@@ -50,7 +50,7 @@ impl Builder {
         true
     }
 
-    /// Whether it is time to begin another.
+    /// Whether the block is large enough to be finished.
     pub(super) fn is_full(&self) -> bool {
         self.raw.len() >= BLOCK_BYTES
     }
@@ -59,8 +59,8 @@ impl Builder {
         self.observations == 0
     }
 
-    /// What was gathered; what follows begins a new block.
-    pub(super) fn take(&mut self) -> Built {
+    /// Returns the block; the next observation begins a new one.
+    pub(super) fn finish(&mut self) -> Built {
         let next = Vec::with_capacity(self.raw.len());
         Built {
             raw: std::mem::replace(&mut self.raw, next),
@@ -69,18 +69,18 @@ impl Builder {
     }
 }
 
-/// Blocks of many observations at once.
+/// Encodes many observations into as many blocks as they need.
 pub(super) fn build<'a>(observations: impl Iterator<Item = &'a Observation>) -> Vec<Built> {
     let mut blocks = Vec::new();
     let mut builder = Builder::default();
     for observation in observations {
         builder.push(observation);
         if builder.is_full() {
-            blocks.push(builder.take());
+            blocks.push(builder.finish());
         }
     }
     if !builder.is_empty() {
-        blocks.push(builder.take());
+        blocks.push(builder.finish());
     }
     blocks
 }
@@ -93,7 +93,7 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(number.to_le_bytes()[0]);
 }
 
-/// A block being taken apart.
+/// A block that is being read.
 #[derive(Debug)]
 pub(super) struct Opened {
     /// [`Kind::Events`] or [`Kind::Checkpoint`].
@@ -104,7 +104,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Of a frame's content.
+    /// Decodes the block in a frame's content.
     pub(super) fn new(kind: Kind, version: u8, raw: Vec<u8>) -> Result<Self, prost::DecodeError> {
         let block = Block::decode(Bytes::from(raw))?;
         Ok(Self {
@@ -115,7 +115,7 @@ impl Opened {
         })
     }
 
-    /// The next observation that this version knows; an error is about a single one.
+    /// The next observation of a kind that this version knows. An error concerns only one observation.
     pub(super) fn next(&mut self) -> Option<Result<Observation, Box<str>>> {
         loop {
             let mut event = match Event::decode(self.events.next()?) {

@@ -1,17 +1,17 @@
-//! What a reader must know that begins in the middle: the stream so far, without what no longer
-//! matters. A process's facts matter until it is dead, a listener until it is down.
+//! What a reader needs that begins in the middle: the stream so far, without the observations that no
+//! longer matter. A process's facts matter until it exits, a listener until it is down.
 //!
-//! Some history is lost in it (who held a socket before, why a process died): a replay that begins
-//! at a checkpoint knows the machine as well as a tracer that starts at that moment.
+//! A checkpoint lacks some history (who held a socket before, why a process died). A replay that begins
+//! there knows the machine as well as a tracer that starts at that moment.
 
 use std::collections::BTreeMap;
 
 use tracer_model::{Endpoint, NetNs, Observation, ProcessKey, SocketId, Timestamp, What};
 
-/// As many observations are kept; those of whatever came first stay.
+/// At most this many observations are kept; when there is no room, new ones are left out.
 const MAX_KEPT: usize = 1 << 16;
 
-/// Observations of which only the latest matters.
+/// A subject of which only the latest observation matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
     Session,
@@ -27,10 +27,10 @@ enum Slot {
     Container(Box<str>),
 }
 
-/// See the module.
+/// The observations of the stream so far that still matter.
 #[derive(Debug, Default)]
 pub(super) struct Checkpoint {
-    /// In the order in which they were observed.
+    /// In the order of observation.
     kept: BTreeMap<u64, Observation>,
     slots: BTreeMap<Slot, u64>,
     next: u64,
@@ -38,7 +38,7 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Takes one more observation of the stream into account.
+    /// Adds one more observation of the stream.
     pub(super) fn observe(&mut self, observation: &Observation) {
         match &observation.what {
             What::Session(_) => self.keep(Slot::Session, observation),
@@ -46,12 +46,12 @@ impl Checkpoint {
             What::Process(facts) => self.keep(Slot::Process(facts.task.key), observation),
             What::Forked { child, .. } => self.keep(Slot::Forked(child.key), observation),
             What::Executed { task, .. } => {
-                // Its facts were those of the program before.
+                // The facts were those of the previous program.
                 self.drop(&Slot::Process(task.key));
                 self.keep(Slot::Executed(task.key), observation);
             }
-            What::Exited(exit) => self.ended(exit.task.key),
-            What::Vanished(key) => self.ended(*key),
+            What::Exited(exit) => self.exited(exit.task.key),
+            What::Vanished(key) => self.exited(*key),
             What::Witnesses(witnesses) => {
                 self.keep(Slot::Witnesses(witnesses.proxy), observation);
             }
@@ -94,7 +94,7 @@ impl Checkpoint {
         }
     }
 
-    /// What is known, as a stream of its own, told at `at`.
+    /// What is known, as a stream of its own that ends at `at`.
     pub(super) fn observations(&self, at: Timestamp) -> Vec<Observation> {
         let armed = Observation {
             at,
@@ -114,7 +114,7 @@ impl Checkpoint {
         }
     }
 
-    fn ended(&mut self, key: ProcessKey) {
+    fn exited(&mut self, key: ProcessKey) {
         for slot in [Slot::Forked, Slot::Executed, Slot::Process, Slot::Witnesses] {
             self.drop(&slot(key));
         }
@@ -138,7 +138,7 @@ impl Checkpoint {
         }
     }
 
-    /// The socket is known by itself, or as one of those that a scan found at its address.
+    /// Forgets a listener. It is known by its socket, or by its address from a scan.
     fn down(&mut self, socket: SocketId, netns: NetNs, address: &Endpoint) {
         if self.drop(&Slot::Up(socket)) {
             return;

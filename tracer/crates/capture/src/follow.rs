@@ -1,4 +1,4 @@
-//! Follows a capture that is being written, over rotations, until nobody writes it any more.
+//! Follows a capture that is being written, across rotations, until its writer stops.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
-/// How long it takes until something new is seen.
+/// Interval between looks for new bytes.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A file as a stream that ends when its writer does.
+/// A file as a stream that ends when its writer stops.
 #[derive(Debug)]
 pub(super) struct Follow {
     file: File,
@@ -24,7 +24,7 @@ impl Follow {
         Self { file, path }
     }
 
-    /// The file that took the place of the one being read.
+    /// The file that replaced the one being read.
     fn successor(&self) -> io::Result<Option<File>> {
         let fresh = match File::open(&self.path) {
             Ok(fresh) => fresh,
@@ -35,11 +35,11 @@ impl Follow {
         Ok(((old.dev(), old.ino()) != (new.dev(), new.ino())).then_some(fresh))
     }
 
-    /// Whether a recorder has the file open: it holds a lock.
+    /// Whether a recorder has the file open, and so holds its lock.
     fn is_written(&self) -> bool {
         match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => {
-                // Fails for no lock that is held.
+                // Can't fail for a lock that is held.
                 let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
                 false
             }
@@ -51,8 +51,8 @@ impl Follow {
 impl Read for Follow {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            // In this order: what is written before the successor appears, or before the lock is
-            // given up, is read after that was looked at.
+            // The order matters: bytes that were written before the successor appeared, or before the
+            // lock was released, are read after these checks.
             let successor = self.successor()?;
             let written = self.is_written();
             let read = self.file.read(buffer)?;

@@ -1,4 +1,4 @@
-//! The limits of the format, and what a capture says about itself.
+//! The limits of the format, and its header and gaps as the rest of the crate sees them.
 
 use std::time::Duration;
 
@@ -9,36 +9,36 @@ use tracer_model::{Session, Timestamp};
 /// The version that is written, and the newest that is read.
 pub const VERSION: u8 = 1;
 
-/// Observations are gathered up to this many encoded bytes.
+/// A block is full once it has this many encoded bytes.
 pub const BLOCK_BYTES: usize = 64 << 10;
 
-/// No frame holds more, before compression: what a reader must be ready to keep in memory.
+/// The most that a frame holds before compression, and so what a reader must be able to keep in memory.
 pub const MAX_RAW_BYTES: usize = (1 << 20) + (256 << 10);
 
-/// No encoded observation is larger; the largest are scans of thousands of listeners.
+/// The largest encoded observation. The largest in practice are scans of thousands of listeners.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 
-/// What was observed is on its way to the disk after this long.
+/// An observation is written to the disk after at most this long.
 pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Begins every file, and every recording that is appended to one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Header {
-    /// Identifies the recording: the same in all its files.
+    /// Identifies the recording; the same in all its files.
     pub session: u64,
     /// Which of the recording's files this is, from 0; rotation begins new ones.
     pub file: u32,
-    /// The machine. Hooks and blind spots are known once the tracer has started: the first header
-    /// lacks them, and is written again with them.
+    /// The machine. Hooks and blind spots are known only once the tracer has started: the first header
+    /// lacks them, and the header is written again with them.
     pub machine: Session,
-    /// The file name and the text of the user's rules.
+    /// Name and text of the file with the user's rules.
     pub rules: Option<(Box<str>, Box<str>)>,
-    /// What was reported.
+    /// The options of the analysis.
     pub options: Options,
 }
 
 impl Header {
-    /// The rules, read: what services are called is decided by analysis.
+    /// Parses the rules, which analysis needs to name services.
     pub fn rules(&self) -> Result<Rules, RulesError> {
         match &self.rules {
             Some((file, text)) => Rules::parse(text, file),
@@ -50,10 +50,10 @@ impl Header {
 /// Observations that could not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// When writing went on.
+    /// When writing resumed.
     pub at: Timestamp,
     /// How many are missing.
     pub observations: u64,
-    /// Why.
+    /// The reason.
     pub why: Box<str>,
 }

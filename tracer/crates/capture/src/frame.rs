@@ -1,5 +1,5 @@
-//! Frames: what the file consists of. Each has a magic number to be found by, a header with its own
-//! checksum, so that its length can be believed, and a payload with another.
+//! Frames: the parts of a capture file. Each has a magic number that a reader can search for, a header
+//! with a checksum of its own, which makes its length credible, and a payload with another checksum.
 
 use super::format::{MAX_RAW_BYTES, VERSION};
 
@@ -9,24 +9,24 @@ pub(super) const MAGIC: [u8; 4] = *b"\xf5TRC";
 /// Bytes before the payload.
 pub(super) const HEADER_BYTES: usize = 28;
 
-/// Ends the header: the checksum of what is before it.
+/// Offset of the checksum of the bytes before it, which ends the header.
 const HEADER_CRC_AT: usize = 24;
 
-/// Level of zstd: 1 is hardly faster, 6 hardly smaller.
+/// The zstd level. Level 1 is hardly faster, level 6 hardly smaller.
 const LEVEL: i32 = 3;
 
-/// What is inside.
+/// The kind of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `Header`: begins a file or a recording.
     Header,
     /// `Block`: observations.
     Events,
-    /// `Block`: what a reader must know that begins here.
+    /// `Block`: a checkpoint, which a reader that begins here needs.
     Checkpoint,
     /// `Gap`: observations that were not written.
     Gap,
-    /// Of a later release.
+    /// A kind of a later release.
     Unknown(u8),
 }
 
@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// How the payload is compressed.
+/// How a payload is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Codec {
     Stored,
@@ -60,39 +60,39 @@ enum Codec {
     Unknown,
 }
 
-/// The first bytes of a frame, checked.
+/// The header of a frame, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
-    /// Of the format.
+    /// The version of the format.
     pub(super) version: u8,
-    /// What is inside.
+    /// The kind of content.
     pub(super) kind: Kind,
     codec: Codec,
-    /// Counts the frames of a recording in its file, from 0.
+    /// The number of the frame in the recording's file, from 0.
     pub(super) sequence: u32,
-    /// Bytes that follow the header.
+    /// Length of the payload, which follows the header.
     pub(super) payload_bytes: usize,
     raw_bytes: usize,
     payload_crc: u32,
 }
 
-/// Why bytes are no frame.
+/// Why bytes are not a sound frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrameError {
-    #[error("not the beginning of a frame")]
+    #[error("no frame begins there")]
     Magic,
-    #[error("the header of a frame is damaged")]
+    #[error("a frame header has a wrong checksum")]
     Header,
-    #[error("the content of a frame is damaged")]
+    #[error("a frame's payload has a wrong checksum")]
     Payload,
-    #[error("a frame claims more content than any has")]
+    #[error("a frame claims to be larger than the format allows")]
     TooLarge,
-    #[error("the content of a frame cannot be decompressed")]
+    #[error("it cannot be decompressed")]
     Compression,
 }
 
 impl FrameHeader {
-    /// Reads a header.
+    /// Decodes and checks a header.
     pub(super) fn read(bytes: &[u8; HEADER_BYTES]) -> Result<Self, FrameError> {
         if bytes[..4] != MAGIC {
             return Err(FrameError::Magic);
@@ -113,7 +113,7 @@ impl FrameHeader {
             raw_bytes: number(bytes, 16) as usize,
             payload_crc: number(bytes, 20),
         };
-        // Of a newer version nothing more can be said.
+        // A newer version may have other limits.
         if header.version == VERSION
             && (header.payload_bytes > MAX_RAW_BYTES || header.raw_bytes > MAX_RAW_BYTES)
         {
@@ -122,7 +122,7 @@ impl FrameHeader {
         Ok(header)
     }
 
-    /// Checks the payload, without opening it.
+    /// Checks the checksum of the payload.
     pub(super) fn check(&self, payload: &[u8]) -> Result<(), FrameError> {
         if crc32c::crc32c(payload) == self.payload_crc {
             Ok(())
@@ -132,7 +132,7 @@ impl FrameHeader {
     }
 }
 
-/// The little-endian number at a place in a header.
+/// The little-endian number at an offset of a header.
 fn number(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&bytes[at..at + 4]);
@@ -146,7 +146,7 @@ pub(super) struct Framer {
 }
 
 impl Framer {
-    /// Nothing was written yet.
+    /// Starts with frame 0.
     pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self {
             compressor: zstd::bulk::Compressor::new(LEVEL)?,
@@ -159,7 +159,7 @@ impl Framer {
         self.sequence
     }
 
-    /// Goes back to a number whose frame was not written, or to 0 in a new file.
+    /// Continues with this number: that of a frame that was not written, or 0 in a new file.
     pub(super) fn restart(&mut self, sequence: u32) {
         self.sequence = sequence;
     }
@@ -170,7 +170,7 @@ impl Framer {
         out.resize(start + HEADER_BYTES, 0);
         let bound = zstd::zstd_safe::compress_bound(raw.len());
         let mut compressed = vec![0; bound];
-        // Both lengths fit: raw is limited.
+        // Both lengths fit into 32 bits, because `raw` is limited.
         let codec = match self.compressor.compress_to_buffer(raw, &mut compressed) {
             Ok(length) if length < raw.len() => {
                 out.extend_from_slice(&compressed[..length]);
@@ -199,7 +199,7 @@ impl Framer {
     }
 }
 
-/// Opens payloads.
+/// Decompresses payloads.
 pub(super) struct Opener(zstd::bulk::Decompressor<'static>);
 
 impl Opener {
@@ -207,7 +207,7 @@ impl Opener {
         zstd::bulk::Decompressor::new().map(Self)
     }
 
-    /// The content of a frame whose payload was checked.
+    /// The content of a frame whose payload has been checked.
     pub(super) fn open(
         &mut self,
         header: &FrameHeader,
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_into_a_frame_comes_out() {
+    fn a_frame_round_trips() {
         let (long, longest) = (vec![7; 100_000], vec![0; MAX_RAW_BYTES]);
         for raw in [&b""[..], b"short", &long, &longest] {
             assert_eq!(read(&framed(raw)).unwrap(), raw);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_larger_inside_than_it_says_is_refused() {
+    fn a_frame_with_more_content_than_its_header_claims_is_refused() {
         let mut bytes = framed(&vec![0; MAX_RAW_BYTES]);
         bytes[16..20].copy_from_slice(&1000u32.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..HEADER_CRC_AT]);

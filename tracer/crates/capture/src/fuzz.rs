@@ -1,14 +1,14 @@
-//! What the fuzz targets run, and the tests with what the fuzzers once found.
+//! What the fuzz targets run, and the tests with inputs that fuzzers found.
 //!
-//! A fuzzer does not get past checksums by itself. So its bytes are read twice: as a file, and as
-//! what is inside of sound frames.
+//! A fuzzer can't guess checksums. So its bytes are read twice: as a file, and as the content of a sound
+//! frame.
 
 use tracer_model::Finding;
 
 use super::frame::{Framer, Kind};
 use super::{Item, Reader, Replay};
 
-/// Reads and replays whatever is in `bytes`; `show` gets each finding.
+/// Reads and replays `bytes`; `show` gets each finding.
 pub fn replay(bytes: &[u8], show: &mut dyn FnMut(&Finding)) {
     all(bytes, show);
     let Some((kind, raw)) = bytes.split_first() else {
@@ -41,12 +41,12 @@ fn all(bytes: &[u8], show: &mut dyn FnMut(&Finding)) {
         let last = !matches!(item, Ok(Some(_)));
         if let Ok(Some(item)) = item {
             if let Item::Damage(damage) = &item {
-                // Told in order, and never of more than there is.
+                // Damage is reported in order and within the input.
                 debug_assert!(damage.offset + damage.bytes <= bytes.len() as u64);
                 debug_assert!(damage.offset >= read || damage.bytes == 0);
                 read = damage.offset;
             }
-            for note in replay.take(item, &mut findings) {
+            for note in replay.feed(item, &mut findings) {
                 let _ = note.to_string();
             }
         } else {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_samples_and_their_pieces_are_replayed() {
+    fn every_tail_of_the_sample_can_be_replayed() {
         let sample = include_bytes!("tests/samples/v1.capture");
         for start in 0..sample.len() {
             replay(&sample[start..]);
@@ -85,7 +85,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_replayed(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn any_bytes_can_be_replayed(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             replay(&bytes);
         }
     }

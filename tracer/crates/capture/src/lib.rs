@@ -1,17 +1,18 @@
 //! Captures: the observation stream as a file, and back.
 //!
-//! What analysis is fed live is written between `observe` and `analyze`; a replay feeds the same to
-//! an analysis of its own and so comes to the same findings. `docs/capture-format.md` specifies the
-//! file. `format` has its limits and what it says about itself, `frame` what is checked by
-//! checksum, `wire` the encoding of what is inside.
+//! A recording writes every observation that the live analysis sees. A replay feeds them to an
+//! analysis of its own, which comes to the same findings. `docs/capture-format.md` specifies the file.
+//! `format` has its limits and its header, `frame` the checksums and the compression, `wire` the
+//! encoding of observations.
 //!
-//! Writing: [`Recorder`] takes observations on the tracer's thread and never waits for the disk;
-//! `writer` does, on a thread of its own, over an `output` that knows about full disks and rotation.
-//! Reading: [`Reader`] takes one stream apart, [`Sources`] opens and orders files, [`Replay`] feeds
-//! an analysis.
+//! Writing: [`Recorder`] accepts observations on the tracer's thread and never waits for the disk.
+//! They pass through `queue` to `writer`, which has a thread of its own and writes to an `output` that
+//! handles full disks and rotation. Reading: [`Reader`] reads one stream, [`Sources`] opens and orders
+//! files, [`Replay`] feeds an analysis. This crate concludes nothing.
 
 mod block;
 mod checkpoint;
+mod damage;
 mod follow;
 pub mod format;
 mod frame;
@@ -19,6 +20,8 @@ mod frame;
 pub mod fuzz;
 mod migrate;
 mod output;
+mod progress;
+mod queue;
 mod reader;
 mod recorder;
 mod replay;
@@ -32,9 +35,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use damage::{Damage, Fault};
 pub use format::{Gap, Header};
 pub use output::{OutputError, Rotation, Target};
-pub use reader::{Damage, Item, ReadError, Reader};
-pub use recorder::{Notice, Recorder, Setup, Summary};
+pub use progress::{Notice, Summary};
+pub use reader::{Item, ReadError, Reader};
+pub use recorder::{Recorder, Setup};
 pub use replay::{Note, Replay};
 pub use sources::{Source, SourceError, Sources};

@@ -1,13 +1,13 @@
-//! Captures of older versions: a table of what has moved since.
+//! Captures of older versions: a table of migrations.
 //!
-//! Most changes need no row: a field that is new is missing in older captures and has its default,
-//! one that is gone is skipped, and a number is never given twice. A row is for a field whose meaning
-//! changed or that moved. Whoever adds one adds a sample of the version before to the tests.
+//! Most changes need no row: a new field has its default in older captures, a removed one is skipped,
+//! and a number is never used twice. A row is for a field whose meaning changed or that moved. Whoever
+//! adds a row adds a sample of the previous version to the tests.
 
 use super::format::VERSION;
 use super::wire::{Event, Header};
 
-/// From one version to the next.
+/// Converts one version to the next.
 struct Migration {
     /// The older version.
     from: u8,
@@ -15,20 +15,20 @@ struct Migration {
     event: fn(&mut Event),
 }
 
-/// The oldest version that is read.
+/// The oldest version that can be read.
 pub(super) const OLDEST: u8 = 1;
 
-/// In order, one for every version but the newest.
+/// One row for every version but the newest, in order.
 const MIGRATIONS: [Migration; (VERSION - OLDEST) as usize] = [];
 
-/// Brings a header of `version` to the newest.
+/// Converts a header of `version` to the newest version.
 pub(super) fn header(version: u8, header: &mut Header) {
     for migration in due(&MIGRATIONS, version) {
         (migration.header)(header);
     }
 }
 
-/// Brings an event of `version` to the newest.
+/// Converts an event of `version` to the newest version.
 pub(super) fn event(version: u8, event: &mut Event) {
     for migration in due(&MIGRATIONS, version) {
         (migration.event)(event);
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_event_goes_through_every_later_migration() {
+    fn an_old_event_gets_every_later_migration() {
         fn twice(event: &mut Event) {
             event.after_ns *= 2;
         }

@@ -1,4 +1,4 @@
-//! Where a recording goes: a file that is only appended to, and its rotation; or a stream.
+//! Where a recording is written to: a file that is only appended to and can be rotated, or a stream.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use super::frame::MAGIC;
 pub enum Target {
     /// Standard output.
     Stdout,
-    /// A file; one that is a capture already is appended to.
+    /// A file. An existing capture is appended to.
     File(PathBuf),
 }
 
@@ -29,48 +29,48 @@ impl fmt::Display for Target {
     }
 }
 
-/// Bounds what a recording takes of the disk.
+/// Limits the disk space of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// A file is full when it has this many bytes.
+    /// A file is full once it has this many bytes.
     pub bytes: u64,
-    /// So many files are kept, the one being written included.
+    /// How many files are kept, including the one that is being written.
     pub keep: u32,
 }
 
-/// Why it can't be recorded there.
+/// Why recording to a target is not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// From the operating system.
+    /// The operating system refused.
     #[error("cannot record to {path}: {error}{hint}")]
     Open {
-        /// The file.
+        /// The target.
         path: String,
-        /// Why.
+        /// The reason.
         error: io::Error,
         /// What to do about it.
         hint: &'static str,
     },
-    /// Nothing is overwritten.
+    /// The file exists and is something else. Nothing is overwritten.
     #[error(
-        "cannot record to {0}: there is a file that is no capture; move it away or name another"
+        "cannot record to {0}: it exists and is not a capture; move it away or choose another name"
     )]
-    NoCapture(String),
-    /// Two recordings would mix.
-    #[error("cannot record to {0}: another tracer records to it")]
+    NotCapture(String),
+    /// The file is locked: two recordings would mix.
+    #[error("cannot record to {0}: another tracer is recording to it; choose another name")]
     Busy(String),
     /// Only files can be rotated.
-    #[error("cannot rotate {0}: it is no regular file")]
+    #[error("cannot rotate {0}: it is not a regular file; record to a file or omit --rotate")]
     NotRotatable(String),
 }
 
-/// A target, open.
+/// An open target.
 #[derive(Debug)]
 pub(super) struct Output {
     kind: Kind,
     /// Bytes in the current file.
     length: u64,
-    /// In all files.
+    /// Bytes in all files.
     written: u64,
 }
 
@@ -106,20 +106,20 @@ impl Output {
         })
     }
 
-    /// Bytes written so far.
+    /// Bytes that were written so far.
     pub(super) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Appends whole frames. After an error none of them is there, as far as that can be had.
+    /// Appends whole frames. After an error, none of them stays in the file if that can be achieved.
     pub(super) fn append(&mut self, frames: &[u8]) -> io::Result<()> {
         match &mut self.kind {
             Kind::Stream(file) => file.write_all(frames)?,
             Kind::File { file, .. } => {
-                // Somebody may have emptied it to make room.
+                // Somebody may have truncated the file to make room.
                 let before = file.metadata()?.len();
                 if let Err(error) = file.write_all(frames) {
-                    // Half a frame would take room. If it stays, readers step over it.
+                    // Half a frame takes space. If it stays, readers skip it.
                     let _ = file.set_len(before);
                     return Err(error);
                 }
@@ -143,7 +143,7 @@ impl Output {
         matches!(&self.kind, Kind::File { rotation: Some(rotation), .. } if self.length >= rotation.bytes)
     }
 
-    /// Begins a new file. After an error it goes on with the old one.
+    /// Begins a new file. After an error, writing continues in the old one.
     pub(super) fn rotate(&mut self) -> io::Result<()> {
         let Kind::File {
             file,
@@ -166,7 +166,7 @@ impl Output {
         }
         self.length = 0;
         older.push((next, moved));
-        // The file being written is one of those that are kept.
+        // The file that is being written counts, too.
         let keep = rotation.keep.saturating_sub(1) as usize;
         let too_many = older.len().saturating_sub(keep);
         for (_, path) in older.drain(..too_many) {
@@ -207,8 +207,8 @@ fn numbered(path: &Path, number: u64) -> PathBuf {
     name.into()
 }
 
-/// For its owner only: command lines and addresses are nobody else's business. A symbolic link is not
-/// followed, because root may be made to write anywhere by one.
+/// Opens or creates a file that only its owner can read, because it holds command lines and addresses.
+/// Symbolic links are not followed: they could make root write anywhere.
 fn create(path: &Path) -> io::Result<File> {
     let flags = OFlags::WRONLY
         | OFlags::CREATE
@@ -217,7 +217,7 @@ fn create(path: &Path) -> io::Result<File> {
         | OFlags::CLOEXEC
         | OFlags::NOCTTY;
     let file: File = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?.into();
-    // Dropped with the file.
+    // The lock is released with the file.
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     Ok(file)
 }
@@ -238,12 +238,12 @@ fn open(path: &Path, rotation: Option<Rotation>) -> Result<(Kind, u64), OutputEr
             return Err(OutputError::NotRotatable(shown()));
         }
         if kind.is_block_device() {
-            return Err(OutputError::NoCapture(shown()));
+            return Err(OutputError::NotCapture(shown()));
         }
         return Ok((Kind::Stream(file), 0));
     }
     if metadata.len() > 0 && !is_capture(path).map_err(|error| failed(path, error))? {
-        return Err(OutputError::NoCapture(shown()));
+        return Err(OutputError::NotCapture(shown()));
     }
     let path = path.to_owned();
     let kind = Kind::File {
@@ -264,8 +264,8 @@ fn is_capture(path: &Path) -> io::Result<bool> {
 
 fn failed(path: &Path, error: io::Error) -> OutputError {
     let hint = match error.raw_os_error() {
-        Some(libc::ELOOP) => " (it is a symbolic link; name the file itself)",
-        Some(libc::ENOENT) => " (its folder must exist)",
+        Some(libc::ELOOP) => "; it is a symbolic link, name the file itself",
+        Some(libc::ENOENT) => "; create its directory first",
         _ => "",
     };
     OutputError::Open {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn rotation_keeps_as_many_files_as_it_may() {
+    fn rotation_keeps_the_configured_number_of_files() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.capture.old"), "not ours").unwrap();
         let mut output = full(folder.path(), 3);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_for_its_owner_only_and_is_locked() {
+    fn a_capture_is_locked_and_only_its_owner_can_read_it() {
         let folder = tempfile::tempdir().unwrap();
         let _output = full(folder.path(), 2);
         let path = folder.path().join("a.capture");
@@ -324,17 +324,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_capture_is_appended_to() {
+    fn only_captures_are_appended_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes");
         fs::write(&path, "important").unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         for (target, says) in [
-            (path.clone(), "no capture"),
+            (path.clone(), "not a capture"),
             (link, "symbolic link"),
             (folder.path().to_owned(), "directory"),
-            (folder.path().join("no/such"), "folder must exist"),
+            (folder.path().join("no/such"), "create its directory"),
         ] {
             let error = Output::open(&Target::File(target), None).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");

@@ -1,5 +1,5 @@
-//! Takes a capture apart, in constant memory. What is damaged is named and stepped over: after it,
-//! the next sound frame is looked for.
+//! Reads a capture in constant memory. Damage is reported and skipped: the reader searches for the next
+//! sound frame.
 
 use std::io::{self, Read};
 
@@ -7,60 +7,54 @@ use prost::Message as _;
 use tracer_model::Observation;
 
 use super::block::Opened;
+use super::damage::{Damage, Fault};
 use super::format::{Gap, Header, VERSION};
 use super::frame::{FrameError, FrameHeader, HEADER_BYTES, Kind, MAGIC, Opener};
 use super::migrate;
 use super::wire::{self, Wire as _};
 
-/// So much is asked of the source at once.
+/// Bytes that are read from the source at once.
 const READ_BYTES: usize = 64 << 10;
 
-/// Frames inside a damaged one are looked for, because it may be cut off and others may follow. A
-/// file that is made to have them without end gets no more tries than this.
+/// A damaged frame is searched for other frames, because it may be cut off and others may follow. This
+/// limits the searches in a file that was made to cause endless ones.
 const MAX_SUSPECTS: u32 = 64;
 
-/// What a capture consists of.
+/// A part of a capture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    /// A file or a recording begins, or its header is told again.
+    /// A file or a recording begins, or its header is repeated.
     Header(Box<Header>),
-    /// What was observed.
+    /// Something that was observed.
     Observation(Observation),
-    /// What was known at this point: for whoever begins here or comes from a gap.
+    /// Part of a checkpoint, for a reader that begins here or comes from a gap.
     Known(Observation),
     /// Observations that the recorder could not write.
     Gap(Gap),
-    /// Bytes that are no part of a capture, or not any more.
+    /// Something was skipped.
     Damage(Damage),
-}
-
-/// Bytes that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{bytes} bytes at {offset}: {what}")]
-pub struct Damage {
-    /// From the beginning of the source.
-    pub offset: u64,
-    /// How many; 0 when something is missing at that place.
-    pub bytes: u64,
-    /// What is wrong with them.
-    pub what: Box<str>,
 }
 
 /// Why a source can't be read at all, or any further.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A folder.
-    #[error("it is a directory; name the files in it")]
+    /// A directory.
+    #[error("it is a directory; name the captures in it")]
     Directory,
-    /// Nothing in it.
-    #[error("it is empty: nothing was recorded to it")]
+    /// An empty file or stream.
+    #[error("it is empty; nothing was recorded to it")]
     Empty,
-    /// Something else.
-    #[error("it is no capture but {0}")]
-    Other(&'static str),
-    /// Of a newer release.
+    /// Another kind of file.
+    #[error("not a tracer capture (looks like {looks_like}){hint}")]
+    NotCapture {
+        /// What it looks like.
+        looks_like: &'static str,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// A capture of a newer release.
     #[error(
-        "it is a capture of format {0}, and this tracer reads up to {VERSION}: use the tracer \
+        "it has capture format {0}, and this tracer reads formats up to {VERSION}; use the tracer \
          that recorded it, or a newer one"
     )]
     Newer(u8),
@@ -69,10 +63,10 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// See the module.
+/// Reads one source, item by item.
 pub struct Reader<R> {
     source: R,
-    /// Read, but not yet taken: from `start`.
+    /// Bytes that were read; those from `start` on are not used yet.
     buffer: Vec<u8>,
     start: usize,
     /// Offset of `buffer[start]` in the source.
@@ -80,20 +74,20 @@ pub struct Reader<R> {
     at_end: bool,
     opener: Opener,
     block: Option<Opened>,
-    /// Where damage began, and what was the first of it.
+    /// Where damage began, and the first error there.
     bad: Option<(u64, FrameError)>,
     suspects: u32,
     expected: Option<u32>,
     /// Whether any frame was found.
     sound: bool,
-    /// What the first bytes look like; None when they are those of a capture.
+    /// What the first bytes look like; None if they are those of a capture.
     looks_like: Option<&'static str>,
-    /// Found together with what was given out last.
+    /// The item that follows the one that was returned last.
     next: Option<Item>,
 }
 
 impl<R: Read> Reader<R> {
-    /// Nothing is read yet.
+    /// Reads from `source`; nothing is read yet.
     pub fn new(source: R) -> io::Result<Self> {
         Ok(Self {
             source,
@@ -125,16 +119,12 @@ impl<R: Read> Reader<R> {
                         return Ok(Some(Item::Known(observation)));
                     }
                     Some(Ok(observation)) => return Ok(Some(Item::Observation(observation))),
-                    Some(Err(what)) => {
-                        let offset = self.offset;
-                        let bytes = 0;
-                        let what = format!("before it, an observation was skipped: {what}").into();
-                        let damage = Damage {
-                            offset,
-                            bytes,
-                            what,
-                        };
-                        return Ok(Some(Item::Damage(damage)));
+                    Some(Err(why)) => {
+                        return Ok(Some(Item::Damage(Damage {
+                            offset: self.offset,
+                            bytes: 0,
+                            fault: Fault::Observation(why),
+                        })));
                     }
                     None => self.block = None,
                 }
@@ -180,15 +170,16 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Less is left than a header has.
+    /// Handles the rest of the source when it is shorter than a header.
     fn rest(&mut self) -> Result<Option<FrameHeader>, ReadError> {
         let left = self.buffer.len() - self.start;
         if !self.sound {
             if left == 0 && self.offset == 0 {
                 return Err(ReadError::Empty);
             }
-            if let Some(other) = self.looks_like {
-                return Err(ReadError::Other(other));
+            if let Some(looks_like) = self.looks_like {
+                let hint = "";
+                return Err(ReadError::NotCapture { looks_like, hint });
             }
         }
         if left > 0 {
@@ -198,7 +189,7 @@ impl<R: Read> Reader<R> {
         Ok(None)
     }
 
-    /// Takes a sound frame out of the buffer. What is given back comes before what is in it.
+    /// Removes a sound frame from the buffer. The item that is returned comes before those in the frame.
     fn open(&mut self, header: FrameHeader) -> Option<Item> {
         let offset = self.offset;
         let damage = self.end_of_damage(false);
@@ -210,18 +201,18 @@ impl<R: Read> Reader<R> {
         let content = self
             .opener
             .open(&header, payload)
-            .map_err(|error| error.to_string());
+            .map_err(|error| Fault::Content(error.to_string().into()));
         let bytes = (HEADER_BYTES + header.payload_bytes) as u64;
         self.skip(HEADER_BYTES + header.payload_bytes);
         let item = match content.and_then(|raw| self.content(&header, raw)) {
             Ok(item) => item,
-            Err(what) => Some(Item::Damage(Damage {
+            Err(fault) => Some(Item::Damage(Damage {
                 offset,
                 bytes,
-                what: what.into(),
+                fault,
             })),
         };
-        // What is missing is where the damage is.
+        // Damage explains missing frames.
         match damage.or(missing) {
             Some(damage) => {
                 self.next = item;
@@ -231,9 +222,9 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn content(&mut self, header: &FrameHeader, raw: Vec<u8>) -> Result<Option<Item>, String> {
-        let wrong = |error: prost::DecodeError| format!("the content of a frame: {error}");
-        let unknown = |error: wire::Unknown| format!("the content of a frame: {error}");
+    fn content(&mut self, header: &FrameHeader, raw: Vec<u8>) -> Result<Option<Item>, Fault> {
+        let wrong = |error: prost::DecodeError| Fault::Content(error.to_string().into());
+        let unknown = |error: wire::Unknown| Fault::Content(error.to_string().into());
         match header.kind {
             Kind::Header => {
                 let mut wire = wire::Header::decode(&*raw).map_err(wrong)?;
@@ -250,49 +241,48 @@ impl<R: Read> Reader<R> {
                 let wire = wire::Gap::decode(&*raw).map_err(wrong)?;
                 Ok(Some(Item::Gap(wire.model().map_err(unknown)?)))
             }
-            Kind::Unknown(kind) => Err(format!("a frame of an unknown kind, {kind}, was skipped")),
+            Kind::Unknown(kind) => Err(Fault::UnknownKind(kind)),
         }
     }
 
-    /// Tells of frames that should have come before this one.
+    /// Reports frames that should have come before this one.
     fn missing(&mut self, header: &FrameHeader) -> Option<Damage> {
         let expected = self.expected.replace(header.sequence.wrapping_add(1))?;
-        // A recording that was appended counts from 0.
+        // Each recording in a file counts from 0.
         if header.sequence == expected || header.sequence == 0 {
             return None;
         }
-        let what = format!(
-            "frame {} follows where frame {expected} should",
-            header.sequence
-        );
         Some(Damage {
             offset: self.offset,
             bytes: 0,
-            what: what.into(),
+            fault: Fault::Missing {
+                expected,
+                found: header.sequence,
+            },
         })
     }
 
-    /// At a sound frame, or at the end: what was stepped over.
+    /// At a sound frame or at the end: what was skipped before.
     fn end_of_damage(&mut self, at_end: bool) -> Option<Damage> {
         let (offset, error) = self.bad.take()?;
-        let what = if at_end && error == FrameError::Payload {
-            "the last frame is cut off".into()
+        let fault = if at_end && error == FrameError::Payload {
+            Fault::CutOff
         } else {
-            error.to_string().into()
+            Fault::Damaged(error.to_string().into())
         };
         Some(Damage {
             offset,
             bytes: self.offset - offset,
-            what,
+            fault,
         })
     }
 
-    /// What is at the start of the buffer is no frame: goes on to where the next could begin.
+    /// The buffer does not start with a frame: skips to where the next one could begin.
     fn suspect(&mut self, error: FrameError) {
         self.bad.get_or_insert((self.offset, error));
         let rest = &self.buffer[self.start + 1..];
         let found = rest.windows(MAGIC.len()).position(|four| four == MAGIC);
-        // The magic number may lie across the end of what was read.
+        // A magic number may be only partly read yet.
         let step = found.unwrap_or_else(|| rest.len().saturating_sub(MAGIC.len() - 1));
         self.skip(1 + step);
     }
@@ -302,7 +292,7 @@ impl<R: Read> Reader<R> {
         self.offset += bytes as u64;
     }
 
-    /// Reads until the buffer has so many bytes, or the source no more.
+    /// Reads until the buffer has this many bytes or the source ends.
     fn fill(&mut self, bytes: usize) -> Result<(), ReadError> {
         while self.buffer.len() - self.start < bytes && !self.at_end {
             if self.start > READ_BYTES {
@@ -319,7 +309,7 @@ impl<R: Read> Reader<R> {
             };
             self.buffer.truncate(end + *read.as_ref().unwrap_or(&0));
             self.at_end = read? == 0;
-            // Another kind of file is told at once, not after reading all of it.
+            // Another kind of file is refused at once, not after reading all of it.
             if self.offset == 0 && !self.sound {
                 self.sniff()?;
             }
@@ -327,7 +317,7 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    /// Refuses what is certainly no capture.
+    /// Refuses a file that certainly is not a capture.
     fn sniff(&mut self) -> Result<(), ReadError> {
         let head = &self.buffer[self.start..];
         let known = MAGIC.starts_with(&head[..head.len().min(MAGIC.len())]);
@@ -335,47 +325,48 @@ impl<R: Read> Reader<R> {
         if head.len() < MAGIC.len() && !self.at_end {
             return Ok(());
         }
-        kind_of(head).map_or(Ok(()), |kind| Err(ReadError::Other(kind)))
+        match KINDS.iter().find(|(magic, ..)| head.starts_with(magic)) {
+            Some(&(_, looks_like, hint)) => Err(ReadError::NotCapture { looks_like, hint }),
+            None => Ok(()),
+        }
     }
 }
 
-/// Kinds of file that are taken for captures by mistake, told by how they begin.
-fn kind_of(head: &[u8]) -> Option<&'static str> {
-    const KINDS: [(&[u8], &str); 9] = [
-        (
-            b"\x1f\x8b",
-            "a gzip file; decompress it first: zcat FILE | tracer replay -",
-        ),
-        (
-            b"\x28\xb5\x2f\xfd",
-            "a zstd file; decompress it first: zstdcat FILE | tracer replay -",
-        ),
-        (
-            b"\xfd7zXZ",
-            "an xz file; decompress it first: xzcat FILE | tracer replay -",
-        ),
-        (b"PK\x03\x04", "a zip archive"),
-        (b"\x7fELF", "a program (ELF)"),
-        (
-            b"{\"v\":",
-            "the findings of `tracer watch --json`, which are what a replay would print",
-        ),
-        (b"{", "JSON"),
-        (b"PAR1", "a Parquet file"),
-        (b"#!", "a script"),
-    ];
-    KINDS
-        .iter()
-        .find(|(magic, _)| head.starts_with(magic))
-        .map(|(_, kind)| *kind)
-}
+/// Kinds of file that are mistaken for captures: how they begin, what they are, what to do.
+const KINDS: [(&[u8], &str, &str); 9] = [
+    (
+        b"\x1f\x8b",
+        "a gzip file",
+        "; decompress it first: zcat FILE | tracer replay -",
+    ),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "a zstd file",
+        "; decompress it first: zstdcat FILE | tracer replay -",
+    ),
+    (
+        b"\xfd7zXZ",
+        "an xz file",
+        "; decompress it first: xzcat FILE | tracer replay -",
+    ),
+    (b"PK\x03\x04", "a zip archive", "; extract it first"),
+    (b"\x7fELF", "a program (ELF)", ""),
+    (
+        b"{\"v\":",
+        "findings from `tracer watch --json`",
+        "; findings can't be replayed, a file from `tracer record` can",
+    ),
+    (b"{", "JSON", ""),
+    (b"PAR1", "a Parquet file", ""),
+    (b"#!", "a script", ""),
+];
 
-/// The same, for what begins like nothing that is known.
+/// What a file looks like that begins like none of [`KINDS`].
 fn guess(head: &[u8]) -> &'static str {
     let text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..);
     if !head.is_empty() && head.iter().all(text) && std::str::from_utf8(head).is_ok() {
         "text"
     } else {
-        "something else"
+        "binary data"
     }
 }

@@ -1,5 +1,5 @@
-//! Feeds what a capture holds to an analysis, as it was fed live. Each recording gets an analysis of
-//! its own, with the rules and options that it was recorded with.
+//! Feeds the observations in a capture to an analysis, as they were fed live. Each recording gets an
+//! analysis of its own, with the rules and options of the recording.
 
 use std::fmt;
 
@@ -7,78 +7,83 @@ use tracer_analysis::rules::{Rules, RulesError};
 use tracer_analysis::{Analysis, Options};
 use tracer_model::{Finding, Observation, Ring, Timestamp, What};
 
+use super::damage::Damage;
 use super::format::{Gap, Header};
-use super::reader::{Damage, Item};
+use super::reader::Item;
 
-/// What to say about a capture besides its findings.
+/// A problem of a capture that the user should know besides its findings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
-    /// Bytes can't be read.
+    /// Something was damaged and skipped.
     Damage(Damage),
-    /// The recorder could not write.
+    /// The recorder could not write some observations.
     Gap(Gap),
-    /// The recording has no end: the recorder was killed, or the machine went down, or it goes on.
+    /// The recording has no end: it is still being written, or the recorder was killed, or the machine
+    /// went down.
     NoEnd,
-    /// No header: rules and options of the recording are not known.
+    /// No readable header: the rules and options of the recording are unknown.
     NoHeader,
-    /// The first files of a recording are not there.
+    /// The first files of a recording are missing.
     Begins {
-        /// The file that is.
+        /// The first file that is present.
         file: u32,
     },
-    /// Files in the middle of a recording are not there.
+    /// Files in the middle of a recording are missing.
     Missing {
-        /// The file that should follow.
+        /// The number of the first that is missing.
         expected: u32,
-        /// The one that does.
+        /// The number of the file that follows.
         found: u32,
     },
-    /// The rules in the capture are none.
+    /// The rules in the capture are invalid.
     Rules(RulesError),
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Damage(damage) => write!(f, "damaged, and read on after it: {damage}"),
+            Self::Damage(damage) => damage.fmt(f),
             Self::Gap(gap) => write!(
                 f,
-                "{} observations are missing, the recorder could not write: {}",
+                "{} observations are missing; the recorder could not write them: {}",
                 gap.observations, gap.why
             ),
             Self::NoEnd => write!(
                 f,
-                "the recording has no end: it goes on, or the recorder or its machine was killed"
+                "the recording has no end; it is still being written, or the recorder was killed, or \
+                 the machine went down"
             ),
             Self::NoHeader => write!(
                 f,
-                "the recording has no readable header: its rules and options are not known"
+                "the recording has no readable header; replaying without its rules and options"
             ),
             Self::Begins { file } => write!(
                 f,
-                "begins with file {file} of a recording; what was before is not told"
+                "begins with file {file} of a recording; name the files before it too, if they still exist"
             ),
             Self::Missing { expected, found } => write!(
                 f,
-                "file {found} of the recording follows where file {expected} should"
+                "file {expected} of the recording is missing; continuing with file {found}"
             ),
-            Self::Rules(error) => write!(f, "the recording's rules are left out: {error}"),
+            Self::Rules(error) => {
+                write!(f, "ignored the rules in the capture: {error}")
+            }
         }
     }
 }
 
-/// Which of the things that were known to take in.
+/// Which observations of a checkpoint to feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
-    /// None: they were observed.
+    /// None: the replay has seen them.
     Skip,
-    /// All: nothing was.
+    /// All: the replay begins here.
     All,
-    /// Those since then: the others were.
+    /// Those after this time: the replay has seen the others.
     Since(Timestamp),
 }
 
-/// See the module.
+/// Replays captures, item by item.
 pub struct Replay {
     recording: Option<Recording>,
     known: Known,
@@ -88,8 +93,9 @@ struct Recording {
     header: Header,
     analysis: Analysis,
     now: Timestamp,
-    /// What the recorder observed first has been fed: the machine, and that it is live.
+    /// The analysis knows the machine.
     knows_machine: bool,
+    /// The analysis knows that the hooks are attached.
     armed: bool,
     ended: bool,
 }
@@ -101,7 +107,7 @@ impl Default for Replay {
 }
 
 impl Replay {
-    /// Nothing was read yet.
+    /// A replay that has been fed nothing yet.
     pub fn new() -> Self {
         Self {
             recording: None,
@@ -109,15 +115,14 @@ impl Replay {
         }
     }
 
-    /// Takes one item; what is concluded is appended to `findings`, what there is to say besides is
-    /// given back.
-    pub fn take(&mut self, item: Item, findings: &mut Vec<Finding>) -> Vec<Note> {
+    /// Feeds one item. Appends the findings that follow from it to `findings` and returns the problems.
+    pub fn feed(&mut self, item: Item, findings: &mut Vec<Finding>) -> Vec<Note> {
         let mut notes = Vec::new();
         match item {
             Item::Header(header) => self.header(*header, findings, &mut notes),
             Item::Observation(observation) => {
                 self.known = Known::Skip;
-                self.recording(&mut notes).feed(&observation, findings);
+                self.recording(&mut notes).observe(&observation, findings);
             }
             Item::Known(observation) => {
                 let wanted = match self.known {
@@ -126,12 +131,12 @@ impl Replay {
                     Known::Since(then) => observation.at > then,
                 };
                 if wanted {
-                    self.recording(&mut notes).feed(&observation, findings);
+                    self.recording(&mut notes).observe(&observation, findings);
                 }
             }
             Item::Gap(gap) => {
                 let recording = self.recording(&mut notes);
-                // All that has happened since is news.
+                // The checkpoint that follows makes up for what happened since.
                 let before = recording.now;
                 let lost = Observation {
                     at: gap.at,
@@ -140,7 +145,7 @@ impl Replay {
                         count: gap.observations,
                     },
                 };
-                recording.feed(&lost, findings);
+                recording.observe(&lost, findings);
                 if self.known != Known::All {
                     self.known = Known::Since(before);
                 }
@@ -151,8 +156,8 @@ impl Replay {
         notes
     }
 
-    /// At the end of the last source: a recording without an end gets one, so that what waited to be
-    /// told is.
+    /// To be called at the end of the last source. Ends a recording that has no end, so that the
+    /// analysis reports what it held back.
     pub fn finish(&mut self, findings: &mut Vec<Finding>) -> Option<Note> {
         let mut recording = self.recording.take()?;
         if recording.ended {
@@ -160,25 +165,18 @@ impl Replay {
         }
         let at = recording.now;
         let what = What::End;
-        recording.feed(&Observation { at, what }, findings);
+        recording.observe(&Observation { at, what }, findings);
         Some(Note::NoEnd)
     }
 
-    /// What the capture says of the recording being replayed.
+    /// The header of the recording that is being replayed.
     pub fn current(&self) -> Option<&Header> {
         self.recording.as_ref().map(|recording| &recording.header)
     }
 
-    /// What is known at this point of the recording being replayed.
+    /// The analysis of the recording that is being replayed.
     pub fn analysis(&self) -> Option<&Analysis> {
         self.recording.as_ref().map(|recording| &recording.analysis)
-    }
-
-    /// Whether the recording being replayed is at its end.
-    pub fn ended(&self) -> bool {
-        self.recording
-            .as_ref()
-            .is_some_and(|recording| recording.ended)
     }
 
     fn header(&mut self, header: Header, findings: &mut Vec<Finding>, notes: &mut Vec<Note>) {
@@ -231,7 +229,7 @@ impl Recording {
         }
     }
 
-    fn feed(&mut self, observation: &Observation, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, observation: &Observation, findings: &mut Vec<Finding>) {
         match observation.what {
             What::Session(_) => self.knows_machine = true,
             What::Armed => self.armed = true,
@@ -243,7 +241,7 @@ impl Recording {
         self.analysis.observe(observation, findings);
     }
 
-    /// The beginning is damaged: the rest is worth reporting all the same.
+    /// Makes up for the first observations when the beginning is damaged, so that the rest is reported.
     fn arm(&mut self, at: Timestamp, findings: &mut Vec<Finding>) {
         self.armed = true;
         if !self.knows_machine {
@@ -255,7 +253,7 @@ impl Recording {
     }
 }
 
-/// Whether this is never observed before the recorder says that it is live.
+/// Whether this is observed only once the hooks are attached.
 fn is_live(what: &What) -> bool {
     matches!(
         what,

@@ -19,25 +19,25 @@ pub enum Source {
     File(PathBuf),
 }
 
-/// Why a capture can't be read, and which.
+/// Which capture can't be read, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {name}: {error}")]
 pub struct SourceError {
     /// As the user named it.
     pub name: Box<str>,
-    /// Why.
+    /// The reason.
     pub error: ReadError,
 }
 
-/// Captures, being read.
+/// Captures that are read one after the other.
 pub struct Sources {
     waiting: VecDeque<Opened>,
     current: Option<Reader<Box<dyn Read>>>,
-    /// Of the current one, or of the last.
+    /// The name of the current source, or of the last one.
     name: Box<str>,
 }
 
-/// A source and its place in the order: when its recording began, which, and which file of it.
+/// A source and its place in the order: when its recording began, its session and its file number.
 struct Opened {
     name: Box<str>,
     order: Option<(WallTime, u64, u32)>,
@@ -45,8 +45,8 @@ struct Opened {
 }
 
 impl Sources {
-    /// Opens all of them, so that what is missing is told at once. With `follow`, the last one is read
-    /// until nobody writes it any more.
+    /// Opens all sources, so that a missing one is reported at once. With `follow`, files are read until
+    /// their writer stops.
     pub fn open(sources: &[Source], follow: bool) -> Result<Self, SourceError> {
         let mut opened = Vec::new();
         for source in sources {
@@ -67,7 +67,7 @@ impl Sources {
                 Err(error) => return Err(SourceError { name, error }),
             }
         }
-        // What has no readable header comes first, as the user ordered it.
+        // Sources without a readable header come first, in the user's order.
         opened.sort_by_key(|opened| opened.order);
         Ok(Self {
             waiting: opened.into(),
@@ -76,7 +76,7 @@ impl Sources {
         })
     }
 
-    /// The next item of all of them; None at the end.
+    /// The next item of any source; None at the end.
     pub fn next_item(&mut self) -> Result<Option<Item>, SourceError> {
         loop {
             let result = if let Some(reader) = &mut self.current {
@@ -126,7 +126,7 @@ fn file(path: &PathBuf, follow: bool) -> Result<Openable, ReadError> {
                 break Some((header.machine.clock.wall, header.session, header.file));
             }
             Ok(Some(Item::Damage(_))) => {}
-            // Whatever is wrong is told when it is read.
+            // Whatever is wrong is reported when the file is read.
             _ => break None,
         }
     };

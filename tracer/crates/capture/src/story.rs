@@ -1,4 +1,4 @@
-//! A machine with a proxy and a worker, the worker's death, and its effects: observations for tests.
+//! Observations for tests: a machine with a proxy and a worker, the worker's death and its effects.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -116,7 +116,7 @@ pub fn refused(at_ns: u64) -> Observation {
     seen(at_ns, What::ConnectFailed(Box::new(failed)))
 }
 
-/// What was there before.
+/// The machine before the outage.
 pub fn start() -> Vec<Observation> {
     let at = 60 * SECOND;
     let scanned = listens(SocketId::Scanned(5), worker());
@@ -155,7 +155,7 @@ pub fn start() -> Vec<Observation> {
     ]
 }
 
-/// The worker's end.
+/// The worker's death and its effects.
 pub fn outage() -> Vec<Observation> {
     let at = 70 * SECOND;
     let down = What::ListenerDown {
@@ -212,7 +212,7 @@ pub fn outage() -> Vec<Observation> {
     ]
 }
 
-/// It is back, as another process.
+/// The worker is back as another process.
 pub fn recovery() -> Vec<Observation> {
     let at = 73 * SECOND;
     let fresh = ProcessKey {
@@ -253,12 +253,12 @@ pub fn end() -> Observation {
     seen(80 * SECOND, What::End)
 }
 
-/// All of it.
+/// The whole story.
 pub fn whole() -> Vec<Observation> {
     [start(), outage(), recovery(), vec![end()]].concat()
 }
 
-/// One of every kind that the story does not have.
+/// One observation of every kind that the story lacks.
 fn asides() -> Vec<Observation> {
     let at = 75 * SECOND;
     let request = Request {
@@ -357,7 +357,7 @@ fn asides() -> Vec<Observation> {
     .collect()
 }
 
-/// All of it, and one of every other kind of observation: what the samples of the format hold.
+/// The whole story and one observation of every other kind: the content of the format's samples.
 pub fn everything() -> Vec<Observation> {
     [start(), outage(), recovery(), asides(), vec![end()]].concat()
 }

@@ -17,7 +17,7 @@ use super::reader::{Item, ReadError, Reader};
 use super::wire::{self, Wire as _};
 use super::{Gap, Note, Replay, story};
 
-/// Captures in memory, made frame by frame.
+/// Makes a capture in memory, frame by frame.
 struct Maker {
     framer: Framer,
     bytes: Vec<u8>,
@@ -51,7 +51,7 @@ impl Maker {
         self
     }
 
-    /// Every observation in a frame of its own.
+    /// Adds every observation in a frame of its own.
     fn one_by_one(mut self, observations: &[Observation]) -> Self {
         for observation in observations {
             self = self.blocks(Kind::Events, std::slice::from_ref(observation));
@@ -77,13 +77,13 @@ fn observations(items: &[Item]) -> Vec<Observation> {
     items.iter().filter_map(of).collect()
 }
 
-/// Findings as JSON lines, and what else there was to say.
+/// The findings as JSON lines, and the notes.
 fn replay(items: impl IntoIterator<Item = Item>) -> (Vec<String>, Vec<Note>) {
     let mut replay = Replay::new();
     let mut findings = Vec::new();
     let mut notes = Vec::new();
     for item in items {
-        notes.extend(replay.take(item, &mut findings));
+        notes.extend(replay.feed(item, &mut findings));
     }
     notes.extend(replay.finish(&mut findings));
     (lines(&findings), notes)

@@ -1,8 +1,8 @@
-//! The recording's own thread: compresses, writes, syncs, rotates, and gets over a full disk.
+//! The recording's own thread: compresses, writes, syncs, rotates, and survives a full disk.
 //!
-//! What a `kill -9` can cost is what still waits in memory: at most the flush interval, or a block.
-//! What a power cut can cost is what was not synced: at most a flush interval more. Something urgent
-//! (a death) is written at once, and synced at once unless that was done within the interval.
+//! `kill -9` costs what still waits in memory: at most a flush interval, or a block. A power cut costs
+//! what was not synced, at most one flush interval more. An urgent observation (a death) is written at
+//! once, and synced at once unless there was a sync within the interval.
 
 use std::io;
 use std::sync::Arc;
@@ -15,27 +15,28 @@ use super::block::build;
 use super::format::{Gap, Header};
 use super::frame::{Framer, Kind};
 use super::output::Output;
-use super::recorder::{Notice, Shared, Summary, Work};
+use super::progress::{Notice, Summary};
+use super::queue::{Queue, Work};
 use super::wire::{self, Wire as _};
 
-/// See the module.
+/// Writes one recording.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is about something else: none is a state of another"
+    reason = "the flags are independent of each other"
 )]
 pub(super) struct Writer<N> {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
     output: Output,
     framer: Framer,
     header: Header,
     interval: Duration,
     notice: N,
     summary: Summary,
-    /// Frames that go out together; reused.
+    /// Frames that are written together; the buffer is reused.
     frames: Vec<u8>,
     synced: Instant,
     unsynced: bool,
-    /// The number after the last frame that is in the file.
+    /// The number that follows that of the last frame in the file.
     sequence: u32,
     sync_works: bool,
     rotation_works: bool,
@@ -43,7 +44,7 @@ pub(super) struct Writer<N> {
     gone: bool,
 }
 
-/// Writing failed.
+/// Writing has failed and is retried.
 struct Stopped {
     why: String,
     lost: u64,
@@ -51,9 +52,9 @@ struct Stopped {
 }
 
 impl<N: FnMut(Notice)> Writer<N> {
-    /// Writes the header.
+    /// Starts a recording by writing its header.
     pub(super) fn begin(
-        shared: Arc<Shared>,
+        queue: Arc<Queue>,
         output: Output,
         header: Header,
         interval: Duration,
@@ -61,7 +62,7 @@ impl<N: FnMut(Notice)> Writer<N> {
     ) -> io::Result<Self> {
         let now = Instant::now();
         let mut writer = Self {
-            shared,
+            queue,
             output,
             framer: Framer::new()?,
             header,
@@ -88,13 +89,13 @@ impl<N: FnMut(Notice)> Writer<N> {
     /// Writes until the recording ends.
     pub(super) fn run(mut self) -> Summary {
         loop {
-            self.shared.wait(self.interval, self.idle());
+            self.queue.wait(self.interval, self.idle());
             let full = self.output.is_full();
             let retry = self
                 .stopped
                 .as_ref()
                 .is_some_and(|stopped| stopped.retry <= Instant::now());
-            let work = self.shared.take(full || retry);
+            let work = self.queue.drain(full || retry);
             let ended = work.ended;
             self.work(work, full, retry || ended);
             self.sync(ended);
@@ -121,7 +122,7 @@ impl<N: FnMut(Notice)> Writer<N> {
             return;
         }
         if let Some(stopped) = &mut self.stopped {
-            // What was observed meanwhile is lost, but all that is known after it is not.
+            // What was observed meanwhile is lost. The checkpoint after the gap makes up for it.
             stopped.lost += left + work.dropped;
             self.discard();
             if retry {
@@ -133,7 +134,7 @@ impl<N: FnMut(Notice)> Writer<N> {
         for block in &work.blocks {
             self.framer
                 .frame(Kind::Events, &block.raw, &mut self.frames);
-            // Not all at once: a queue that was full is not to be in memory twice.
+            // One block at a time, so that a full queue is never in memory twice.
             if let Err(error) = self.write() {
                 self.stop(&error, left + work.dropped);
                 return;
@@ -141,7 +142,7 @@ impl<N: FnMut(Notice)> Writer<N> {
             self.summary.observations += block.observations;
             left -= block.observations;
         }
-        // A header alone.
+        // There may have been only a header to write.
         if let Err(error) = self.write() {
             self.stop(&error, work.dropped);
             return;
@@ -160,7 +161,7 @@ impl<N: FnMut(Notice)> Writer<N> {
         }
     }
 
-    /// Writes the frames that were made. After an error they were not.
+    /// Writes the frames that were made. After an error none of them is in the file.
     fn write(&mut self) -> io::Result<()> {
         if self.frames.is_empty() {
             return Ok(());
@@ -174,7 +175,7 @@ impl<N: FnMut(Notice)> Writer<N> {
         result
     }
 
-    /// Forgets frames; the numbers of those that were not written are given again.
+    /// Discards the frames; numbers of frames that were not written are used again.
     fn discard(&mut self) {
         self.frames.clear();
         self.framer.restart(self.sequence);
@@ -196,8 +197,8 @@ impl<N: FnMut(Notice)> Writer<N> {
         });
     }
 
-    /// Tries to go on: with a header, because the file may have been emptied to make room, with the
-    /// number of what is missing, and with all that is known.
+    /// Tries to go on with a header (the file may have been truncated to make room), a gap with the
+    /// number of missing observations, and a checkpoint.
     fn resume(&mut self, now: Timestamp, known: &[Observation]) {
         let Some(mut stopped) = self.stopped.take() else {
             return;
@@ -264,7 +265,7 @@ impl<N: FnMut(Notice)> Writer<N> {
         }
     }
 
-    /// How long there may be nothing to do.
+    /// The longest wait while there is nothing to write.
     fn idle(&self) -> Option<Duration> {
         if self.stopped.is_some() {
             Some(self.interval)
@@ -286,7 +287,9 @@ impl<N: FnMut(Notice)> Writer<N> {
         if let Err(error) = self.output.sync()
             && std::mem::replace(&mut self.sync_works, false)
         {
-            let text = format!("the capture may not survive a power cut: {error}");
+            let text = format!(
+                "cannot sync the capture to disk: {error}; a power cut may lose recent observations"
+            );
             (self.notice)(Notice::Trouble(text));
         }
     }

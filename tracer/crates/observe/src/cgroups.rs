@@ -6,16 +6,16 @@ use std::path::PathBuf;
 
 use tracer_model::{Hierarchy, Pid};
 
-/// Directories walked at start-up; a machine with more has its rest looked up when it is needed.
+/// Directories walked at start-up. Further cgroups are looked up when they are needed.
 const MAX_CGROUPS: usize = 20_000;
 
-/// v1 tells "no limit" as the largest number of pages.
+/// v1 shows "no limit" as the largest number of pages.
 const UNLIMITED_BYTES: u64 = 1 << 60;
 
-/// The mounted hierarchy whose ids the hooks tell.
+/// A mounted cgroup hierarchy.
 #[derive(Debug)]
 pub(super) struct CgroupTree {
-    /// Where it is mounted; `None` when it isn't.
+    /// `None` if the hierarchy is not mounted.
     mount: Option<Mount>,
     limit_file: &'static str,
 }
@@ -25,8 +25,8 @@ pub(super) struct CgroupTree {
 struct Mount {
     /// The mount point.
     at: PathBuf,
-    /// Path of the cgroup that is mounted there: not the hierarchy's root inside a container
-    /// that has no cgroup namespace of its own.
+    /// Path of the cgroup that is mounted there. In a container without a cgroup namespace of its own,
+    /// this is not the root of the hierarchy.
     root: String,
 }
 
@@ -42,9 +42,9 @@ impl CgroupTree {
         }
     }
 
-    /// The hierarchy's directory for a path from its root.
+    /// The directory of the cgroup at `path`.
     fn directory(&self, path: &str) -> Option<PathBuf> {
-        // A path from outside must not lead out of the tree.
+        // An untrusted path must not lead out of the tree.
         if path.split('/').any(|part| part == "..") {
             return None;
         }
@@ -55,7 +55,7 @@ impl CgroupTree {
             .then(|| mount.at.join(below.trim_start_matches('/')))
     }
 
-    /// The directory of the cgroup that a process is in; the hierarchy's root when it can't be told.
+    /// The directory of a process's cgroup; the root directory if that is unknown.
     pub(super) fn of_process(&self, pid: Pid) -> Option<PathBuf> {
         let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         text.lines()
@@ -64,7 +64,7 @@ impl CgroupTree {
             .or_else(|| self.root())
     }
 
-    /// The directory of the hierarchy's root, or of what is mounted of it.
+    /// The mount point.
     pub(super) fn root(&self) -> Option<PathBuf> {
         Some(self.mount.as_ref()?.at.clone())
     }
@@ -74,13 +74,13 @@ impl CgroupTree {
         Some(fs::metadata(self.directory(path)?).ok()?.ino())
     }
 
-    /// Memory limit of the cgroup at `path` itself, bytes.
+    /// Memory limit of the cgroup at `path` itself, without its ancestors, in bytes.
     pub(super) fn limit_bytes(&self, path: &str) -> Option<u64> {
         let text = fs::read_to_string(self.directory(path)?.join(self.limit_file)).ok()?;
         parse_limit(&text)
     }
 
-    /// The nearest of `path` and its ancestors that has a limit.
+    /// Limit and path of the nearest cgroup with a limit, starting at `path` and going up.
     pub(super) fn nearest_limit(&self, path: &str) -> Option<(u64, String)> {
         let mut path = path.trim_end_matches('/');
         loop {
@@ -92,7 +92,7 @@ impl CgroupTree {
         }
     }
 
-    /// All cgroups: id, path, limit. Bounded.
+    /// All cgroups, up to [`MAX_CGROUPS`]: id, path, limit.
     pub(super) fn walk(&self) -> Vec<(u64, String, Option<u64>)> {
         let mut found = Vec::new();
         let root = self.mount.as_ref().map(|mount| mount.root.clone());
@@ -130,7 +130,7 @@ fn parse_limit(text: &str) -> Option<u64> {
         .filter(|&limit| limit < UNLIMITED_BYTES)
 }
 
-/// Where a hierarchy is mounted, by /proc/self/mountinfo.
+/// Finds the mount of a hierarchy in /proc/self/mountinfo.
 fn mount_of(mountinfo: &str, hierarchy: Hierarchy) -> Option<Mount> {
     mountinfo.lines().find_map(|line| {
         let (mount, fs) = line.split_once(" - ")?;
@@ -152,7 +152,7 @@ fn mount_of(mountinfo: &str, hierarchy: Hierarchy) -> Option<Mount> {
     })
 }
 
-/// mountinfo writes space, tab, newline and backslash as `\ooo`.
+/// Decodes mountinfo, which writes space, tab, newline and backslash as `\ooo`.
 fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -173,9 +173,9 @@ fn unescape(text: &str) -> String {
     plain
 }
 
-/// The path that says most about a process's service, from /proc/PID/cgroup: the unified
-/// hierarchy's, unless the process is in its root; then v1's `name=systemd`, `memory`, any other.
-pub(super) fn telling_path(proc_cgroup: &str) -> Option<&str> {
+/// The path in /proc/PID/cgroup that says most about the process's service: that in the unified
+/// hierarchy, unless the process is in its root; else v1's `name=systemd`, `memory`, or any other.
+pub(super) fn service_path(proc_cgroup: &str) -> Option<&str> {
     let rank = |controllers: &str| match controllers {
         "" => 0,
         "name=systemd" => 1,
@@ -192,7 +192,7 @@ pub(super) fn telling_path(proc_cgroup: &str) -> Option<&str> {
         .map(|(_, _, path)| path)
 }
 
-/// The path in the hierarchy whose ids the hooks tell.
+/// The path in `hierarchy`.
 pub(super) fn path_in(proc_cgroup: &str, hierarchy: Hierarchy) -> Option<&str> {
     proc_cgroup.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':');
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_that_says_most_is_taken() {
+    fn the_path_that_says_most_about_the_service_is_used() {
         for (text, want) in [
             (
                 "0::/system.slice/api.service\n",
@@ -248,12 +248,12 @@ mod tests {
             ("", None),
             ("nonsense", None),
         ] {
-            assert_eq!(telling_path(text), want, "{text}");
+            assert_eq!(service_path(text), want, "{text}");
         }
     }
 
     #[test]
-    fn limits_are_numbers_or_none() {
+    fn limits_are_parsed() {
         assert_eq!(parse_limit("67108864\n"), Some(67_108_864));
         assert_eq!(parse_limit("max\n"), None);
         assert_eq!(parse_limit("9223372036854771712\n"), None);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_hierarchy_shows_only_what_is_below_it() {
+    fn a_partly_mounted_hierarchy_shows_only_cgroups_below_its_mount() {
         let tree = mounted("/docker/abc");
         let directory = |path| tree.directory(path);
         assert_eq!(
@@ -321,8 +321,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_may_stand_in_proc(text in ".{0,200}") {
-            let _ = telling_path(&text);
+        fn any_content_of_proc_is_parsed(text in ".{0,200}") {
+            let _ = service_path(&text);
             let _ = path_in(&text, Hierarchy::MemoryV1);
             let _ = mount_of(&text, Hierarchy::Unified);
             let _ = unescape(&text);

@@ -1,4 +1,4 @@
-//! The clocks. Nobody else in the crate reads one.
+//! The clocks. Nothing else in the crate reads one.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -9,12 +9,12 @@ pub fn now() -> Timestamp {
     Timestamp(u64::try_from(read(ClockId::Boottime)).unwrap_or(0))
 }
 
-/// CLOCK_REALTIME_COARSE: the time that a file which is created now is given.
+/// CLOCK_REALTIME_COARSE, the clock of file timestamps.
 pub fn file_time() -> WallTime {
     WallTime(read(ClockId::RealtimeCoarse))
 }
 
-/// Both clocks at one instant: of a few readings, the one with the least time in between.
+/// Both clocks at the same instant: the quickest of a few readings.
 pub fn anchor() -> ClockAnchor {
     let reading = || {
         let before = now();
@@ -33,7 +33,7 @@ pub fn anchor() -> ClockAnchor {
     best.1
 }
 
-/// A new anchor when the wall clock was stepped by more than a millisecond since `anchor`.
+/// A new anchor if the wall clock was stepped by more than a millisecond since `anchor_then`.
 pub fn stepped(anchor_then: &ClockAnchor) -> Option<ClockAnchor> {
     const TOLERATED_NS: u64 = 1_000_000;
     let fresh = anchor();

@@ -1,6 +1,7 @@
-//! Containers, from their engine's API (Docker's, which Podman speaks too) over its unix socket.
+//! Containers, from the API of their engine over its unix socket. The API is Docker's, which Podman
+//! supports too.
 //!
-//! Asked on a thread of its own, so that an engine that hangs never delays an event.
+//! A thread of its own asks the engines, so that an engine that hangs never delays an event.
 
 use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
@@ -16,35 +17,35 @@ use tracer_model::{ContainerFacts, Timestamp};
 
 use super::clock;
 
-/// For one request to one engine, from connecting to the last byte.
+/// Time limit for one request to one engine, from connecting to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Answers are looked for this often while one is awaited.
+/// Interval between looks for an answer while one is awaited.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest answer read.
 const MAX_ANSWER: usize = 8 << 20;
-/// Containers of one engine asked for at start-up.
+/// Containers of one engine that are inspected at start-up.
 const MAX_CONTAINERS: usize = 1024;
-/// Questions that wait; more are dropped, and asked again when the container is seen again.
+/// Questions that wait. Further ones are dropped.
 const MAX_WAITING: usize = 256;
-/// Ids that were asked for are remembered, to ask only once.
+/// Ids that are remembered, so that each container is asked for only once.
 const MAX_ASKED: usize = 4096;
 
 #[derive(Debug)]
 enum Question {
-    /// All that run.
+    /// All running containers.
     All,
-    /// This one.
+    /// The container with this id.
     One(String),
 }
 
-/// A line to the engines.
+/// The connection to the thread that asks the engines.
 #[derive(Debug, Default)]
 pub(super) struct Engines {
-    /// To the thread and back; none before the first question.
+    /// Channels to the thread and back; `None` before the first question.
     line: Option<(SyncSender<Question>, Receiver<Vec<ContainerFacts>>)>,
     asked: HashSet<String>,
     waiting: usize,
-    /// When answers are looked for next.
+    /// When to look for answers next.
     due: Option<Timestamp>,
 }
 
@@ -54,12 +55,12 @@ impl Engines {
         !sockets().is_empty()
     }
 
-    /// When [`Self::collect`] wants to be called.
+    /// When to call [`Self::collect`].
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.due
     }
 
-    /// All containers that run; waits, but no longer than one request may take.
+    /// All running containers. Waits at most as long as one request may take.
     pub(super) fn all(&mut self) -> Vec<ContainerFacts> {
         if !Self::reachable() {
             return Vec::new();
@@ -85,7 +86,7 @@ impl Engines {
         }
     }
 
-    /// Answers that have come.
+    /// The answers that have arrived.
     pub(super) fn collect(&mut self, now: Timestamp) -> Vec<ContainerFacts> {
         let Some((_, answers)) = &self.line else {
             return Vec::new();
@@ -114,7 +115,7 @@ impl Engines {
     }
 }
 
-/// Starts the thread; it ends when the question side is dropped.
+/// Starts the thread; it ends when the sender of questions is dropped.
 fn start() -> Option<(SyncSender<Question>, Receiver<Vec<ContainerFacts>>)> {
     let (ask, questions) = mpsc::sync_channel(MAX_WAITING);
     let (answer, answers) = mpsc::sync_channel(MAX_WAITING);
@@ -161,15 +162,15 @@ fn sockets() -> Vec<(&'static str, PathBuf)> {
 
 fn answer_questions(questions: &Receiver<Question>, answer: &SyncSender<Vec<ContainerFacts>>) {
     for question in questions {
-        // Looked for each time: an engine may be installed or started later.
+        // The sockets are looked for each time, because an engine may be started later.
         if answer.send(ask_all(&sockets(), &question)).is_err() {
             return;
         }
     }
 }
 
-/// An engine that does not answer, or does not know a container, adds nothing. The first word on
-/// a container counts: users' own engines come last, so they cannot rename those of the system.
+/// Asks all engines. One that does not answer or does not know a container adds nothing. The first answer
+/// about a container counts. Users' own engines come last, so they can't rename containers of the system.
 fn ask_all(sockets: &[(&'static str, PathBuf)], question: &Question) -> Vec<ContainerFacts> {
     let mut facts: Vec<ContainerFacts> = Vec::new();
     for (engine, socket) in sockets {
@@ -186,7 +187,7 @@ fn ask_all(sockets: &[(&'static str, PathBuf)], question: &Question) -> Vec<Cont
     facts
 }
 
-/// Every running container, each inspected: the list lacks addresses on some engines.
+/// Inspects every running container, because the list of some engines lacks addresses.
 fn running(engine: &str, socket: &Path) -> io::Result<Vec<ContainerFacts>> {
     let list = get(socket, "/containers/json")?;
     let ids = list.as_array().into_iter().flatten();
@@ -207,7 +208,8 @@ fn inspect(engine: &str, socket: &Path, id: &str) -> io::Result<ContainerFacts> 
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// HTTP/1.0, so that the answer is never chunked and the engine closes the connection.
+/// Sends a GET request, with HTTP/1.0 so that the answer is never chunked and the engine closes the
+/// connection.
 fn get(socket: &Path, path: &str) -> io::Result<Value> {
     let deadline = Instant::now() + TIMEOUT;
     let mut stream = UnixStream::connect(socket)?;
@@ -227,8 +229,8 @@ fn get(socket: &Path, path: &str) -> io::Result<Value> {
     Ok(serde_json::from_slice(&body[4..])?)
 }
 
-/// To the end, but neither longer than [`MAX_ANSWER`] nor past `deadline`: an engine that dribbles
-/// its answer must not hold up the others.
+/// Reads to the end, but not more than [`MAX_ANSWER`] and not after `deadline`: an engine that answers
+/// slowly must not delay the others.
 fn read_until(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let mut part = [0; 16 << 10];
@@ -272,7 +274,7 @@ fn parse(engine: &str, inspected: &Value) -> Option<ContainerFacts> {
         })
         .flat_map(|(inside, outside)| {
             outside.iter().filter_map(move |binding| {
-                // Podman leaves the address empty where Docker tells 0.0.0.0.
+                // Podman leaves the address empty where Docker has 0.0.0.0.
                 let ip: IpAddr = match binding["HostIp"].as_str()? {
                     "" => Ipv4Addr::UNSPECIFIED.into(),
                     ip => ip.parse().ok()?,

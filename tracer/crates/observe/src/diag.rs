@@ -1,5 +1,5 @@
-//! Listening sockets by sock_diag(7): the kernel filters and tells names byte by byte, so a socket's
-//! name cannot pass for another's line, as it can in /proc/net/unix.
+//! Listening sockets from sock_diag(7). The kernel filters them and returns names with their length, so
+//! a name can't forge the line of another socket, as it can in /proc/net/unix.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -21,12 +21,13 @@ use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use tracer_model::Endpoint;
 
-use super::listeners::MAX_LISTENERS;
+/// Listeners kept of one kind in one namespace.
+pub(super) const MAX_LISTENERS: usize = 20_000;
 
-/// For one part of an answer; the kernel answers at once.
+/// Time limit for one part of an answer; the kernel answers at once.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// TCP listeners of the calling thread's network namespace: inodes and addresses.
+/// TCP listeners in the network namespace of the calling thread: inodes and addresses.
 pub(super) fn tcp_listeners() -> io::Result<Vec<(u64, Endpoint)>> {
     let mut found = Vec::new();
     for (family, socket_id) in [
@@ -52,7 +53,7 @@ pub(super) fn tcp_listeners() -> io::Result<Vec<(u64, Endpoint)>> {
     Ok(found)
 }
 
-/// Unix stream listeners with a name, of the calling thread's network namespace.
+/// Named unix stream listeners in the network namespace of the calling thread.
 pub(super) fn unix_listeners() -> io::Result<Vec<(u64, Endpoint)>> {
     /// `SOCK_STREAM`.
     const STREAM: u8 = 1;
@@ -79,10 +80,10 @@ pub(super) fn unix_listeners() -> io::Result<Vec<(u64, Endpoint)>> {
     Ok(found)
 }
 
-/// Sends a request and gives the answers to `take` until there are no more or it returns false.
+/// Sends a request and passes each answer to `accept`, until the last one or until it returns false.
 fn dump(
     request: SockDiagMessage,
-    mut take: impl FnMut(&SockDiagMessage) -> bool,
+    mut accept: impl FnMut(&SockDiagMessage) -> bool,
 ) -> io::Result<()> {
     let socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -106,12 +107,12 @@ fn dump(
         while let Some(length) = message_length(rest) {
             let (message, after) = rest.split_at(length);
             rest = after;
-            // What the crate cannot decode is one socket less, not the end of all of them.
+            // A socket that the crate can't decode is skipped; the others still count.
             let Ok(message) = NetlinkMessage::<SockDiagMessage>::deserialize(message) else {
                 continue;
             };
             match message.payload {
-                NetlinkPayload::InnerMessage(answer) if take(&answer) => {}
+                NetlinkPayload::InnerMessage(answer) if accept(&answer) => {}
                 NetlinkPayload::InnerMessage(_) | NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
                 _ => {}
@@ -120,7 +121,7 @@ fn dump(
     }
 }
 
-/// Length of the first netlink message in `bytes`, with its padding; `None` when there is none.
+/// Length of the first netlink message in `bytes`, with its padding; `None` if there is no complete one.
 fn message_length(bytes: &[u8]) -> Option<usize> {
     const HEADER: usize = 16;
     let length = u32::from_ne_bytes(*bytes.first_chunk()?);
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_pass_for_another_listener() {
+    fn a_name_cannot_forge_another_listener() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir
             .path()

@@ -1,4 +1,4 @@
-//! The kernel log's reports of OOM kills: the scope, on machines where no hook tells it.
+//! The kernel log's reports of OOM kills. They give the scope on machines where no hook does.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -6,21 +6,20 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use tracer_model::{OomReport, OomScope};
 
-/// /dev/kmsg, read from where it was when the tracer started.
+/// /dev/kmsg, read from its end at the start of the tracer on.
 #[derive(Debug)]
 pub(super) struct KernelLog {
     file: File,
-    /// Sequence number of the next record, once one was read.
+    /// Sequence number of the next record; `None` until one was read.
     next: Option<u64>,
 }
 
-/// What a round of reading gave.
+/// The result of one round of reading.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     /// Reports, oldest first.
     pub(super) reports: Vec<OomReport>,
-    /// Records that were overwritten before they were read; at least one when it isn't known how
-    /// many.
+    /// Records that were overwritten before they were read; 1 if the number is unknown.
     pub(super) overwritten: u64,
 }
 
@@ -34,12 +33,12 @@ impl KernelLog {
         Ok(Self { file, next: None })
     }
 
-    /// Everything since the last round. Never waits.
+    /// Reads everything since the last round. Never waits.
     pub(super) fn read(&mut self) -> Round {
-        /// Of one round; the rest waits for the next.
+        /// Limit of one round; the rest waits for the next.
         const MAX_RECORDS: usize = 10_000;
         let mut round = Round::default();
-        // The kernel gives one record per read, of at most 8 KiB with its dictionary.
+        // The kernel returns one record per read, at most 8 KiB including its dictionary.
         let mut buffer = [0; 8192];
         let mut overtaken = false;
         for _ in 0..MAX_RECORDS {
@@ -71,15 +70,15 @@ fn sequence(record: &str) -> Option<u64> {
     record.split(',').nth(1)?.parse().ok()
 }
 
-/// A record: `priority,sequence,time,flags;text`. The text of interest:
+/// Parses a record, `priority,sequence,time,flags;text`, whose text is such a report:
 ///
 /// `oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=c,mems_allowed=0,oom_memcg=/a,task_memcg=/a/b,task=node,pid=7,uid=0`
 ///
-/// Paths and names may hold commas and equals signs, so each value ends at the *next known key*,
-/// and what follows the names is found from the end.
+/// Paths and names may contain commas and equals signs. So each value ends at the *next known key*, and
+/// the keys after the names are searched from the end.
 fn parse(record: &str) -> Option<OomReport> {
     let (prefix, text) = record.split_once(';')?;
-    // Userspace can write to the log too; facility 0 (priority below 8) only the kernel can.
+    // Userspace can write to the log too, but only the kernel can use facility 0 (priority below 8).
     let priority: u32 = prefix.split(',').next()?.parse().ok()?;
     if priority >= 8 {
         return None;
@@ -112,15 +111,15 @@ fn parse(record: &str) -> Option<OomReport> {
     })
 }
 
-/// Splits where a key begins, and takes what follows from its slash on. The slash is part of what
-/// is looked for, because the name of a cpuset, which stands before the paths, may look like a key
-/// but cannot hold a slash.
+/// Splits where a key begins and returns the path after it, which begins at its slash. Callers search for
+/// the slash too: the name of a cpuset, which precedes the paths, may look like a key but can't contain a
+/// slash.
 fn split_path(text: &str, at: Option<usize>) -> Option<(&str, &str)> {
     let (before, from_key) = text.split_at(at?);
     Some((before, &from_key[from_key.find('/')?..]))
 }
 
-/// The log shows bytes that are not printable ASCII, and the backslash, as `\xNN`.
+/// Decodes `\xNN`, which the log writes for backslashes and bytes that are not printable ASCII.
 fn unescape(text: &str) -> String {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_tell_scope_and_victim() {
+    fn reports_have_scope_and_victim() {
         let cgroup = |path: &str| OomScope::Cgroup {
             id: 0,
             path: Some(path.into()),
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_no_reports() {
+    fn other_lines_are_not_reports() {
         assert_eq!(report("Out of memory: Killed process 7 (node)"), None);
         assert_eq!(
             report("oom-kill:constraint=CONSTRAINT_MEMCG,nodemask="),
@@ -219,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_may_stand_in_the_log(text in ".{0,200}") {
+        fn any_content_of_the_log_is_parsed(text in ".{0,200}") {
             let _ = unescape(&text);
             let _ = parse(&text);
             let _ = report(&format!("oom-kill:constraint=CONSTRAINT_MEMCG,nodemask={text},uid=0"));

@@ -1,5 +1,5 @@
 //! All input that does not come from the kernel's hooks: /proc, cgroups, listeners, the kernel log,
-//! container engines. It turns what it reads into observations and concludes nothing from them.
+//! container engines, proxy logs. It turns what it reads into observations and concludes nothing.
 
 pub mod clock;
 pub mod usage;
@@ -7,18 +7,19 @@ pub mod usage;
 mod cgroups;
 mod containers;
 mod diag;
-#[cfg(any(test, feature = "fixtures"))]
-#[doc(hidden)]
-pub mod ending;
 mod kmsg;
 mod listeners;
 mod logs;
 mod lookout;
+mod now;
 mod proc_dir;
 mod process;
 mod schedule;
 mod session;
 mod sight;
+#[cfg(any(test, feature = "fixtures"))]
+#[doc(hidden)]
+pub mod slow_exit;
 mod users;
 
 use std::collections::BTreeSet;
@@ -31,6 +32,7 @@ use containers::Engines;
 use kmsg::KernelLog;
 use logs::Logs;
 use lookout::Lookout;
+use now::push;
 use process::ProcessReader;
 use schedule::{Bucket, Later};
 use sight::Sight;
@@ -45,16 +47,16 @@ pub use proc_dir::{is_there, lives};
 pub use process::process_facts;
 pub use session::session;
 
-/// A process forked without an exec may set a title of its own (php-fpm pools, nginx workers);
-/// those that live this long are looked at.
+/// A forked process that does not exec may set its own title (php-fpm pools, nginx workers). It is read
+/// once it has lived this long.
 const TITLE_DELAY: Duration = Duration::from_millis(300);
-/// A manager writes a cgroup's limits after it made the cgroup.
+/// A manager sets the limits of a cgroup only after it has created the cgroup.
 const LIMIT_DELAY: Duration = Duration::from_millis(200);
-/// Everything is read again after losses no more often than this, or reading it loses more.
+/// Shortest interval between rescans after lost events, because rescans themselves may cause losses.
 const RESYNC_EVERY: Duration = Duration::from_secs(10);
-/// What was put off is done in portions, so that no event waits long behind it.
+/// Delayed work is done in portions of this size, so that no event waits long behind it.
 const PORTION: usize = 32;
-/// The wall clock is compared this often.
+/// Interval between checks of the wall clock.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
 
 /// Inode of the tracer's own network namespace.
@@ -62,11 +64,11 @@ pub fn own_netns() -> NetNs {
     proc_dir::netns_of("self").unwrap_or(0)
 }
 
-/// Reads what the hooks don't tell, at start-up and around their events.
+/// Reads what the hooks don't report, at start-up and around their events.
 #[derive(Debug)]
 pub struct Observer {
     reader: ProcessReader,
-    /// Where kernel programs are attached to.
+    /// The hierarchy whose cgroups kernel programs are attached to.
     unified: CgroupTree,
     engines: Engines,
     kernel_log: Option<KernelLog>,
@@ -78,7 +80,7 @@ pub struct Observer {
     limits: Later<(u64, Box<str>)>,
     resync: Option<Timestamp>,
     last_resync: Option<Timestamp>,
-    /// Whether what is not found in /proc is not there.
+    /// Whether a process that is not found in /proc does not exist.
     shows_all: bool,
     rescanned: bool,
     lookout: Lookout,
@@ -86,15 +88,15 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// What can't be opened is told by [`Self::blind`].
+    /// Opens the sources. [`Self::blind`] names those that can't be opened.
     pub fn new(hierarchy: Hierarchy, read_kernel_log: bool) -> Self {
         let sight = Sight::here();
         let mut blind = sight.blind_spots();
         let kernel_log = read_kernel_log.then(KernelLog::open).and_then(|log| {
             log.map_err(|error| {
                 blind.push(format!(
-                    "the scope of OOM kills by the kernel's own word (/dev/kmsg: {error}); \
-                     it is inferred from the cgroups' usage"
+                    "the kernel log's reports of OOM kills (/dev/kmsg: {error}); the scope of a kill \
+                     may have to be inferred from the cgroups' usage"
                 ));
             })
             .ok()
@@ -125,7 +127,7 @@ impl Observer {
         }
     }
 
-    /// Follows the error logs of proxies too, once [`Self::follow_logs`] names them: those that
+    /// Follows the error logs of proxies, too, once [`Self::follow_logs`] names the proxies: the logs that
     /// their processes have open, and those at `configured`.
     #[must_use]
     pub fn with_logs(mut self, show_query: bool, configured: &[PathBuf]) -> Self {
@@ -133,25 +135,25 @@ impl Observer {
         self
     }
 
-    /// The proxies that run: to be called whenever one came or went.
+    /// Sets the running proxies. To be called whenever one started or exited.
     pub fn follow_logs(&mut self, proxies: &[ProxyProcess]) {
         if let Some(logs) = &mut self.logs {
             logs.follow(proxies);
         }
     }
 
-    /// Whether a log of the process is followed.
+    /// Whether a log of this process is followed.
     pub fn logged(&self, key: ProcessKey) -> bool {
         self.logs.as_ref().is_some_and(|logs| logs.logged(key))
     }
 
-    /// Whether the answers of [`Self::logged`] may have changed since this was asked last.
-    pub fn take_logged_changed(&mut self) -> bool {
+    /// Whether the answers of [`Self::logged`] may have changed since the last call.
+    pub fn clear_logged_changed(&mut self) -> bool {
         self.logs.as_mut().is_some_and(Logs::take_changed)
     }
 
-    /// Returns when proxies wrote to their logs: [`Self::due`] then tells when to read them. Needs
-    /// tokio's runtime.
+    /// Returns when proxies wrote to their logs; [`Self::due`] then says when to read them. Needs tokio's
+    /// runtime.
     pub async fn readable(&mut self) -> io::Result<()> {
         match &mut self.logs {
             Some(logs) => logs.readable().await,
@@ -159,24 +161,24 @@ impl Observer {
         }
     }
 
-    /// Tells what proxies wrote to their logs so far.
+    /// Reads what proxies have written to their logs so far.
     pub fn read_logs(&mut self, out: &mut Vec<Observation>) {
         if let Some(logs) = &mut self.logs {
             logs.read(clock::now(), out);
         }
     }
 
-    /// What can't be seen, in words; complete after [`Self::scan`].
+    /// The blind spots, in words; complete after [`Self::scan`].
     pub fn blind(&self) -> Vec<String> {
         self.blind.clone()
     }
 
-    /// The directories of the unified hierarchy's cgroups that these processes are in; with nobody
-    /// in particular, its root.
+    /// The directories of the unified hierarchy's cgroups that hold these processes; without `pids`, the
+    /// root directory.
     ///
     /// # Errors
     ///
-    /// When that hierarchy is not mounted.
+    /// If that hierarchy is not mounted.
     pub fn cgroups_of(&self, pids: Option<&BTreeSet<Pid>>) -> Result<BTreeSet<PathBuf>, String> {
         let root = self.unified.root().ok_or(
             "no cgroup v2 hierarchy is mounted (mount -t cgroup2 none /sys/fs/cgroup/unified)",
@@ -190,7 +192,7 @@ impl Observer {
         })
     }
 
-    /// Everything that is there: cgroups, containers, processes (parents first), listeners.
+    /// Scans cgroups, containers, processes (parents first) and listeners.
     pub fn scan(&mut self, out: &mut Vec<Observation>) {
         for (id, path, memory_limit_bytes) in self.reader.cgroups.walk() {
             push(
@@ -208,15 +210,15 @@ impl Observer {
         let contained = self.scan_processes(out);
         if contained && !Engines::reachable() {
             self.blind.push(
-                "names of containers (no engine answers at /var/run/docker.sock or \
-                 /run/podman/podman.sock); they are shown by id"
+                "names of containers, which are shown by id (no engine socket at \
+                 /var/run/docker.sock or /run/podman/podman.sock)"
                     .to_owned(),
             );
         }
         self.lookout.scan(true, out);
     }
 
-    /// Passes an observation on, with what must be read at once around it.
+    /// Passes an observation on, together with what must be read at once around it.
     pub fn enrich(&mut self, observation: Observation, out: &mut Vec<Observation>) {
         let at = observation.at;
         match &observation.what {
@@ -224,8 +226,8 @@ impl Observer {
                 let key = task.key;
                 self.lookout.processes_changed(at);
                 out.push(observation);
-                // In a storm of execs the kernel's copy of the arguments has to do.
-                if self.reads.take(at) {
+                // In a storm of execs, the kernel's copy of the arguments must suffice.
+                if self.reads.spend(at) {
                     self.read_process(key, out);
                 }
                 return;
@@ -235,13 +237,13 @@ impl Observer {
                 self.lookout.processes_changed(at);
             }
             What::Exited(exit) => {
-                // Most live so short: a look at each would cost more than everything else.
+                // Most processes live only briefly. Reading each would cost more than everything else.
                 self.titles.cancel(&exit.task.key);
                 self.lookout.exited(exit.task.key, at);
             }
             What::ListenerUp(listener) => {
                 for holder in &listener.holders {
-                    if self.reads.take(at) {
+                    if self.reads.spend(at) {
                         self.read_process(*holder, out);
                     }
                 }
@@ -254,8 +256,8 @@ impl Observer {
                 return;
             }
             What::Http(exchange) if exchange.side == Side::Inbound => {
-                // nginx and Apache write their line before the answer. It keeps the time of reading:
-                // when the rings are read late, it may be of a request that began after this.
+                // nginx and Apache write their line before they respond. The line keeps the time of
+                // reading: if the rings are read late, it may concern a request that began after this one.
                 if let Some(logs) = &mut self.logs {
                     logs.read_written_before(at, out);
                 }
@@ -269,7 +271,7 @@ impl Observer {
         out.push(observation);
     }
 
-    /// When [`Self::run_due`] wants to be called.
+    /// When to call [`Self::run_due`].
     pub fn due(&self) -> Option<Timestamp> {
         [
             self.titles.due(),
@@ -285,7 +287,7 @@ impl Observer {
         .min()
     }
 
-    /// Does what was put off until `now`, or a portion of it: then [`Self::due`] has passed already.
+    /// Does the delayed work that is due, or a portion of it; [`Self::due`] then remains in the past.
     pub fn run_due(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
         for _ in 0..PORTION {
             let Some(key) = self.titles.pop(now) else {
@@ -315,7 +317,7 @@ impl Observer {
             push(out, What::Container(Box::new(container)));
         }
         if self.resync.is_some_and(|due| due <= now) {
-            self.read_again(out);
+            self.rescan(out);
         }
         self.lookout.run_due(now, out);
         if self.clock_check <= now {
@@ -327,22 +329,22 @@ impl Observer {
         }
     }
 
-    /// After events were lost: everything is looked at again, at once or, when that was done a
-    /// moment ago, by [`Self::run_due`].
+    /// After lost events: rescans everything, at once or, if the last rescan was a moment ago, later in
+    /// [`Self::run_due`].
     pub fn resync(&mut self, out: &mut Vec<Observation>) {
         match self.last_resync.map(|last| last.after(RESYNC_EVERY)) {
             Some(due) if due > clock::now() => self.resync = Some(due),
-            _ => self.read_again(out),
+            _ => self.rescan(out),
         }
     }
 
-    /// Whether everything was looked at again since this was asked last, so that what was not found
-    /// is not there.
-    pub fn take_rescanned(&mut self) -> bool {
+    /// Whether a rescan has completed since the last call. Only a rescan that shows all processes counts:
+    /// a process that it did not find does not exist.
+    pub fn rescanned_since_last_call(&mut self) -> bool {
         std::mem::take(&mut self.rescanned)
     }
 
-    fn read_again(&mut self, out: &mut Vec<Observation>) {
+    fn rescan(&mut self, out: &mut Vec<Observation>) {
         self.resync = None;
         self.rescanned = self.shows_all;
         self.scan_processes(out);
@@ -350,7 +352,7 @@ impl Observer {
         self.last_resync = Some(clock::now());
     }
 
-    /// Returns whether any of them is in a container.
+    /// Scans processes and returns whether any of them is in a container.
     fn scan_processes(&mut self, out: &mut Vec<Observation>) -> bool {
         let mut processes: Vec<ProcessFacts> = proc_dir::all_pids()
             .into_iter()
@@ -364,7 +366,7 @@ impl Observer {
         contained
     }
 
-    /// What /proc says of that process, and not of another that has its pid by now.
+    /// Reads that process from /proc, unless another one has its pid by now.
     fn read_process(&mut self, key: ProcessKey, out: &mut Vec<Observation>) {
         let facts = self.reader.read(key.pid);
         if let Some(facts) = facts.filter(|facts| facts.task.key == key) {
@@ -375,7 +377,8 @@ impl Observer {
         }
     }
 
-    /// The kernel log's reports come first: they were written before the hook saw the victim.
+    /// Adds the kernel log's reports before an OOM victim, because the kernel wrote them before it sent
+    /// the event.
     fn oom_victim(&mut self, mut observation: Observation, out: &mut Vec<Observation>) {
         if let Some(log) = &mut self.kernel_log {
             let round = log.read();
@@ -396,7 +399,7 @@ impl Observer {
                 });
             }
         }
-        // Kernels that pass only a pid: it may be a thread's.
+        // Some kernels pass only a pid, which may be a thread's.
         if let What::OomVictim(victim) = &mut observation.what
             && victim.task.key.start_ticks == 0
             && let Some(pid) = proc_dir::process_of(victim.task.key.pid)
@@ -407,7 +410,7 @@ impl Observer {
         out.push(observation);
     }
 
-    /// Adds id and limit of the cgroup that a report names.
+    /// Adds the id and the limit of the cgroup that a report names.
     fn complete(&self, report: &mut OomReport) {
         if let OomScope::Cgroup {
             id,
@@ -421,17 +424,10 @@ impl Observer {
     }
 }
 
-/// The cgroup path that says which container a process is in.
+/// The cgroup path that identifies the container of a process.
 fn contained_in(facts: &ProcessFacts) -> Option<&str> {
     let path = facts.cgroup_path.as_deref()?;
     containers::container_id(path).map(|_| path)
-}
-
-fn push(out: &mut Vec<Observation>, what: What) {
-    out.push(Observation {
-        at: clock::now(),
-        what,
-    });
 }
 
 #[cfg(test)]

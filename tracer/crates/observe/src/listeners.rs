@@ -1,7 +1,7 @@
-//! Who listens where: TCP and unix stream sockets of every network namespace that has a process.
+//! Scans listeners: TCP and unix stream sockets in every network namespace that has a process.
 //!
-//! A thread of its own enters the namespaces of others and ends. Where that is not allowed, or a
-//! kernel module (inet_diag, unix_diag) is missing, /proc/PID/net shows the namespace of a process.
+//! A short-lived thread enters the other namespaces. If that is not allowed, or a kernel module
+//! (inet_diag, unix_diag) is missing, /proc/PID/net shows the namespace of a process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -17,12 +17,10 @@ use tracer_model::{Endpoint, Listener, NetNs, Pid, ProcessKey, SocketId};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::diag;
+use super::diag::{self, MAX_LISTENERS};
 use super::proc_dir::{netns_of, start_ticks};
 
-/// Listeners kept of one kind in one namespace.
-pub(super) const MAX_LISTENERS: usize = 20_000;
-/// Processes that hold one socket, at most kept.
+/// Processes kept that hold one socket.
 const MAX_HOLDERS: usize = 64;
 
 /// The listening sockets of one kind in one namespace: inodes and addresses, sorted.
@@ -33,10 +31,10 @@ pub(super) struct Sockets {
     pub(super) listening: Vec<(u64, Endpoint)>,
 }
 
-/// Namespaces and, for each, a process through which it can be seen.
+/// Network namespaces and, for each, a process through which it can be inspected.
 pub(super) type Windows = BTreeMap<NetNs, Pid>;
 
-/// Looks for a process in each namespace.
+/// Finds a process in each namespace.
 pub(super) fn windows(pids: &[Pid]) -> Windows {
     let mut windows = Windows::new();
     for &pid in pids {
@@ -47,7 +45,7 @@ pub(super) fn windows(pids: &[Pid]) -> Windows {
     windows
 }
 
-/// The unix listeners of the namespaces, and the TCP ones when `tcp`.
+/// The unix listeners of the namespaces; with `tcp` also the TCP listeners.
 pub(super) fn sockets(windows: &Windows, tcp: bool) -> Vec<Sockets> {
     let own = netns_of("self");
     let mut found = Vec::new();
@@ -62,7 +60,7 @@ pub(super) fn sockets(windows: &Windows, tcp: bool) -> Vec<Sockets> {
     if others.is_empty() {
         return found;
     }
-    // A thread stays in the namespace it entered last: this one must not enter any.
+    // A thread stays in the namespace that it entered last, so this thread must not enter any.
     thread::scope(|scope| {
         let visit = || {
             let mut found = Vec::new();
@@ -82,7 +80,7 @@ pub(super) fn sockets(windows: &Windows, tcp: bool) -> Vec<Sockets> {
     found
 }
 
-/// Moves the calling thread into a namespace, if `pid` still is in it.
+/// Moves the calling thread into a namespace, if `pid` is still in it.
 fn enter(netns: NetNs, pid: Pid) -> io::Result<()> {
     let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
     if namespace.metadata()?.ino() != u64::from(netns) {
@@ -92,8 +90,9 @@ fn enter(netns: NetNs, pid: Pid) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds the listeners of a namespace: of the one the thread is in when `entered`, and by what
-/// /proc shows of `pid` where that fails. Nothing when that is gone, too, or is another by now.
+/// Adds the listeners of a namespace: those of the thread's namespace if it `entered` that one, else, or
+/// if that fails, those that /proc shows for `pid`. Adds nothing if that process is gone or has changed
+/// its namespace.
 fn look(netns: NetNs, pid: Pid, tcp: bool, entered: bool, found: &mut Vec<Sockets>) {
     let mut add = |unix, asked: Option<Vec<_>>, shown: fn(Pid) -> Option<Vec<_>>| {
         let is_in = || netns_of(&pid.to_string()) == Some(netns);
@@ -116,7 +115,7 @@ fn look(netns: NetNs, pid: Pid, tcp: bool, entered: bool, found: &mut Vec<Socket
     add(true, asked, unix_shown);
 }
 
-/// Finds out which of the processes `pids` hold the sockets.
+/// Adds to each socket which of the processes `pids` hold it.
 pub(super) fn with_holders(
     found: Vec<Sockets>,
     pids: &[Pid],
@@ -145,7 +144,7 @@ pub(super) fn with_holders(
 fn tcp_shown(pid: Pid) -> Option<Vec<(u64, Endpoint)>> {
     let process = open(pid)?;
     let v4 = process.tcp().ok()?;
-    // Not there without IPv6.
+    // Missing without IPv6.
     let v6 = process.tcp6().unwrap_or_default();
     let listening = v4
         .iter()
@@ -159,17 +158,17 @@ fn tcp_shown(pid: Pid) -> Option<Vec<(u64, Endpoint)>> {
     Some(listening.collect())
 }
 
-/// By hand, because `procfs` leaves out the flags that tell a listener from a bound socket.
+/// Parsed here, because `procfs` omits the flags that distinguish a listener from a bound socket.
 fn unix_shown(pid: Pid) -> Option<Vec<(u64, Endpoint)>> {
     let table = fs::read(format!("/proc/{pid}/net/unix")).ok()?;
     let listening = table.split(|&b| b == b'\n').filter_map(parse_unix);
     Some(listening.take(MAX_LISTENERS).collect())
 }
 
-/// A line of /proc/net/unix: `Num: RefCount Protocol Flags Type St Inode Path`. The path is all
-/// that follows the inode and one space, and may hold anything.
+/// Parses a line of /proc/net/unix: `Num: RefCount Protocol Flags Type St Inode Path`. The path is
+/// everything after the inode and one space, and may contain anything.
 fn parse_unix(line: &[u8]) -> Option<(u64, Endpoint)> {
-    /// `SO_ACCEPTCON` in the flags: it listens.
+    /// `SO_ACCEPTCON` in the flags: the socket listens.
     const ACCEPTS: u32 = 1 << 16;
     const STREAM: u32 = 1;
     let mut rest = line;
@@ -188,13 +187,13 @@ fn parse_unix(line: &[u8]) -> Option<(u64, Endpoint)> {
     listens.then(|| (inode, Endpoint::Unix(String::from_utf8_lossy(path).into())))
 }
 
-/// Which of the processes hold which of the sockets, by their descriptors.
+/// Finds which processes hold which sockets, by their file descriptors.
 fn hold(mut wanted: HashMap<u64, Vec<ProcessKey>>, pids: &[Pid]) -> HashMap<u64, Vec<ProcessKey>> {
     if wanted.is_empty() {
         return wanted;
     }
     for &pid in pids {
-        // Most processes hold none: when they started is read only of those that do.
+        // Most processes hold none. The start time is read only for those that do.
         let mut key = None;
         each_socket(pid, |inode| {
             let Some(holders) = wanted.get_mut(&inode) else {
@@ -214,9 +213,9 @@ fn hold(mut wanted: HashMap<u64, Vec<ProcessKey>>, pids: &[Pid]) -> HashMap<u64,
     wanted
 }
 
-/// Gives the inode of each socket that a process has open; none when it is gone or not to be looked
-/// into.
-fn each_socket(pid: Pid, mut take: impl FnMut(u64)) {
+/// Calls `visit` with the inode of each open socket of a process. Does nothing if the process is gone or
+/// must not be inspected.
+fn each_socket(pid: Pid, mut visit: impl FnMut(u64)) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(directory) = rustix::fs::open(format!("/proc/{pid}/fd"), flags, Mode::empty()) else {
         return;
@@ -224,7 +223,7 @@ fn each_socket(pid: Pid, mut take: impl FnMut(u64)) {
     let Ok(mut entries) = Dir::read_from(&directory) else {
         return;
     };
-    // `socket:[4711]`; what is longer is something else.
+    // `socket:[4711]`; a longer target is something else.
     let mut link = [0; 40];
     while let Some(Ok(entry)) = entries.read() {
         let target = readlinkat_raw(&directory, entry.file_name(), &mut link)
@@ -234,7 +233,7 @@ fn each_socket(pid: Pid, mut take: impl FnMut(u64)) {
             .and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']'))
             .and_then(|inode| inode.parse().ok());
         if let Some(inode) = inode {
-            take(inode);
+            visit(inode);
         }
     }
 }
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn proc_shows_what_sock_diag_tells() {
+    fn proc_and_sock_diag_agree() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a @b /c.sock");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_namespace_whose_process_is_gone_nothing_is_said() {
+    fn a_namespace_whose_process_is_gone_yields_nothing() {
         let mut child = Command::new("/bin/true").spawn().unwrap();
         child.wait().unwrap();
         assert_eq!(sockets(&Windows::from([(1, child.id())]), true).len(), 0);

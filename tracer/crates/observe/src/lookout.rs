@@ -1,8 +1,8 @@
-//! When it is looked who listens where, and what was seen last.
+//! Decides when to scan for listeners, and remembers what the last scan found.
 //!
-//! Hooks tell of TCP listeners; those at unix sockets are found by looking. That is done soon after
-//! processes came or went, and again and again after that, ever more seldom: many a server binds
-//! seconds after its last exec or fork.
+//! Hooks report TCP listeners; unix listeners are found only by scanning. A scan follows soon after
+//! processes started or exited. Further scans follow at growing intervals, because many servers bind
+//! seconds after their last exec or fork.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -10,32 +10,34 @@ use std::time::Duration;
 use tracer_model::{Endpoint, NetNs, Observation, ProcessKey, Timestamp, What};
 
 use super::listeners::{self, Windows};
-use super::{clock, proc_dir, push};
+use super::now::push;
+use super::{clock, proc_dir};
 
-/// After processes came or went …
+/// Delay after processes started or exited …
 const AFTER_CHANGE: Duration = Duration::from_millis(300);
-/// … and no more often than this.
+/// … and the shortest interval between scans.
 const EVERY: Duration = Duration::from_secs(1);
-/// A holder of a unix listener is dead: its sockets are closed after the exit is told.
+/// Delay after the holder of a unix listener exited: the kernel closes its sockets after it reports the
+/// exit.
 const AFTER_CLOSE: Duration = Duration::from_millis(10);
-/// At least this often, whatever happens.
+/// The longest interval between scans.
 const SELDOM: Duration = Duration::from_secs(30);
 
-/// Looks for listeners.
+/// Scans for listeners when it is time to.
 #[derive(Debug)]
 pub(super) struct Lookout {
-    /// When to look next because something happened.
+    /// When to scan next because something happened.
     due: Option<Timestamp>,
     last: Timestamp,
-    /// When processes came or went last.
+    /// When processes last started or exited.
     changed: Timestamp,
-    /// Through whom namespaces were seen last.
+    /// The processes through which the last scan saw the namespaces.
     windows: Windows,
-    /// The unix listeners that were found last: they are told again only when they changed.
+    /// The unix listeners that the last scan found: they are reported again only if they changed.
     seen: BTreeMap<NetNs, Vec<(u64, Endpoint)>>,
-    /// Who held those listeners then: when one of them exits, a listener is probably gone.
+    /// The holders of those listeners: when one of them exits, a listener is probably gone.
     holders: HashSet<ProcessKey>,
-    /// Whether nobody was found to hold one of them: they are told again once processes changed.
+    /// Whether one of them had no known holder: they are reported again once processes changed.
     unheld: bool,
 }
 
@@ -52,60 +54,60 @@ impl Lookout {
         }
     }
 
-    /// When [`Self::run_due`] wants to be called.
+    /// When to call [`Self::run_due`].
     pub(super) fn due(&self) -> Timestamp {
         self.due.unwrap_or_else(|| self.again())
     }
 
-    /// When to look though nothing happened: the longer nothing has, the later.
+    /// When to scan if nothing happens: the longer the quiet, the later.
     fn again(&self) -> Timestamp {
         let quiet = self.last.since(self.changed);
         self.last.after((quiet / 4).clamp(EVERY, SELDOM))
     }
 
-    /// A process came or went.
+    /// A process started or exited.
     pub(super) fn processes_changed(&mut self, at: Timestamp) {
         self.changed = at;
-        self.by(at.after(AFTER_CHANGE).max(self.last.after(EVERY)));
+        self.scan_by(at.after(AFTER_CHANGE).max(self.last.after(EVERY)));
     }
 
-    /// A process is dead.
+    /// A process exited.
     pub(super) fn exited(&mut self, key: ProcessKey, at: Timestamp) {
         if self.holders.contains(&key) {
-            self.by(at.after(AFTER_CLOSE));
+            self.scan_by(at.after(AFTER_CLOSE));
         } else {
             self.processes_changed(at);
         }
     }
 
-    /// Nobody, as far as is known, listens where somebody connected to.
+    /// Somebody connected to a unix socket at which no listener is known.
     pub(super) fn unix_connect_failed(&mut self, at: Timestamp) {
-        self.by(at.max(self.last.after(EVERY)));
+        self.scan_by(at.max(self.last.after(EVERY)));
     }
 
-    fn by(&mut self, due: Timestamp) {
+    fn scan_by(&mut self, due: Timestamp) {
         self.due = Some(self.due.map_or(due, |other| other.min(due)));
     }
 
-    /// Looks for unix listeners if it is time to.
+    /// Scans unix listeners if it is time to.
     pub(super) fn run_due(&mut self, now: Timestamp, out: &mut Vec<Observation>) {
         if self.due() > now {
             return;
         }
         match self.due {
             Some(_) => self.scan(false, out),
-            // No process came that might be in a namespace of its own, or hold what nobody held.
+            // No new process can be in a new namespace or hold a listener without a holder.
             None => self.look(false, false, out),
         }
     }
 
-    /// Tells of the unix listeners if they changed, and of all, and the TCP ones too, when `tcp`.
+    /// Reports the unix listeners if they changed. With `tcp`, reports all of them and the TCP listeners.
     pub(super) fn scan(&mut self, tcp: bool, out: &mut Vec<Observation>) {
         self.windows = listeners::windows(&proc_dir::all_pids());
         self.look(tcp, tcp || self.unheld, out);
     }
 
-    /// `anyway`: also when they did not change.
+    /// `anyway` reports unix listeners that did not change, too.
     fn look(&mut self, tcp: bool, anyway: bool, out: &mut Vec<Observation>) {
         self.due = None;
         self.last = clock::now();
@@ -115,7 +117,7 @@ impl Lookout {
             .filter(|found| found.unix)
             .map(|found| (found.netns, found.listening.clone()))
             .collect();
-        // Where the process to look through ended meanwhile, it is as it was.
+        // A namespace whose process exited meanwhile is assumed to be unchanged.
         for (netns, seen) in &self.seen {
             if self.windows.contains_key(netns) {
                 unix.entry(*netns).or_insert_with(|| seen.clone());
@@ -124,7 +126,7 @@ impl Lookout {
         if !anyway && unix == self.seen {
             return;
         }
-        // A namespace that is gone has no listeners any more.
+        // A namespace that is gone has no listeners.
         let gone: Vec<NetNs> = self
             .seen
             .keys()
@@ -134,7 +136,7 @@ impl Lookout {
         self.seen = unix;
         self.holders.clear();
         self.unheld = false;
-        // Who holds a socket may be younger than the windows.
+        // The holder of a socket may be younger than the windows.
         let pids = proc_dir::all_pids();
         for (netns, unix, listeners) in listeners::with_holders(sockets, &pids) {
             if unix {
@@ -172,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    fn tells_of(out: &[Observation], name: &str) -> bool {
+    fn reports(out: &[Observation], name: &str) -> bool {
         out.iter().any(|observation| match &observation.what {
             What::ListenersScanned { listeners, .. } => listeners
                 .iter()
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_looked_as_soon_as_a_holder_is_dead() {
+    fn a_scan_follows_as_soon_as_a_holder_exits() {
         let dir = tempfile::tempdir().unwrap();
         let _listener = UnixListener::bind(dir.path().join("a.sock")).unwrap();
         let mut lookout = Lookout::new(clock::now());
@@ -197,22 +199,22 @@ mod tests {
     }
 
     #[test]
-    fn listeners_that_did_not_change_are_not_told_again() {
+    fn unchanged_listeners_are_not_reported_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut lookout = Lookout::new(clock::now());
         lookout.scan(true, &mut Vec::new());
         let _listener = UnixListener::bind(dir.path().join("new.sock")).unwrap();
         let mut out = Vec::new();
         lookout.scan(false, &mut out);
-        assert!(tells_of(&out, "new.sock"));
+        assert!(reports(&out, "new.sock"));
         out.clear();
         lookout.scan(false, &mut out);
-        assert!(!tells_of(&out, "new.sock"), "{out:?}");
+        assert!(!reports(&out, "new.sock"), "{out:?}");
     }
 
-    /// A server binds long after it began, and no process comes or goes meanwhile.
+    /// A server binds long after it started, and no process starts or exits meanwhile.
     #[test]
-    fn a_listener_is_found_though_nothing_else_happens() {
+    fn a_listener_is_found_even_if_nothing_else_happens() {
         let dir = tempfile::tempdir().unwrap();
         let mut lookout = Lookout::new(clock::now());
         lookout.scan(true, &mut Vec::new());
@@ -221,14 +223,14 @@ mod tests {
         let mut out = Vec::new();
         thread::sleep(lookout.due().since(clock::now()));
         lookout.run_due(clock::now(), &mut out);
-        assert!(tells_of(&out, "late.sock"), "{out:?}");
+        assert!(reports(&out, "late.sock"), "{out:?}");
     }
 
-    /// Who holds a listener is looked for in all processes: not again and again for nothing.
+    /// Finding a holder means looking at all processes, which must not be repeated for nothing.
     #[test]
-    fn one_that_nobody_holds_is_told_again_only_when_processes_changed() {
+    fn a_listener_without_a_holder_is_reported_again_only_after_processes_changed() {
         let dir = tempfile::tempdir().unwrap();
-        // Its only descriptor is under way in a message.
+        // Its only descriptor is in a message that nobody has received.
         let script = "import socket, sys\n\
             listener = socket.socket(socket.AF_UNIX)\n\
             listener.bind(sys.argv[1])\n\
@@ -252,20 +254,20 @@ mod tests {
         let mut lookout = Lookout::new(clock::now());
         let mut out = Vec::new();
         lookout.scan(true, &mut out);
-        assert!(tells_of(&out, "sent.sock"));
+        assert!(reports(&out, "sent.sock"));
         out.clear();
         lookout.run_due(lookout.due(), &mut out);
-        let quiet = tells_of(&out, "sent.sock");
+        let quiet = reports(&out, "sent.sock");
         lookout.processes_changed(clock::now());
         lookout.run_due(lookout.due(), &mut out);
-        let changed = tells_of(&out, "sent.sock");
+        let changed = reports(&out, "sent.sock");
         drop(python.stdin.take());
         python.wait().unwrap();
         assert_eq!((quiet, changed), (false, true));
     }
 
     #[test]
-    fn the_longer_nothing_happens_the_more_seldom_it_is_looked() {
+    fn scans_become_rarer_the_longer_nothing_happens() {
         let mut lookout = Lookout::new(clock::now());
         let at = |seconds| lookout.changed.after(Duration::from_secs(seconds));
         let mut dues = Vec::new();

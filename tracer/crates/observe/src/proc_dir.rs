@@ -1,4 +1,4 @@
-//! A process's directory in /proc, and what it tells of whether the process lives.
+//! A process's directory in /proc, and whether the process is running, exiting or gone.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,11 +10,11 @@ use tracer_model::{Comm, Pid, ProcessKey};
 
 /// Longest stat read: a line of some fifty numbers and a name.
 const MAX_STAT: u64 = 4 << 10;
-/// Longest status read: the groups of a user, of which there may be many, stand before `NSpid:`.
+/// Longest status read. The user's groups, which may be many, precede `NSpid:`.
 pub(super) const MAX_STATUS: u64 = 64 << 10;
 
-/// A process's directory in /proc, held open: it stays that process's, and is empty when it is
-/// gone. So facts of two processes that had the same pid never mix.
+/// A process's directory in /proc, held open. It keeps belonging to that process and is empty once the
+/// process is gone, so facts of two processes with the same pid never mix.
 #[derive(Debug)]
 pub(super) struct ProcDir(OwnedFd);
 
@@ -39,18 +39,19 @@ impl ProcDir {
         Some(room)
     }
 
-    /// What `stat` tells of its first thread.
+    /// Parses `stat`, which describes the first thread.
     pub(super) fn stat(&self, room: &mut Vec<u8>) -> Option<Stat> {
         Stat::parse(self.read("stat", MAX_STAT, room)?)
     }
 
-    /// Whether all its threads are ending: it takes no more part in anything, but may keep its
-    /// sockets for as long as the kernel takes to free its memory.
-    pub(super) fn is_ending(&self, first: &Stat, room: &mut Vec<u8>) -> bool {
-        first.ending && (first.threads <= 1 || !self.has_a_living_thread(room).unwrap_or_default())
+    /// Whether all threads are exiting. Such a process runs no more code of its program, but may keep its
+    /// sockets until the kernel has freed its memory.
+    pub(super) fn is_exiting(&self, first: &Stat, room: &mut Vec<u8>) -> bool {
+        first.exiting
+            && (first.threads <= 1 || !self.has_a_running_thread(room).unwrap_or_default())
     }
 
-    fn has_a_living_thread(&self, room: &mut Vec<u8>) -> Option<bool> {
+    fn has_a_running_thread(&self, room: &mut Vec<u8>) -> Option<bool> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let threads = rustix::fs::openat(&self.0, "task", flags, Mode::empty()).ok()?;
         for thread in Dir::read_from(&threads).ok()? {
@@ -59,14 +60,14 @@ impl ProcDir {
                 continue;
             };
             let stat = self.read(&format!("task/{name}/stat"), MAX_STAT, room);
-            if stat.and_then(Stat::parse).is_some_and(|stat| !stat.ending) {
+            if stat.and_then(Stat::parse).is_some_and(|stat| !stat.exiting) {
                 return Some(true);
             }
         }
         Some(false)
     }
 
-    /// Where a link leads to.
+    /// The target of a link.
     pub(super) fn link(&self, name: &str) -> Option<Box<str>> {
         let target = rustix::fs::readlinkat(&self.0, name, Vec::new()).ok()?;
         let text = target.to_string_lossy();
@@ -87,7 +88,7 @@ pub(super) fn netns_of(pid: &str) -> Option<u32> {
     netns(target.to_str()?)
 }
 
-/// From `net:[4026531840]`.
+/// Parses `net:[4026531840]`.
 pub(super) fn netns(link: &str) -> Option<u32> {
     let inode = link.strip_prefix("net:[")?.strip_suffix(']')?;
     inode.parse().ok()
@@ -105,29 +106,29 @@ pub(super) fn all_pids() -> Vec<Pid> {
     pids
 }
 
-/// Creation time of a living process, in ticks.
+/// Creation time of a process that has not exited, in ticks.
 pub(super) fn start_ticks(pid: Pid) -> Option<u64> {
     let stat = ProcDir::open(pid)?.stat(&mut Vec::new())?;
-    (!stat.ended).then_some(stat.start_ticks)
+    (!stat.exited).then_some(stat.start_ticks)
 }
 
-/// Whether a process is there that has not come to its end.
+/// Whether a process exists and has not exited; it may be exiting.
 pub fn is_there(key: ProcessKey) -> bool {
     start_ticks(key.pid) == Some(key.start_ticks)
 }
 
-/// Whether a process is there and is not about to end.
+/// Whether a process exists and is not exiting.
 pub fn lives(key: ProcessKey) -> bool {
     let mut room = Vec::new();
     ProcDir::open(key.pid).is_some_and(|process| {
         let stat = process.stat(&mut room);
         stat.is_some_and(|stat| {
-            stat.start_ticks == key.start_ticks && !process.is_ending(&stat, &mut room)
+            stat.start_ticks == key.start_ticks && !process.is_exiting(&stat, &mut room)
         })
     })
 }
 
-/// What is used of /proc/PID/stat.
+/// The fields of /proc/PID/stat that are used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) comm: Comm,
@@ -135,15 +136,15 @@ pub(super) struct Stat {
     pub(super) start_ticks: u64,
     pub(super) threads: u64,
     pub(super) kernel_thread: bool,
-    /// This thread is on its way out, or is out.
-    pub(super) ending: bool,
-    /// Nothing of it runs any more: what is left waits for its parent, which may never ask. A first
-    /// thread that ended before the others looks the same but for their number.
-    pub(super) ended: bool,
+    /// This thread is exiting or has exited.
+    pub(super) exiting: bool,
+    /// The process has exited and waits for its parent to reap it. A first thread that exited before the
+    /// others looks the same, except for the number of threads.
+    pub(super) exited: bool,
 }
 
 impl Stat {
-    /// The name stands in parentheses and may itself hold any byte, parentheses too.
+    /// The name is in parentheses and may itself contain any byte, including parentheses.
     fn parse(stat: &[u8]) -> Option<Self> {
         /// `PF_KTHREAD`.
         const KERNEL_THREAD: u64 = 0x0020_0000;
@@ -156,7 +157,7 @@ impl Stat {
         let len = name.len().min(15);
         comm[..len].copy_from_slice(&name[..len]);
         let rest = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
-        // Fields from the third on.
+        // `rest` begins with the third field.
         let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
         let flags: u64 = field(9)?.parse().ok()?;
         let threads: u64 = field(20)?.parse().ok()?;
@@ -166,19 +167,19 @@ impl Stat {
             start_ticks: field(22)?.parse().ok()?,
             threads,
             kernel_thread: flags & KERNEL_THREAD != 0,
-            ending: flags & EXITING != 0,
-            ended: matches!(field(3)?, "Z" | "X" | "x") && threads <= 1,
+            exiting: flags & EXITING != 0,
+            exited: matches!(field(3)?, "Z" | "X" | "x") && threads <= 1,
         })
     }
 }
 
-/// The first number of the line of `status` that begins so.
+/// The first number in the line of `status` that begins with `label`.
 pub(super) fn number_after(status: &str, label: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix(label))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The last number of that line.
+/// The last number in that line.
 pub(super) fn last_number_after(status: &str, label: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix(label))?;
     line.split_ascii_whitespace().last()?.parse().ok()
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_hold_anything() {
+    fn names_may_contain_any_character() {
         let rest = " S 7 1 1 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 1";
         for name in ["plain", "a b", ") S 1 (", "new\nline", ""] {
             let stat = Stat::parse(format!("12 ({name}){rest}").as_bytes()).unwrap();
@@ -215,17 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn a_process_ends_with_its_last_thread() {
-        for (state, threads, ended) in [("Z", 1, true), ("X", 0, true), ("Z", 3, false)] {
+    fn a_process_exits_with_its_last_thread() {
+        for (state, threads, exited) in [("Z", 1, true), ("X", 0, true), ("Z", 3, false)] {
             let rest = format!(" {state} 7 1 1 0 -1 4 1 2 3 4 5 6 7 8 20 0 {threads} 0 4242 1");
             let stat = Stat::parse(format!("12 (a){rest}").as_bytes()).unwrap();
-            assert_eq!(stat.ended, ended, "{rest}");
+            assert_eq!(stat.exited, exited, "{rest}");
         }
     }
 
     proptest! {
         #[test]
-        fn anything_may_stand_in_stat(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_content_of_stat_is_parsed(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = Stat::parse(&bytes);
         }
     }

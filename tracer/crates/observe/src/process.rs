@@ -1,11 +1,12 @@
-//! A process's facts from /proc. Anything may be missing: the process may be gone half-way.
+//! Reads a process's facts from /proc. Anything may be missing, because the process may disappear while
+//! it is read.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use tracer_model::{Hierarchy, Pid, ProcessFacts, ProcessKey, TaskFacts};
 
-use super::cgroups::{CgroupTree, path_in, telling_path};
+use super::cgroups::{CgroupTree, path_in, service_path};
 use super::proc_dir::{MAX_STATUS, ProcDir, Stat, last_number_after, netns, number_after};
 use super::users::Users;
 
@@ -18,10 +19,10 @@ const MAX_CGROUP: u64 = 64 << 10;
 /// Longest value of an environment variable kept.
 const MAX_VALUE: usize = 1 << 10;
 
-/// Variables kept, should a process have the same one many times.
+/// Most variables kept, in case a process has the same one many times.
 const MAX_VARIABLES: usize = 64;
 
-/// The environment variables that are kept: they name a service or a limit.
+/// The environment variables that are kept, because they name a service or a limit.
 const ENVIRONMENT: [&str; 17] = [
     "SUPERVISOR_ENABLED",
     "SUPERVISOR_PROCESS_NAME",
@@ -42,30 +43,30 @@ const ENVIRONMENT: [&str; 17] = [
     "HOSTNAME",
 ];
 
-/// What reading needs besides the pid.
+/// Reads processes, and keeps what that needs besides the pid.
 #[derive(Debug)]
 pub(super) struct ProcessReader {
     pub(super) hierarchy: Hierarchy,
     pub(super) cgroups: CgroupTree,
     pub(super) users: Users,
-    /// What was read last, kept for its room.
+    /// A buffer that is reused.
     pub(super) scratch: Vec<u8>,
 }
 
 impl ProcessReader {
-    /// Facts of a process, as many as there are before it is gone; `None` when it is ending, has
-    /// ended, waited for by its parent or not, or is a kernel thread. Of one that is ending the exit
-    /// may have been told already, and most of what names it is gone.
+    /// The facts of a process, as many as could be read. `None` if it is a kernel thread, is exiting, or
+    /// has exited (reaped or not). The exit of an exiting process may have been reported already, and
+    /// most of what identifies it is gone.
     pub(super) fn read(&mut self, pid: Pid) -> Option<ProcessFacts> {
         let process = ProcDir::open(pid)?;
         let stat = process.stat(&mut self.scratch)?;
-        if process.is_ending(&stat, &mut self.scratch) {
+        if process.is_exiting(&stat, &mut self.scratch) {
             return None;
         }
         self.facts(pid, &process, &stat)
     }
 
-    /// As [`Self::read`], of one that is ending, too.
+    /// Like [`Self::read`], but reads exiting processes, too.
     pub(super) fn read_victim(&mut self, pid: Pid) -> Option<ProcessFacts> {
         let process = ProcDir::open(pid)?;
         let stat = process.stat(&mut self.scratch)?;
@@ -73,7 +74,7 @@ impl ProcessReader {
     }
 
     fn facts(&mut self, pid: Pid, process: &ProcDir, stat: &Stat) -> Option<ProcessFacts> {
-        if stat.kernel_thread || stat.ended {
+        if stat.kernel_thread || stat.exited {
             return None;
         }
         let read = &mut self.scratch;
@@ -103,7 +104,7 @@ impl ProcessReader {
             args,
             exe: process.link("exe"),
             cwd: process.link("cwd"),
-            cgroup_path: telling_path(&proc_cgroup).map(Into::into),
+            cgroup_path: service_path(&proc_cgroup).map(Into::into),
             env,
             netns: process
                 .link("ns/net")
@@ -116,7 +117,7 @@ impl ProcessReader {
     }
 }
 
-/// What /proc tells of a process now, without any of what a session keeps.
+/// Reads the facts of one process, without a session's [`ProcessReader`].
 pub fn process_facts(pid: Pid, hierarchy: Hierarchy) -> Option<ProcessFacts> {
     let mut reader = ProcessReader {
         hierarchy,
@@ -127,7 +128,7 @@ pub fn process_facts(pid: Pid, hierarchy: Hierarchy) -> Option<ProcessFacts> {
     reader.read(pid)
 }
 
-/// Splits at NUL; a process that rewrote its title has one argument, padded with NULs.
+/// Splits at NULs. A process that rewrote its title has one argument, padded with NULs.
 fn split_args(cmdline: &[u8]) -> Box<[Box<str>]> {
     let end = cmdline
         .iter()
@@ -157,7 +158,7 @@ fn keep_environment(environ: &[u8]) -> Box<[(Box<str>, Box<str>)]> {
         })
         .take(MAX_VARIABLES)
         .collect();
-    // Plain words that mean something only where pm2 set them.
+    // Common words that are meaningful only if pm2 set them.
     if !kept.iter().any(|(name, _)| &**name == "pm_id") {
         kept.retain(|(name, _)| !matches!(&**name, "name" | "namespace" | "exec_mode"));
         if let Some(worker) = ClusterWorker::find(environ) {
@@ -170,9 +171,8 @@ fn keep_environment(environ: &[u8]) -> Box<[(Box<str>, Box<str>)]> {
     kept.into()
 }
 
-/// What pm2 tells a process of its cluster mode: one variable with JSON, where the process of its
-/// fork mode has a variable for each. The rest of the JSON, which holds the app's whole
-/// environment, is not kept.
+/// What pm2 passes to a process in cluster mode: one variable with JSON, instead of the variables that
+/// it sets in fork mode. The rest of the JSON, which holds the app's whole environment, is not kept.
 #[derive(serde::Deserialize)]
 struct ClusterWorker {
     name: String,
@@ -196,8 +196,8 @@ mod tests {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
 
     use super::*;
-    use crate::ending::Ending;
     use crate::proc_dir::{is_there, netns_of, start_ticks};
+    use crate::slow_exit::SlowExit;
     use tracer_model::Comm;
 
     fn reader() -> ProcessReader {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_living_process_is_read_whole() {
+    fn all_facts_of_a_running_process_are_read() {
         let mut child = Command::new("/bin/sleep")
             .arg("60")
             .env("SUPERVISOR_PROCESS_NAME", "wörker")
@@ -219,7 +219,7 @@ mod tests {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        // spawn() may return while the exec still builds the new address space.
+        // spawn() may return while exec is still building the new address space.
         let facts = loop {
             let facts = reader().read(child.id()).unwrap();
             if facts.args.len() == 2 {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_waits_for_its_parent_is_no_process() {
+    fn a_zombie_is_not_read() {
         let mut child = Command::new("/bin/cat")
             .stdin(Stdio::piped())
             .spawn()
@@ -279,8 +279,12 @@ mod tests {
         let pid = child.id();
         assert!(start_ticks(pid).is_some());
         drop(child.stdin.take());
-        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        waitid(WaitId::Pid(rustix::process::Pid::from_child(&child)), ended).unwrap();
+        let exited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(
+            WaitId::Pid(rustix::process::Pid::from_child(&child)),
+            exited,
+        )
+        .unwrap();
         assert!(std::fs::exists(format!("/proc/{pid}")).unwrap());
         assert!(reader().read(pid).is_none());
         assert_eq!(start_ticks(pid), None);
@@ -288,19 +292,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ending_is_no_process() {
-        let ending = Ending::start();
-        let key = ending.key;
+    fn an_exiting_process_is_not_read() {
+        let slow = SlowExit::start();
+        let key = slow.key;
         assert_eq!(reader().read(key.pid), None);
-        assert!(is_there(key), "its exit may still be on its way");
+        assert!(is_there(key), "its exit may not have been reported yet");
         let victim = reader().read_victim(key.pid);
         assert_eq!(victim.unwrap().task.key, key);
-        ending.end();
+        slow.finish();
         assert!(!is_there(key));
     }
 
     #[test]
-    fn a_process_has_not_ended_with_its_first_thread() {
+    fn a_process_whose_first_thread_exited_is_still_running() {
         let script = "import ctypes, threading, time\n\
             threading.Thread(target=lambda: time.sleep(60)).start()\n\
             print('up', flush=True)\n\
@@ -314,13 +318,13 @@ mod tests {
             let process = ProcDir::open(child.id()).unwrap();
             process.stat(&mut Vec::new()).unwrap()
         };
-        while !state().ending {
+        while !state().exiting {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         let (first, seen) = (state(), reader().read(child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!((first.threads, first.ended), (2, false));
+        assert_eq!((first.threads, first.exited), (2, false));
         assert_eq!(seen.unwrap().task.comm, Comm::new("python3"));
     }
 
@@ -338,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_words_of_pm2_are_kept_only_with_its_id() {
+    fn the_common_words_of_pm2_are_kept_only_with_its_id() {
         let kept = |environ: &[u8]| {
             let kept = keep_environment(environ);
             kept.iter()
@@ -350,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_in_pm2s_cluster_mode_is_told_by_json() {
+    fn an_app_in_pm2s_cluster_mode_is_identified_by_json() {
         let environ = b"name=me\0pm2_env={\"name\":\"shop api\",\"namespace\":\"default\",\
             \"env\":{\"name\":\"other\",\"TOKEN\":\"secret\"},\"pm_id\":3}\0HOME=/\0";
         let kept = keep_environment(environ);
@@ -373,7 +377,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_may_stand_in_proc(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_content_of_proc_is_parsed(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = split_args(&bytes);
             let _ = keep_environment(&bytes);
         }

@@ -1,11 +1,11 @@
-//! Work that is put off, and work that is rationed. Bounded.
+//! Work that is delayed and work that is rationed, both bounded.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tracer_model::Timestamp;
 
-/// Things to look at after a fixed delay; when too many wait, new ones are left out.
+/// Things to look at after a fixed delay. When too many wait, new ones are left out.
 #[derive(Debug)]
 pub(super) struct Later<T> {
     delay: Duration,
@@ -28,15 +28,15 @@ impl<T> Later<T> {
         }
     }
 
-    /// Takes back a thing that was put off lately.
+    /// Removes a thing that was pushed recently.
     pub(super) fn cancel(&mut self, thing: &T)
     where
         T: PartialEq,
     {
-        /// What waits longer costs more to find than to look at.
-        const LATELY: usize = 64;
-        let mut lately = self.waiting.iter().rev().take(LATELY);
-        if let Some(back) = lately.position(|(_, waiting)| waiting == thing) {
+        /// Things that wait longer cost more to find than to look at.
+        const RECENT: usize = 64;
+        let mut recent = self.waiting.iter().rev().take(RECENT);
+        if let Some(back) = recent.position(|(_, waiting)| waiting == thing) {
             self.waiting.remove(self.waiting.len() - 1 - back);
         }
     }
@@ -72,8 +72,8 @@ impl Bucket {
         }
     }
 
-    /// Takes a token if there is one.
-    pub(super) fn take(&mut self, now: Timestamp) -> bool {
+    /// Spends a token; false if there is none.
+    pub(super) fn spend(&mut self, now: Timestamp) -> bool {
         let nanos = u64::try_from((now - self.filled).as_nanos()).unwrap_or(u64::MAX);
         let new = nanos.saturating_mul(self.per_second) / 1_000_000_000;
         if new > 0 {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_off_comes_when_it_is_due_and_not_without_bound() {
+    fn delayed_things_come_when_due_and_are_bounded() {
         let mut later = Later::new(Duration::from_nanos(10), 2);
         for thing in ["a", "b", "c"] {
             later.push(Timestamp(5), thing);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_off_lately_is_taken_back() {
+    fn recently_pushed_things_can_be_cancelled() {
         let mut later = Later::new(Duration::from_nanos(10), 1000);
         for thing in 0..100 {
             later.push(Timestamp(5), thing);
@@ -124,8 +124,8 @@ mod tests {
     fn a_bucket_gives_its_size_at_once_and_then_its_rate() {
         let second = |n: u64| Timestamp(n * 1_000_000_000);
         let mut bucket = Bucket::new(10, 20, second(0));
-        assert_eq!((0..50).filter(|_| bucket.take(second(0))).count(), 20);
-        assert_eq!((0..50).filter(|_| bucket.take(second(1))).count(), 10);
-        assert_eq!((0..50).filter(|_| bucket.take(second(100))).count(), 20);
+        assert_eq!((0..50).filter(|_| bucket.spend(second(0))).count(), 20);
+        assert_eq!((0..50).filter(|_| bucket.spend(second(1))).count(), 10);
+        assert_eq!((0..50).filter(|_| bucket.spend(second(100))).count(), 20);
     }
 }

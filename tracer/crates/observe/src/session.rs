@@ -1,4 +1,4 @@
-//! The machine, for the first observation of a stream.
+//! Facts about the machine, for the first observation of a stream.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use tracer_model::{Hook, Session};
 
 use super::clock;
 
-/// Facts about this machine; `hooks` and `blind` come from those who tried.
+/// Facts about this machine. `hooks` and `blind` come from whoever tried to attach and to read.
 pub fn session(hooks: Vec<Hook>, blind: Vec<String>) -> Session {
     let uname = rustix::system::uname();
     let memory = rustix::system::sysinfo();

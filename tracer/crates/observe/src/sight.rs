@@ -1,22 +1,22 @@
-//! What the tracer's own place keeps it from seeing in /proc, in words.
+//! What the tracer's privileges and namespaces prevent it from seeing in /proc, in words.
 
 use std::fs;
 
 /// Inode of the initial pid namespace, the same on every machine (`PROC_PID_INIT_INO`).
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// What the tracer's place lets it see in /proc.
+/// What limits the tracer's view of /proc.
 pub(super) struct Sight {
-    /// Root may look into every process; `hidepid` and the owner checks hold for others.
+    /// Root may inspect every process; `hidepid` and owner checks restrict other users.
     root: bool,
-    /// Other users' processes are not shown.
+    /// /proc does not show other users' processes.
     hidden: bool,
-    /// It shows only some processes, and under other pids than the hooks tell.
+    /// /proc shows only some processes, and under other pids than the hooks report.
     apart: bool,
 }
 
 impl Sight {
-    /// From here.
+    /// Finds out for this process.
     pub(super) fn here() -> Self {
         let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let pid_namespace = fs::read_link("/proc/self/ns/pid")
@@ -34,27 +34,27 @@ impl Sight {
         }
     }
 
-    /// Whether a process that is not found is not there.
+    /// Whether a process that is not found does not exist.
     pub(super) fn shows_all(&self) -> bool {
         !self.hidden && !self.apart
     }
 
-    /// What can't be seen.
+    /// The blind spots.
     pub(super) fn blind_spots(&self) -> Vec<String> {
         let restrictions = [
             (
                 !self.root,
-                "environment, program and directory of other users' processes (run as root), \
-                 so some services are named by less",
+                "environment, executable and working directory of other users' processes, so some \
+                 services can't be named precisely (run as root)",
             ),
             (
                 self.hidden,
-                "other users' processes that run already (/proc is mounted with hidepid)",
+                "other users' processes that are already running (/proc is mounted with hidepid; run as root)",
             ),
             (
                 self.apart,
-                "processes outside of this pid namespace by name: the hooks tell pids of the host \
-                 (run with --pid=host)",
+                "names of processes outside this pid namespace, because the hooks report pids of the \
+                 host (run with --pid=host)",
             ),
         ];
         restrictions
@@ -88,7 +88,7 @@ mod tests {
     const HIDDEN: &str = "22 27 0:21 / /proc rw,relatime - proc proc rw,gid=4,hidepid=invisible\n";
 
     #[test]
-    fn each_restriction_is_told() {
+    fn each_restriction_is_a_blind_spot() {
         let seen = |mountinfo, namespace, root| {
             let sight = Sight::judge(mountinfo, namespace, root);
             (sight.blind_spots().len(), sight.shows_all())

@@ -5,7 +5,7 @@ use tracer_model::TaskFacts;
 use super::*;
 
 #[test]
-fn a_scan_finds_this_process_and_its_parents_before_it() {
+fn a_scan_reports_this_process_after_its_parent() {
     let mut observer = Observer::new(Hierarchy::MemoryV1, true);
     let mut out = Vec::new();
     observer.scan(&mut out);
@@ -30,7 +30,7 @@ fn a_scan_finds_this_process_and_its_parents_before_it() {
     assert!(out.windows(2).all(|pair| pair[0].at <= pair[1].at));
 }
 
-/// Time enough for anything that was put off.
+/// Long enough for everything that was delayed.
 const LATER: Duration = Duration::from_mins(1);
 
 fn kernel_event(what: What) -> Observation {
@@ -66,7 +66,7 @@ fn titles_are_read_again_in_portions() {
     };
     let parent = ProcessKey::default();
     observer.enrich(kernel_event(What::Forked { child, parent }), &mut out);
-    // It executed a program and ended before that was read.
+    // It executed a program and exited before that was read.
     let executed = What::Executed {
         task: child,
         args: Box::default(),
@@ -82,7 +82,7 @@ fn titles_are_read_again_in_portions() {
     observer.run_due(now, &mut out);
     assert_eq!(facts(&out), PORTION);
     observer.run_due(now, &mut out);
-    assert_eq!(facts(&out), PORTION, "a pid that was reused is not read");
+    assert_eq!(facts(&out), PORTION, "a reused pid is not read");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn losses_in_a_row_do_not_cause_scans_in_a_row() {
     assert!(!out.is_empty());
     out.clear();
     observer.resync(&mut out);
-    assert!(out.is_empty(), "put off");
+    assert!(out.is_empty(), "delayed");
     observer.run_due(clock::now().after(LATER), &mut out);
     assert!(out.iter().any(|one| matches!(one.what, What::Process(_))));
 }

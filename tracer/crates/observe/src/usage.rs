@@ -1,5 +1,5 @@
-//! What processes use right now, for `tracer services`: memory and the addresses they are
-//! connected to. Read once, on demand; never part of the observation stream.
+//! Current usage of processes, for `tracer services`: memory and the addresses they are connected to.
+//! It is read once, on demand, and never part of the observation stream.
 
 use std::collections::BTreeSet;
 
@@ -8,22 +8,21 @@ use procfs::process::{FDTarget, Process};
 
 use tracer_model::{Endpoint, Pid};
 
-/// Resident memory of a process in bytes (/proc/PID/statm), shared pages included; `None` when it
+/// Resident memory of a process in bytes (/proc/PID/statm), shared pages included; `None` if it
 /// is gone.
 pub fn resident_bytes(pid: Pid) -> Option<u64> {
     let pages = open(pid)?.statm().ok()?.resident;
     Some(pages.saturating_mul(procfs::page_size()))
 }
 
-/// The most memory of a process that was ever resident at once, in bytes (VmHWM in
-/// /proc/PID/status); `None` when it is gone.
+/// Peak resident memory of a process in bytes (VmHWM in /proc/PID/status); `None` if it is gone.
 pub fn peak_bytes(pid: Pid) -> Option<u64> {
     let kib = open(pid)?.status().ok()?.vmhwm?;
     Some(kib.saturating_mul(1024))
 }
 
 /// Remote addresses of a process's established TCP connections (/proc/PID/net/tcp and tcp6, its
-/// own network namespace), leaving out those that came in through one of its `listeners`.
+/// own network namespace), without those that it accepted at one of its `listeners`.
 pub fn connected_to(pid: Pid, listeners: &[Endpoint]) -> BTreeSet<Endpoint> {
     let Some(process) = open(pid) else {
         return BTreeSet::new();
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_that_of_a_living_process() {
+    fn only_an_existing_process_has_resident_memory() {
         let resident = resident_bytes(std::process::id()).unwrap();
         assert!(resident > 100_000, "{resident}");
         assert_eq!(resident_bytes(u32::MAX), None);

@@ -1,4 +1,4 @@
-//! User names, from /etc/passwd: no NSS, which could block on a network.
+//! User names from /etc/passwd. NSS is not used, because it could block on a network.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 const PATH: &str = "/etc/passwd";
 
-/// The user database as last read.
+/// The user database as it was last read.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     names: HashMap<u32, Arc<str>>,
@@ -15,7 +15,7 @@ pub(super) struct Users {
 }
 
 impl Users {
-    /// Name of `uid`; the file is read again when it is newer than what is known.
+    /// Name of `uid`. An unknown one causes the file to be read again if it has changed.
     pub(super) fn name(&mut self, uid: u32) -> Option<Arc<str>> {
         if let Some(name) = self.names.get(&uid) {
             return Some(Arc::clone(name));
@@ -36,7 +36,7 @@ fn parse(passwd: &str) -> HashMap<u32, Arc<str>> {
         if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1))
             && let Ok(uid) = uid.parse()
         {
-            // As getpwuid() does: the first entry wins.
+            // The first entry wins, as with getpwuid().
             names.entry(uid).or_insert_with(|| name.into());
         }
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_user_database() {
+    fn names_come_from_the_user_database() {
         assert_eq!(Users::default().name(0).as_deref(), Some("root"));
         assert_eq!(Users::default().name(4_000_000_000), None);
         let parsed = parse("a:x:1:1::/:/bin/sh\nb:x:1:1::/:\nbroken\n::\n");

@@ -86,7 +86,7 @@ impl Survey {
         let mut incidents = Vec::new();
         while let Some(item) = sources.next_item()? {
             let at = wall(&replay, &item);
-            replay.take(item, &mut findings);
+            replay.feed(item, &mut findings);
             if let Some(at) = at {
                 let (first, last) = range.unwrap_or((at, at));
                 range = Some((first.min(at), last.max(at)));
@@ -282,7 +282,7 @@ impl Player {
                 self.waiting = Some((at, item));
                 break;
             }
-            let notes = self.replay.take(item, &mut self.findings);
+            let notes = self.replay.feed(item, &mut self.findings);
             self.tell(notes, screen);
             if let Some(at) = at
                 && at.0.saturating_sub(self.sampled.0) >= sample_ns

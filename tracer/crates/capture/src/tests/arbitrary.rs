@@ -1,4 +1,4 @@
-//! Any observation comes back as it was.
+//! Every observation round-trips.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn key() -> Boxed<ProcessKey> {
 }
 
 fn comm() -> Boxed<Comm> {
-    // Kernels before 6.x leave bytes of an older, longer name after the NUL.
+    // Kernels before 6.x leave bytes of a previous, longer name after the NUL.
     prop_oneof![
         any::<[u8; 16]>().prop_map(Comm),
         "[a-z]{0,15}".prop_map(|name| Comm::new(&name)),
@@ -549,7 +549,7 @@ pub(super) fn stream() -> Boxed<Vec<Observation>> {
 
 proptest! {
     #[test]
-    fn any_stream_comes_back_as_it_was(stream in stream()) {
+    fn any_stream_round_trips(stream in stream()) {
         let bytes = Maker::new().blocks(Kind::Events, &stream).bytes;
         if stream.is_empty() {
             prop_assert!(bytes.is_empty());
@@ -568,7 +568,7 @@ proptest! {
     }
 
     #[test]
-    fn any_header_comes_back_as_it_was(
+    fn any_header_round_trips(
         machine in session(),
         numbers: (u64, u32, bool, u32, u32),
         rules in option::of((text(), text())),
@@ -581,7 +581,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_to_their_end(bytes in vec(any::<u8>(), 0..400), framed: bool) {
+    fn any_bytes_can_be_read_to_their_end(bytes in vec(any::<u8>(), 0..400), framed: bool) {
         let bytes = if framed {
             Maker::new().frame(Kind::Events, &bytes).bytes
         } else {

@@ -1,4 +1,4 @@
-//! What is written is what `docs/capture.proto` says.
+//! Captures are as `docs/capture.proto` describes them.
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
@@ -19,7 +19,7 @@ fn pool() -> DescriptorPool {
     DescriptorPool::from_file_descriptor_set(files).unwrap()
 }
 
-/// Reads `bytes` by the description alone; nothing in them may be unknown to it.
+/// Decodes `bytes` with the description alone; every field must be described.
 #[track_caller]
 fn described(pool: &DescriptorPool, name: &str, bytes: &[u8]) -> DynamicMessage {
     let message = pool.get_message_by_name(&format!("tracer.capture.v1.{name}"));
@@ -56,7 +56,7 @@ fn check(message: &DynamicMessage) {
 fn every_kind_of_observation_is_described() {
     let pool = pool();
     let mut runner = TestRunner::deterministic();
-    let mut told = std::collections::BTreeSet::new();
+    let mut seen = std::collections::BTreeSet::new();
     for kind in arbitrary::kinds() {
         for round in 1..=20 {
             let what = kind.new_tree(&mut runner).unwrap().current();
@@ -72,7 +72,7 @@ fn every_kind_of_observation_is_described() {
                 .fields()
                 .map(|(field, _)| field.name().to_owned())
                 .find(|name| name != "after_ns");
-            told.insert(name.unwrap());
+            seen.insert(name.unwrap());
         }
     }
     let oneof = pool
@@ -85,7 +85,7 @@ fn every_kind_of_observation_is_described() {
         .fields()
         .map(|field| field.name().to_owned())
         .collect();
-    assert_eq!(told, described);
+    assert_eq!(seen, described);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn headers_and_gaps_are_described() {
 }
 
 #[test]
-fn the_example_in_the_specification_is_right() {
+fn the_example_in_the_specification_is_correct() {
     let page = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../../docs/capture-format.md"

@@ -1,7 +1,9 @@
 //! The recorder with real files.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,8 +18,8 @@ type Notices = Arc<Mutex<Vec<Notice>>>;
 
 fn recorder(path: &Path, rotation: Option<Rotation>) -> (Recorder, Notices) {
     let notices = Notices::default();
-    let told = Arc::clone(&notices);
-    let notice = move |notice| told.lock().unwrap().push(notice);
+    let received = Arc::clone(&notices);
+    let notice = move |notice| received.lock().unwrap().push(notice);
     let setup = Setup {
         flush_interval: Duration::from_millis(50),
         ..Setup::new(Target::File(path.to_owned()), rotation)
@@ -47,7 +49,7 @@ fn wait_until(what: &str, fits: impl Fn() -> bool) {
 }
 
 #[test]
-fn what_is_recorded_is_in_the_file() {
+fn every_recorded_observation_is_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.capture");
     let stream = story::whole();
@@ -65,7 +67,7 @@ fn what_is_recorded_is_in_the_file() {
 }
 
 #[test]
-fn the_header_is_told_again_with_the_hooks() {
+fn the_header_is_written_again_with_the_hooks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.capture");
     let (recorder, _) = recorder(&path, None);
@@ -89,7 +91,7 @@ fn the_header_is_told_again_with_the_hooks() {
 }
 
 #[test]
-fn another_recording_is_appended() {
+fn a_second_recording_is_appended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.capture");
     let stream = story::whole();
@@ -104,7 +106,7 @@ fn another_recording_is_appended() {
 }
 
 #[test]
-fn a_death_is_in_the_file_at_once_and_the_rest_soon() {
+fn a_death_is_written_at_once_and_the_rest_within_the_interval() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.capture");
     let recorder = Recorder::start(
@@ -134,14 +136,14 @@ fn a_death_is_in_the_file_at_once_and_the_rest_soon() {
     recorder.finish().unwrap();
 }
 
-/// Findings of files, as `tracer replay` gives them.
+/// The findings of files, as `tracer replay` prints them.
 fn replayed(files: &[PathBuf]) -> Vec<String> {
     let files: Vec<Source> = files.iter().cloned().map(Source::File).collect();
     let mut sources = Sources::open(&files, false).unwrap();
     let mut replay = Replay::new();
     let mut findings: Vec<Finding> = Vec::new();
     while let Some(item) = sources.next_item().unwrap() {
-        let notes = replay.take(item, &mut findings);
+        let notes = replay.feed(item, &mut findings);
         assert_eq!(notes, []);
     }
     assert_eq!(replay.finish(&mut findings), None);
@@ -149,7 +151,7 @@ fn replayed(files: &[PathBuf]) -> Vec<String> {
 }
 
 #[test]
-fn rotated_files_replay_to_the_same_whatever_their_order() {
+fn the_order_of_rotated_files_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     let one = folder.path().join("one.capture");
     let path = folder.path().join("a.capture");
@@ -181,30 +183,46 @@ fn rotated_files_replay_to_the_same_whatever_their_order() {
     assert_eq!(replayed(&files), replayed(&[one]));
 }
 
+/// A new pipe, open at both ends so that neither waits for the other.
+fn open_pipe(path: &Path) -> fs::File {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).open(path).unwrap()
+}
+
+/// Reads a pipe until `done` says that nothing more is written to it.
+fn read_pipe(mut pipe: fs::File, done: &Receiver<()>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0; 1 << 16];
+    while done.try_recv().is_err() {
+        let mut ready = [rustix::event::PollFd::new(
+            &pipe,
+            rustix::event::PollFlags::IN,
+        )];
+        let wait = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 20_000_000,
+        };
+        if rustix::event::poll(&mut ready, Some(&wait)).unwrap() > 0 {
+            let read = pipe.read(&mut chunk).unwrap();
+            bytes.extend_from_slice(&chunk[..read]);
+        }
+    }
+    bytes
+}
+
 #[test]
-fn a_disk_that_cannot_keep_up_costs_observations_and_not_the_tracer() {
-    // A pipe that nobody reads is the slowest disk there is.
+fn a_slow_disk_costs_observations_and_does_not_block_the_tracer() {
+    // A pipe that nobody reads is the slowest disk.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &path,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RWXU,
-        0,
-    )
-    .unwrap();
-    // Opened for both, so that neither end waits for the other.
-    let mut pipe = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .unwrap();
+    let pipe = open_pipe(&path);
     let (recorder, _) = recorder(&path, None);
     let total: u64 = 400_000;
     let mut text = [b'a'; 400];
     for n in 0..total {
-        // Not to be compressed.
+        // Text that can't be compressed.
         for (index, byte) in text.iter_mut().enumerate() {
             *byte = b'a' + u8::try_from(((n * 2_654_435_761) >> (index % 31)) % 26).unwrap();
         }
@@ -223,26 +241,7 @@ fn a_disk_that_cannot_keep_up_costs_observations_and_not_the_tracer() {
         }
     }
     let (sender, done) = std::sync::mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        use std::io::Read as _;
-        let mut bytes = Vec::new();
-        let mut chunk = vec![0; 1 << 16];
-        while done.try_recv().is_err() {
-            let mut ready = [rustix::event::PollFd::new(
-                &pipe,
-                rustix::event::PollFlags::IN,
-            )];
-            let wait = rustix::event::Timespec {
-                tv_sec: 0,
-                tv_nsec: 20_000_000,
-            };
-            if rustix::event::poll(&mut ready, Some(&wait)).unwrap() > 0 {
-                let read = pipe.read(&mut chunk).unwrap();
-                bytes.extend_from_slice(&chunk[..read]);
-            }
-        }
-        bytes
-    });
+    let reader = std::thread::spawn(move || read_pipe(pipe, &done));
     let summary = recorder.finish().unwrap();
     std::thread::sleep(Duration::from_millis(200));
     sender.send(()).unwrap();
@@ -259,7 +258,7 @@ fn a_disk_that_cannot_keep_up_costs_observations_and_not_the_tracer() {
         .sum();
     assert_eq!(gaps, summary.lost);
     assert_eq!(summary.observations + summary.lost, total + 4);
-    // The last that was observed is known, even if it was not written itself.
+    // The checkpoint has the last observation of the cgroup, even if it was not written itself.
     let last = items.iter().rev().find_map(|item| match item {
         Item::Known(known) => match known.what {
             What::Cgroup {

@@ -1,4 +1,4 @@
-//! A replay comes to the findings that were come to live, however the capture is cut up.
+//! A replay comes to the findings of the live analysis, however the capture is split up.
 
 use tracer_analysis::rules::Rules;
 use tracer_analysis::{Analysis, Options};
@@ -24,7 +24,7 @@ fn header(session: u64, file: u32) -> Header {
     }
 }
 
-/// The findings of a stream, as they come live.
+/// The findings of the live analysis.
 fn live(stream: &[Observation]) -> Vec<String> {
     let header = header(0, 0);
     let mut analysis = Analysis::new(header.rules().unwrap(), header.options);
@@ -50,7 +50,7 @@ fn items(maker: &Maker) -> Vec<Item> {
 }
 
 #[test]
-fn a_replay_finds_what_was_found_live() {
+fn a_replay_has_the_findings_of_the_live_analysis() {
     let stream = story::whole();
     let capture = Maker::new()
         .header(&header(1, 0))
@@ -69,12 +69,12 @@ fn a_replay_finds_what_was_found_live() {
         let kind = format!("\"kind\":\"{kind}\"");
         assert!(findings.iter().any(|line| line.contains(&kind)), "{kind}");
     }
-    // The capture's own rules name the services.
+    // The rules in the capture name the services.
     assert!(findings.iter().any(|line| line.contains("shop api")));
 }
 
 #[test]
-fn the_files_of_a_rotation_are_one_stream() {
+fn rotated_files_are_one_stream() {
     let stream = story::whole();
     for cut in 0..stream.len() {
         let (before, after) = stream.split_at(cut);
@@ -93,7 +93,7 @@ fn the_files_of_a_rotation_are_one_stream() {
 }
 
 #[test]
-fn a_file_of_a_rotation_can_be_read_by_itself() {
+fn a_rotated_file_can_be_read_by_itself() {
     let stream = story::whole();
     let before = story::start();
     let second = Maker::new()
@@ -106,7 +106,7 @@ fn a_file_of_a_rotation_can_be_read_by_itself() {
 }
 
 #[test]
-fn what_no_longer_matters_is_in_no_checkpoint() {
+fn a_checkpoint_lacks_what_no_longer_matters() {
     let stream = [story::start(), story::outage(), story::recovery()].concat();
     let known = known(&stream);
     let pids: Vec<u32> = known
@@ -132,7 +132,7 @@ fn what_no_longer_matters_is_in_no_checkpoint() {
 }
 
 #[test]
-fn a_gap_is_told_and_what_came_in_it_is_known_after() {
+fn a_gap_is_reported_and_the_checkpoint_after_it_makes_up_for_it() {
     let before = [story::start(), story::outage()].concat();
     let missing = story::recovery();
     let through = [before.clone(), missing.clone()].concat();
@@ -165,7 +165,7 @@ fn a_gap_is_told_and_what_came_in_it_is_known_after() {
 }
 
 #[test]
-fn recordings_in_one_file_are_told_one_after_the_other() {
+fn recordings_in_one_file_are_replayed_one_after_the_other() {
     let stream = story::whole();
     let one = Maker::new()
         .header(&header(1, 0))
@@ -180,7 +180,7 @@ fn recordings_in_one_file_are_told_one_after_the_other() {
 }
 
 #[test]
-fn a_recording_without_an_end_gets_one() {
+fn a_replay_ends_a_recording_that_has_no_end() {
     let stream = [story::start(), story::outage()].concat();
     let capture = Maker::new()
         .header(&header(1, 0))
@@ -193,7 +193,7 @@ fn a_recording_without_an_end_gets_one() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_missed() {
+fn a_missing_file_is_reported() {
     let stream = story::start();
     let first = Maker::new()
         .header(&header(1, 0))
@@ -210,7 +210,7 @@ fn a_file_that_is_not_there_is_missed() {
 }
 
 #[test]
-fn rules_that_are_none_are_left_out_and_named() {
+fn invalid_rules_are_ignored_and_reported() {
     let rules = Some(("x.toml".into(), "[[service]".into()));
     let header = Header {
         rules,
@@ -225,14 +225,14 @@ fn rules_that_are_none_are_left_out_and_named() {
 }
 
 #[test]
-fn the_rules_that_are_recorded_are_those_that_were_read() {
+fn the_recorded_rules_are_those_that_were_read() {
     let rules = Rules::parse(RULES, "/etc/tracer.toml").unwrap();
     assert_eq!(rules.source(), Some(("/etc/tracer.toml", RULES)));
     assert_eq!(Rules::none().source(), None);
 }
 
 #[test]
-fn a_stream_comes_back_in_blocks() {
+fn a_stream_of_many_blocks_round_trips() {
     let stream: Vec<Observation> = (0..5000).map(|n| story::refused(n * 1000)).collect();
     let capture = Maker::new().blocks(Kind::Events, &stream);
     assert!(capture.framer.sequence() > 1);

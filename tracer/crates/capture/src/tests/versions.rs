@@ -1,5 +1,5 @@
-//! Captures of every version, as a tracer of that version wrote them. They are never made again: when
-//! the format changes, a sample of the version before it stays, and a new one is added.
+//! Captures of every version, as a tracer of that version wrote them. Samples are never regenerated:
+//! when the format changes, the old ones stay and a new one is added.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,14 +19,14 @@ fn sample(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Text and JSON of a sample, and what was said besides.
+/// The findings of a sample as text and as JSON, and the notes.
 fn shown(name: &str) -> (String, String, Vec<Note>) {
     let mut sources = Sources::open(&[Source::File(sample(name))], false).unwrap();
     let mut replay = Replay::new();
     let mut findings: Vec<Finding> = Vec::new();
     let mut notes = Vec::new();
     while let Some(item) = sources.next_item().unwrap() {
-        notes.extend(replay.take(item, &mut findings));
+        notes.extend(replay.feed(item, &mut findings));
     }
     notes.extend(replay.finish(&mut findings));
     let mut text = Vec::new();
@@ -38,8 +38,8 @@ fn shown(name: &str) -> (String, String, Vec<Note>) {
     (String::from_utf8(text).unwrap(), json, notes)
 }
 
-/// What the sample of the version that is written now holds: with `TRACER_SAMPLE=FILE`, it is also
-/// written there, for whoever is about to change the format.
+/// Makes a sample of the current version. With `TRACER_SAMPLE=FILE` it is also written there, for
+/// somebody who is about to change the format.
 #[test]
 fn the_sample_holds_every_kind_of_observation() {
     let header = Header {
@@ -75,7 +75,7 @@ fn the_sample_holds_every_kind_of_observation() {
 }
 
 #[test]
-fn a_capture_of_version_1_is_read() {
+fn a_capture_of_version_1_can_be_read() {
     let (text, json, notes) = shown("v1.capture");
     assert_eq!(notes, []);
     insta::assert_snapshot!("v1_text", text);

@@ -1,4 +1,4 @@
-//! One observation, and the blocks that they are written in.
+//! Observations, and the blocks in which they are written.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use tracer_model::{self as model, Observation, Timestamp};
 use super::header::{Clock, Hook, Session};
 use super::http::{Http, HttpCounted, ProxyLog, Witnesses};
 use super::memory::{Cgroup, Container, Lost, OomReported, OomVictim};
+use super::message::{Unknown, Wire, all, some};
 use super::process::{Executed, Exited, Forked, Key, Process};
 use super::socket::{ConnectFailed, ConnectionCut, Listener, ListenerDown, ListenersScanned};
-use super::{Unknown, Wire, all, some};
 
-/// Observations, each an [`Event`]; as bytes, so that they are read one by one.
+/// Observations, each an encoded [`Event`]. They are bytes here, so that they are decoded one by one.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Block {
     #[prost(uint64, tag = "1")]
@@ -21,7 +21,7 @@ pub(crate) struct Block {
     pub(crate) events: Vec<Bytes>,
 }
 
-/// [`Observation`]. Its time is told from the event before, in the first from the block.
+/// [`Observation`]. Its time is relative to the previous event, or to the block for the first.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Event {
     #[prost(sint64, tag = "1")]
@@ -33,7 +33,7 @@ pub(crate) struct Event {
     what: Option<What>,
 }
 
-/// Nothing to tell.
+/// A message without fields.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(super) struct Nothing {}
 
@@ -97,17 +97,17 @@ pub(super) enum What {
 }
 
 impl Event {
-    /// Of an observation, `before` being the time of the one before.
+    /// Encodes an observation; `before` is the time of the previous one.
     pub(crate) fn of(observation: &Observation, before: Timestamp) -> Self {
         let Observation { at, what } = observation;
         Self {
-            // Wraps for times no clock shows, and so does the reader.
+            // Wraps for times that no clock shows; the reader wraps the same way.
             after_ns: at.0.wrapping_sub(before.0).cast_signed(),
             what: Some(What::of(what)),
         }
     }
 
-    /// The observation, or None when it is of a kind that this version does not know.
+    /// Decodes the observation; None if this version does not know its kind.
     pub(crate) fn model(self, before: Timestamp) -> Result<Option<Observation>, Unknown> {
         let at = Timestamp(before.0.wrapping_add_signed(self.after_ns));
         let Some(what) = self.what else {

@@ -1,9 +1,9 @@
-//! What a capture says about itself: the header, the machine, gaps.
+//! The header with the machine, and gaps.
 
 use tracer_analysis::Options;
 use tracer_model::{self as model, ClockAnchor, Timestamp, WallTime};
 
-use super::{Unknown, Wire, all, list, required, some};
+use super::message::{Unknown, Wire, all, list, required, some};
 use crate::format;
 
 /// [`ClockAnchor`].

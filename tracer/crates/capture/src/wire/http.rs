@@ -1,4 +1,4 @@
-//! HTTP requests at proxies: what the kernel, TLS libraries and logs told of them.
+//! HTTP requests at proxies, as the kernel, TLS libraries and logs witnessed them.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use tracer_model::{
     Witness,
 };
 
+use super::message::{Unknown, Wire, nanos, optional, required, short, some, text};
 use super::process::{Actor, Key};
 use super::socket::{ConnectErrorKind, Endpoint, ip, read_ip};
-use super::{Unknown, Wire, nanos, optional, required, short, some, text};
 
 /// [`model::Request`].
 #[derive(Clone, PartialEq, prost::Message)]

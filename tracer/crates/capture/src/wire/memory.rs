@@ -1,4 +1,4 @@
-//! Memory: OOM kills, cgroups, containers; and events that were lost.
+//! OOM kills, cgroups, containers, and lost events.
 
 use std::net::IpAddr;
 
@@ -6,11 +6,11 @@ use tracer_model::{
     self as model, ContainerFacts, Endpoint as Address, FullCgroup, OomReport, OomScope, Ring, What,
 };
 
+use super::message::{Unknown, Wire, all, list, optional, required, short, some, text};
 use super::process::{Actor, Task};
 use super::socket::{Endpoint, ip, read_ip};
-use super::{Unknown, Wire, list, optional, required, short, some, text};
 
-/// [`OomScope`]: of the machine, unless `cgroup` is there.
+/// [`OomScope`]: the machine, unless there is a `cgroup`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Scope {
     #[prost(message, optional, tag = "1")]
@@ -225,7 +225,7 @@ impl Cgroup {
     }
 }
 
-/// Compose project and service.
+/// A Compose project and service.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Compose {
     #[prost(string, tag = "1")]
@@ -299,7 +299,7 @@ impl Wire for Container {
                 service: service.to_string(),
             }),
             addresses: addresses.iter().copied().map(ip).collect(),
-            published: super::all(published),
+            published: all(published),
         }
     }
 

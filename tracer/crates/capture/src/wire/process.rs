@@ -1,19 +1,21 @@
-//! Processes: who they are, how they come and go, what /proc says of them.
+//! Processes: their identity, forks, execs and exits, and what /proc shows about them.
 
 use tracer_model::{
     self as model, Comm, Exit, ExitStatus, ProcessFacts, ProcessKey, SignalSent, TaskFacts,
     Timestamp,
 };
 
-use super::{Unknown, Wire, all, boxed, byte, list, optional, required, some, text, texts};
+use super::message::{
+    Unknown, Wire, all, boxed, byte, list, optional, required, some, text, texts,
+};
 
-/// A thread's name up to the last byte that is not NUL.
+/// Encodes a thread's name up to its last byte that is not NUL.
 pub(super) fn comm(comm: Comm) -> Vec<u8> {
     let end = comm.0.iter().rposition(|&byte| byte != 0);
     comm.0[..end.map_or(0, |last| last + 1)].to_vec()
 }
 
-/// A thread's name, read back.
+/// Decodes a thread's name.
 pub(super) fn read_comm(bytes: &[u8]) -> Result<Comm, Unknown> {
     let mut comm = Comm::default();
     comm.0

@@ -1,14 +1,14 @@
-//! Sockets: addresses, listeners, connects that failed, connections that were cut.
+//! Sockets: addresses, listeners, failed connects, cut connections.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use tracer_model::{self as model, ConnectError, Endpoint as Address, SocketId, What};
 
+use super::message::{Unknown, Wire, all, list, nanos, required, short, some};
 use super::process::{Actor, Key};
-use super::{Unknown, Wire, all, list, nanos, required, short, some};
 
-/// An IP address: 4 or 16 bytes.
+/// Encodes an IP address as 4 or 16 bytes.
 pub(super) fn ip(ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),
@@ -16,7 +16,7 @@ pub(super) fn ip(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-/// An IP address, read back.
+/// Decodes an IP address.
 pub(super) fn read_ip(bytes: &[u8]) -> Result<IpAddr, Unknown> {
     if let Ok(four) = <[u8; 4]>::try_from(bytes) {
         Ok(four.into())
@@ -27,7 +27,8 @@ pub(super) fn read_ip(bytes: &[u8]) -> Result<IpAddr, Unknown> {
     }
 }
 
-/// [`Address`]. IPv4 as a number, because nearly all are and it needs no memory of its own.
+/// [`Address`]. IPv4 addresses are numbers: they are by far the most common, and numbers need no
+/// allocation.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Endpoint {
     #[prost(fixed32, optional, tag = "1")]
@@ -82,7 +83,7 @@ impl Wire for Endpoint {
     }
 }
 
-/// [`SocketId`]: the kernel's unless `scanned`.
+/// [`SocketId`]: the kernel's, or a scan's if `scanned`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Socket {
     #[prost(uint64, tag = "1")]

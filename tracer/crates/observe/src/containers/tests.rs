@@ -1,4 +1,4 @@
-//! The client against engines made here, with answers of real ones.
+//! The client against fake engines with the answers of real ones.
 
 use std::os::unix::net::UnixListener;
 
@@ -29,7 +29,7 @@ fn ids_are_found_in_the_paths_of_all_engines() {
     }
 }
 
-/// What `GET /containers/<id>/json` of Docker Engine 28 answers, cut to what is used.
+/// The answer of Docker Engine 28 to `GET /containers/<id>/json`, reduced to what is used.
 fn inspected() -> Value {
     serde_json::json!({
         "Id": ID,
@@ -51,7 +51,7 @@ fn inspected() -> Value {
     })
 }
 
-/// What Podman 4.3.1 answers, cut to what is used.
+/// The answer of Podman 4.3.1, reduced to what is used.
 fn inspected_by_podman() -> Value {
     serde_json::json!({
         "Id": ID,
@@ -69,7 +69,7 @@ fn inspected_by_podman() -> Value {
     })
 }
 
-/// An engine that answers each request with `pieces`, one after the other.
+/// An engine that answers one request with `pieces`, with a pause after each.
 fn engine(socket: &Path, pieces: Vec<String>, pause: Duration) -> thread::JoinHandle<String> {
     let listener = UnixListener::bind(socket).unwrap();
     thread::spawn(move || {
@@ -120,7 +120,7 @@ fn an_engine_is_asked_over_its_socket() {
 }
 
 #[test]
-fn podman_answers_a_little_differently() {
+fn an_answer_of_podman_is_parsed() {
     let facts = parse("podman", &inspected_by_podman()).unwrap();
     assert_eq!(facts.compose, Some(("shop".into(), "api".into())));
     assert!(facts.addresses.is_empty());
@@ -128,7 +128,7 @@ fn podman_answers_a_little_differently() {
 }
 
 #[test]
-fn an_engine_that_dribbles_is_given_up() {
+fn a_slow_engine_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("docker.sock");
     let pieces = vec![" ".to_owned(); 40];
@@ -140,7 +140,7 @@ fn an_engine_that_dribbles_is_given_up() {
 }
 
 #[test]
-fn the_first_engine_names_a_container() {
+fn the_first_engine_that_knows_a_container_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let (system, user) = (dir.path().join("a.sock"), dir.path().join("b.sock"));
     let mut renamed = inspected();
@@ -168,12 +168,12 @@ fn an_answer_for_another_container_is_refused() {
 }
 
 #[test]
-fn answers_are_due_until_they_came() {
+fn answers_are_due_until_they_arrive() {
     let mut engines = Engines::default();
     assert_eq!(engines.due(), None);
     engines.look_up(&format!("/docker/{ID}"));
     let due = engines.due().unwrap();
-    assert_eq!(engines.due(), Some(due), "asking does not put it off");
+    assert_eq!(engines.due(), Some(due), "asking does not delay it");
     let deadline = Instant::now() + Duration::from_secs(30);
     while engines.due().is_some() {
         assert!(Instant::now() < deadline, "no answer came");
@@ -186,7 +186,7 @@ fn answers_are_due_until_they_came() {
 
 proptest! {
     #[test]
-    fn any_path_and_answer_is_survived(path in ".{0,120}", body in "\\PC{0,60}") {
+    fn any_path_and_answer_is_parsed(path in ".{0,120}", body in "\\PC{0,60}") {
         let _ = container_id(&path);
         let _ = parse("docker", &Value::String(body));
     }

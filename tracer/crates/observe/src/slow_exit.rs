@@ -1,4 +1,4 @@
-//! For tests: a killed process that stays on its way out until it is let go.
+//! For tests: a killed process that keeps exiting until it is released.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -11,16 +11,16 @@ use tracer_model::{Comm, Pid, ProcessKey};
 
 use crate::proc_dir::ProcDir;
 
-/// A killed process that does not come to its end: the first one of a pid namespace waits until
-/// nobody is in it whose parent, outside of it, does not ask for it.
-pub struct Ending {
+/// A killed process whose exit does not complete. The first process of a pid namespace waits for all
+/// others in it, and one of them is not reaped: its parent is outside and stopped.
+pub struct SlowExit {
     pub key: ProcessKey,
     unshare: Child,
     nsenter: Child,
 }
 
-impl Ending {
-    /// One whose memory is gone.
+impl SlowExit {
+    /// Starts one and waits until its memory is freed.
     pub fn start() -> Self {
         let run = |program: &str, args: &[&str]| {
             let mut command = Command::new(program);
@@ -32,8 +32,8 @@ impl Ending {
         let (unshare, key) = run("unshare", &["--fork"]);
         let (nsenter, _) = run("nsenter", &["--target", &key.pid.to_string()]);
         signal(nsenter.id(), Signal::STOP);
-        // Before it stands still it could yet wait for its own child, and nothing was in the way.
-        wait_for(|| stands_still(nsenter.id()).then_some(()));
+        // Until it is stopped it could still reap its child, and nothing would delay the exit.
+        wait_for(|| is_stopped(nsenter.id()).then_some(()));
         signal(key.pid, Signal::KILL);
         let exe = format!("/proc/{}/exe", key.pid);
         wait_for(|| std::fs::read_link(&exe).is_err().then_some(()));
@@ -44,17 +44,17 @@ impl Ending {
         }
     }
 
-    /// It comes to its end and is waited for.
-    pub fn end(self) {
+    /// Lets the exit complete and reaps the process.
+    pub fn finish(self) {
         drop(self);
     }
 }
 
-impl Drop for Ending {
+impl Drop for SlowExit {
     fn drop(&mut self) {
         let _ = self.nsenter.kill();
         let _ = self.nsenter.wait();
-        // It waits for the one that is ending, and ends.
+        // It reaps the exiting process, and exits itself.
         let _ = self.unshare.wait();
     }
 }
@@ -64,8 +64,8 @@ fn signal(pid: Pid, signal: Signal) {
     kill_process(pid.unwrap(), signal).unwrap();
 }
 
-/// Whether a process has been stopped by a signal.
-fn stands_still(pid: Pid) -> bool {
+/// Whether a signal stopped a process.
+fn is_stopped(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, rest) = stat.rsplit_once(") ").unwrap();
     rest.starts_with('T')
