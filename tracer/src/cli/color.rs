@@ -4,7 +4,7 @@ use std::io;
 
 use clap::ValueEnum;
 
-/// When to colour.
+/// When to write colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColorChoice {
     /// When standard output is a terminal and NO_COLOR is not set
