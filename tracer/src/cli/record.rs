@@ -27,11 +27,11 @@ pub(super) struct Args {
     #[command(flatten)]
     rotation: RotationArgs,
 
-    /// Report every exit in a replay, also clean and unimportant ones, and every failed connect
+    /// Have replays report every exit, including clean and unimportant ones, and every failed connect
     #[arg(long)]
     all: bool,
 
-    /// Which HTTP requests to follow
+    /// Whose HTTP requests to follow
     #[arg(long, value_name = "WHOSE", default_value = "proxies")]
     http: HttpMode,
 

@@ -27,11 +27,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     service: Vec<ServiceGlob>,
 
-    /// Report every exit, also clean and unimportant ones, and every failed connect
+    /// Report every exit, including clean and unimportant ones, and every failed connect
     #[arg(long)]
     all: bool,
 
-    /// Which HTTP requests to follow
+    /// Whose HTTP requests to follow
     #[arg(long, value_name = "WHOSE", default_value = "proxies")]
     http: HttpMode,
 

@@ -41,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", value_parser = ReportFile::parse)]
     pub(super) report: Option<ReportFile>,
 
-    /// Which HTTP requests to follow
+    /// Whose HTTP requests to follow
     #[arg(long, value_name = "WHOSE", default_value = "proxies")]
     pub(super) http: HttpMode,
 

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     )]
     pub(super) replay: Vec<Source>,
 
-    /// Which HTTP requests to follow
+    /// Whose HTTP requests to follow
     #[arg(long, value_name = "WHOSE", default_value = "proxies")]
     pub(super) http: HttpMode,
 
