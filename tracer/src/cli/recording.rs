@@ -33,13 +33,13 @@ impl RotationArgs {
     }
 }
 
-/// The file of `--record`. It can't be standard output, which has the findings.
+/// The file of `--record`. It can't be standard output, which has the findings, or the output of
+/// `deploy`'s command.
 pub(super) fn file(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("expected a file name".to_owned()),
         "-" => Err(
-            "standard output is for the findings; to stream a capture, use `tracer record -o -`"
-                .to_owned(),
+            "standard output is in use; to stream a capture, use `tracer record -o -`".to_owned(),
         ),
         path => Ok(path.into()),
     }

@@ -160,7 +160,8 @@ impl<'a> Found<'a> {
         });
         step(
             "the refused connects and their cause",
-            because.map(|because| format!("the first one {:.0} ms after the death", because.after_ms)),
+            because
+                .map(|because| format!("the first one {:.0} ms after the death", because.after_ms)),
             "no connect_failed finding that names the worker and its OOM kill",
         )
     }
