@@ -133,10 +133,18 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
 
 /// Whether the reader of our output has gone away, which is not an error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref().map(io::Error::kind);
+        // serde_json does not list the I/O error as a source of its own.
+        io.or_else(|| {
+            cause
+                .downcast_ref()
+                .and_then(serde_json::Error::io_error_kind)
+        })
+    };
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+        .any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
 #[cfg(test)]
@@ -148,6 +156,29 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_away_is_recognised_when_json_is_written() {
+        struct Closed(io::ErrorKind);
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for (kind, want) in [
+            (io::ErrorKind::BrokenPipe, true),
+            (io::ErrorKind::StorageFull, false),
+        ] {
+            let plain = anyhow::Error::from(io::Error::from(kind)).context("cannot write");
+            assert_eq!(is_broken_pipe(&plain), want, "{kind}");
+            let json = serde_json::to_writer(Closed(kind), &[1]).unwrap_err();
+            assert_eq!(is_broken_pipe(&json.into()), want, "{kind}");
+        }
     }
 
     #[test]
