@@ -239,7 +239,7 @@ fn a_full_disk_stops_the_recording_until_there_is_room() {
     assert_eq!(watch.stderr(), said);
 
     fs::remove_file(ballast).unwrap();
-    watch.says("recording again");
+    watch.says("recording resumed");
     let after = fails();
     prints_death_of(after);
     assert!(watch.stop().success());

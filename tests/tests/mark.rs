@@ -50,7 +50,7 @@ fn a_mark_with_any_label_is_in_the_capture_of_a_running_recorder() {
     let label = "release 42 \u{1b}[2J\u{202e}<script>\n| `x`";
     let marked = run(folder.path(), &["mark", label]);
     assert!(marked.status.success(), "{marked:?}");
-    let want = format!("marked in tracer[{}] (record)\n", recorder.pid());
+    let want = format!("marked tracer[{}] (record)\n", recorder.pid());
     assert_eq!(text(&marked.stdout), want);
     assert!(recorder.stop().success());
 
@@ -124,7 +124,7 @@ fn status_lists_every_running_tracer() {
     assert!(two.stop().success());
     let none = run(folder.path(), &["status"]);
     assert_eq!(none.status.code(), Some(1));
-    assert!(text(&none.stderr).contains("no tracer runs"), "{none:?}");
+    assert!(text(&none.stderr).contains("no running tracer"), "{none:?}");
     assert_eq!(fs::read_dir(sockets).unwrap().count(), 0);
 }
 
@@ -156,7 +156,7 @@ fn a_run_directory_that_cannot_be_made_is_only_a_warning() {
     let watched = run(folder.path(), &["watch", "--for", "1s"]);
     assert!(watched.status.success(), "{watched:?}");
     let stderr = text(&watched.stderr);
-    assert!(stderr.contains("will not find this tracer"), "{stderr}");
+    assert!(stderr.contains("can't reach this tracer"), "{stderr}");
     assert!(
         text(&watched.stdout).contains("end · watched"),
         "{watched:?}"

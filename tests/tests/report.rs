@@ -371,7 +371,7 @@ fn other_files_are_refused_and_nothing_is_overwritten() {
     }
     assert_eq!(std::fs::read(path("out")).unwrap(), b"before");
     let error = refused(&["report", &path("capture"), "-o", &path("capture")]);
-    assert!(error.contains("the capture itself"), "{error}");
+    assert!(error.contains("is one of the captures"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
 }
 

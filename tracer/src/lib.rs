@@ -1,8 +1,8 @@
 //! Shows which service lost a process, why, and which proxied requests failed because of it.
 //!
-//! The stages are crates of their own (`tracer/crates/`): `tracer-kernel` and `tracer-observe` turn
-//! the outside into observations, `tracer-analysis` turns those into findings without any I/O,
-//! `tracer-present` shows them. `live` wires the stages together for the commands in `cli`.
+//! The stages are crates in `tracer/crates/`: `tracer-kernel` and `tracer-observe` produce
+//! observations, `tracer-analysis` turns these into findings without any I/O, and `tracer-present`
+//! renders the findings. `live` connects the stages for the commands in `cli`.
 
 pub mod cli;
 pub mod control;

@@ -1,4 +1,4 @@
-//! `tracer`: parse, run, exit code.
+//! The `tracer` binary; see [`tracer::cli`].
 
 use std::process::ExitCode;
 

@@ -5,25 +5,24 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-
 use tracer_analysis::rules::Rules;
 
-/// Read when no `--config` is given, if it exists.
+/// Read without `--config`, if it exists.
 const DEFAULT_PATH: &str = "/etc/tracer.toml";
 
-/// No sensible configuration is larger.
+/// Far more than a sensible configuration needs.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// `--config`, shared by the commands that name services.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigArgs {
-    /// Configuration with [[service]] rules [default: /etc/tracer.toml if there is one]
+    /// Read [[service]] rules from FILE [default: /etc/tracer.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl ConfigArgs {
-    /// The rules of the given file, or of the default one, or none.
+    /// The rules of the given file, or else of the default file, or else none.
     pub(super) fn load(&self) -> anyhow::Result<Rules> {
         match &self.config {
             Some(path) => read(path),
@@ -43,7 +42,7 @@ fn read(path: &Path) -> anyhow::Result<Rules> {
         .read_to_string(&mut text)
         .with_context(|| format!("cannot read the configuration {shown}"))?;
     if read as u64 > MAX_BYTES {
-        bail!("the configuration {shown} is larger than 1 MiB; is it the right file?");
+        bail!("the configuration {shown} is larger than 1 MiB; check that it is the right file");
     }
     Ok(Rules::parse(&text, &shown.to_string())?)
 }

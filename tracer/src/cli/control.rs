@@ -1,4 +1,4 @@
-//! `tracer mark`, `tracer status`, and what the commands that watch do to be heard.
+//! `tracer mark` and `tracer status`, and the control socket that the watching commands open for them.
 
 use std::io::{self, Write as _};
 
@@ -14,31 +14,31 @@ use crate::live::pipeline::Live;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct MarkArgs {
-    /// What the mark says: `deploy 42`, `config changed`
+    /// The text of the mark, for example 'deploy 42' or 'config changed'
     #[arg(value_parser = label)]
     label: String,
 
-    /// Only in the tracer of this process id [default: every one that runs]
+    /// Mark only the tracer with this process id [default: all running tracers]
     #[arg(long, value_name = "PID")]
     pid: Option<Pid>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
-    /// One JSON array
+    /// Print a JSON array
     #[arg(long)]
     json: bool,
 
-    /// Only of the tracer of this process id [default: every one that runs]
+    /// Show only the tracer with this process id [default: all running tracers]
     #[arg(long, value_name = "PID")]
     pid: Option<Pid>,
 }
 
 fn label(text: &str) -> Result<String, String> {
-    protocol::clean_label(text).ok_or_else(|| "a mark needs a label".to_owned())
+    protocol::clean_label(text).ok_or_else(|| "the label must not be empty".to_owned())
 }
 
-/// Opens the control socket of a tracer that watches. Without one it watches all the same.
+/// Opens the control socket of a watching tracer. If that fails, it watches all the same.
 pub(super) fn listen(
     live: &mut Live,
     command: &'static str,
@@ -51,10 +51,8 @@ pub(super) fn listen(
             Some(server)
         }
         Err(error) => {
-            eprintln!(
-                "tracer: {error}; `tracer mark` and `tracer status` will not find this tracer"
-            );
-            // The command itself may have marks to put.
+            eprintln!("tracer: {error}; `tracer mark` and `tracer status` can't reach this tracer");
+            // The command itself may still add marks.
             let (sender, asked) = mpsc::channel(1);
             live.serve(Desk::new(about, sender, asked));
             None
@@ -70,7 +68,7 @@ pub(super) fn mark(args: &MarkArgs) -> anyhow::Result<Outcome> {
     for (pid, answer) in ask(args.pid, &request)? {
         match answer {
             Answer::Marked { command, .. } => {
-                writeln!(out, "marked in tracer[{pid}] ({})", name(&command))?;
+                writeln!(out, "marked tracer[{pid}] ({})", name(&command))?;
             }
             other => {
                 failed = true;
@@ -114,43 +112,45 @@ fn outcome(failed: bool) -> Outcome {
 
 fn refusal(answer: &Answer) -> String {
     match answer {
-        Answer::Refused { why } => format!("refuses: {}", cell(why, 200)),
-        Answer::Marked { .. } | Answer::Status(_) => "answers something else".to_owned(),
+        Answer::Refused { why } => format!("refused: {}", cell(why, 200)),
+        Answer::Marked { .. } | Answer::Status(_) => {
+            "sent an unexpected answer; it may be another version of tracer".to_owned()
+        }
     }
 }
 
-/// Asks, and says which did not answer.
+/// Sends the request, and prints which tracers did not answer.
 fn ask(pid: Option<Pid>, request: &Request) -> anyhow::Result<Vec<(Pid, Answer)>> {
     let folder = run_dir();
-    let heard = client::ask(&folder, pid, request)
-        .with_context(|| format!("cannot read {}; run as root", folder.display()))?;
-    let asked = heard.len();
+    let replies = client::ask(&folder, pid, request)
+        .with_context(|| format!("cannot read {}; run this as root", folder.display()))?;
+    let asked = replies.len();
     let mut answers = Vec::new();
     let mut problem = None;
-    for one in heard {
+    for one in replies {
         match one.answer {
             Ok(answer) => answers.push((one.pid, answer)),
             Err(error) => {
-                eprintln!("tracer: tracer[{}] does not answer: {error}", one.pid);
+                eprintln!("tracer: tracer[{}] did not answer: {error}", one.pid);
                 problem = Some(one.pid);
             }
         }
     }
     match (asked, pid, problem) {
         (0, Some(pid), _) => bail!(
-            "no tracer with process id {pid} listens in {}",
+            "no running tracer with process id {pid}: {} has no socket of it",
             folder.display()
         ),
         (0, None, _) => bail!(
-            "no tracer runs, or none that listens in {}",
+            "no running tracer: {} has no socket of one",
             folder.display()
         ),
-        (_, _, Some(_)) if answers.is_empty() => bail!("no tracer answers"),
+        (_, _, Some(_)) if answers.is_empty() => bail!("no tracer answered"),
         _ => Ok(answers),
     }
 }
 
-/// What a tracer is and has seen; a few lines.
+/// A tracer and its totals in a few lines.
 fn text(status: &Status) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
@@ -164,14 +164,14 @@ fn text(status: &Status) -> String {
         name(&status.version),
         name(since)
     );
-    let recording = status.recording.as_deref().unwrap_or("nothing");
+    let recording = match &status.recording {
+        Some(file) => format!("recording to {}", cell(file, 200)),
+        None => "not recording".to_owned(),
+    };
     let _ = writeln!(
         text,
-        "  {} of {} hooks armed · {} services · records to {}",
-        status.hooks_armed,
-        status.hooks,
-        status.services,
-        cell(recording, 200)
+        "  {} of {} hooks armed · {} services · {recording}",
+        status.hooks_armed, status.hooks, status.services,
     );
     let counts: Vec<String> = status
         .findings
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_told_in_a_few_lines_whatever_it_holds() {
+    fn a_status_is_a_few_printable_lines_whatever_it_holds() {
         let status = Status {
             pid: 7,
             command: "record".into(),

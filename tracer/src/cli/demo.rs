@@ -1,4 +1,4 @@
-//! `tracer demo`: starts the stack of `crate::demo`, watches it break, checks what was seen.
+//! `tracer demo`: starts the stack of `crate::demo`, watches it break, and checks the findings.
 
 use std::io::{self, Write as _};
 use std::sync::mpsc;
@@ -22,7 +22,7 @@ use crate::live::pipeline::Live;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Put the small built-in proxy in front of the worker even when nginx is installed
+    /// Use the small built-in proxy even if nginx is installed
     #[arg(long)]
     builtin_proxy: bool,
 
@@ -31,7 +31,7 @@ pub(super) struct Args {
     color: ColorChoice,
 }
 
-/// What happens last is reported within this time.
+/// Time for the last findings to be reported.
 const SETTLE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -46,8 +46,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let stack = Stack::start(&options)?;
     let facts = stack.facts().clone();
     println!(
-        "A worker (pid {}, at most {} of memory, {}) behind {} ({}).\n\
-         It will leak until the kernel kills it; requests fail; it is restarted two seconds later.\n",
+        "A worker (pid {}, memory limit {}, listening on {}) runs behind {} ({}).\n\
+         It now leaks memory until the kernel kills it. Requests fail until it is restarted two \
+         seconds later.\n",
         facts.worker_pid,
         tracer_model::quantity::bytes(facts.limit_bytes),
         facts.worker,
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
     let steps = expectations::check(&findings, &log, &facts);
     let mut out = io::stdout().lock();
-    writeln!(out, "\nWhat happened, and whether it was seen:")?;
+    writeln!(out, "\nWhat happened, and whether the tracer saw it:")?;
     for step in &steps {
         writeln!(out, "  {step}")?;
     }
@@ -70,8 +71,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Watches while the incident runs on a thread of its own; gives what the client saw and what was
-/// found.
+/// Watches while the incident runs on another thread. Returns what the client saw, and the findings.
 fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)> {
     let rules = Rules::parse(&demo::rules_toml(stack.facts()), "the demo's own rules")?;
     let own: [ServiceGlob; 1] = [demo::WORKER_SERVICE.parse()?];
@@ -84,7 +84,7 @@ fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)
     let mut findings = Vec::new();
     let mut emit = |finding: &Finding| {
         if matches!(finding.body, Body::Start(_)) {
-            // Fails only when the script has ended already, and then says why itself.
+            // Fails only if the script has already failed; its own error is reported below.
             let _ = armed.send(());
         }
         if !filter::concerns(&own, finding) {
@@ -106,11 +106,9 @@ fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)
                 () = interrupt => stopper.stop(),
             }
         };
-        live.run(stop, &mut emit)
-            .await
-            .context("the trace ended early")
+        live.run(stop, &mut emit).await.context("tracing failed")
     });
-    // Lets a script that still waits for the start go on, and end.
+    // If the script still waits for the start, this lets it go on and return.
     stopper.stop();
     drop(armed);
     let cleaned_up = script.join();
@@ -120,7 +118,8 @@ fn trace(stack: Stack, colour: bool) -> anyhow::Result<(ClientLog, Vec<Finding>)
     Ok((log, findings))
 }
 
-/// Waits for the hooks, breaks the stack, reports, and removes the stack once it was reported.
+/// Waits for the hooks, breaks the stack, sends the result, and waits with the stack's removal until
+/// tracing is over.
 fn incident_script(
     mut stack: Stack,
     go: &mpsc::Receiver<()>,
@@ -130,8 +129,8 @@ fn incident_script(
         return;
     }
     let result = stack.run_incident();
-    // Fails when the trace has ended already: nobody wants to know any more.
+    // Fails if tracing has already failed: then nobody needs the result.
     let _ = done.send(result);
-    // The stack's own end is not part of the demo.
+    // The removal of the stack is not part of the demo.
     let _ = go.recv();
 }

@@ -1,4 +1,4 @@
-//! `tracer doctor`: facts about this machine, what will work, what won't, why, and what to do.
+//! `tracer doctor`: checks what works on this machine, what doesn't, why, and what to do about it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,7 +19,7 @@ use crate::self_check;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// One JSON array
+    /// Print a JSON array
     #[arg(long)]
     json: bool,
 
@@ -88,11 +88,13 @@ fn check(name: &str, status: Status, detail: String) -> Check {
     }
 }
 
-/// How the kernel programs read the kernel's memory.
+/// How the kernel programs read kernel memory.
 fn reads(facts: &KernelFacts) -> Check {
     let detail = match &facts.cast {
-        Ok(_) => "kernel memory by plain loads (bpf_rdonly_cast)".to_owned(),
-        Err(why) => format!("kernel memory through a helper, which costs a little more ({why})"),
+        Ok(_) => "kernel memory is read by plain loads (bpf_rdonly_cast)".to_owned(),
+        Err(why) => {
+            format!("kernel memory is read through a helper, which is a little slower ({why})")
+        }
     };
     check("reads", Status::Ok, detail)
 }
@@ -107,14 +109,15 @@ fn hook(hook: &Hook) -> Check {
     check(&hook.name, status, detail)
 }
 
-/// Compares what the hooks tell of a process of our own with what /proc tells.
+/// Compares what the hooks report about a process of our own with /proc.
 async fn compared(kernel: &mut Kernel) -> Vec<Check> {
     const NAME: &str = "self-check";
-    let remedy = || Some("please report this, with the output of `tracer doctor`".to_owned());
+    let remedy =
+        || Some("please report this as a bug, with the output of `tracer doctor`".to_owned());
     match self_check::run(kernel).await {
         Ok(result) => {
             let seen = format!(
-                "a process was killed and its death was seen after {:.1} ms",
+                "a test process was killed, and its exit was seen after {:.1} ms",
                 result.took.as_secs_f64() * 1e3
             );
             let mut checks = vec![check(NAME, Status::Ok, seen)];
@@ -133,8 +136,8 @@ async fn compared(kernel: &mut Kernel) -> Vec<Check> {
     }
 }
 
-/// What follows the requests of the proxies that run; where none does, it is tried on the tracer's
-/// own cgroup.
+/// The hooks that follow the requests of the running proxies. If no proxy runs, they are tried on the
+/// tracer's own cgroup.
 fn requests(kernel: &mut Kernel, analysis: &Analysis, observer: &Observer) -> [Check; 2] {
     let proxies = analysis.world().proxies();
     let pids: BTreeSet<Pid> = proxies.iter().map(|proxy| proxy.key.pid).collect();
@@ -148,14 +151,14 @@ fn requests(kernel: &mut Kernel, analysis: &Analysis, observer: &Observer) -> [C
     });
     let http = kernel.http_hook().map_or_else(
         || {
-            let detail = "not available (no cgroup of the unified hierarchy is visible here)";
+            let detail = "not available (no cgroup v2 hierarchy is visible here)";
             check("http", Status::Warn, detail.to_owned())
         },
         |it| hook(&it),
     );
     let tls = kernel.tls_hook().map_or_else(
         || {
-            let detail = "nothing to attach to (no proxy with OpenSSL runs)";
+            let detail = "not needed (no running proxy uses OpenSSL)";
             check("tls", Status::Ok, detail.to_owned())
         },
         |it| hook(&it),
@@ -163,7 +166,7 @@ fn requests(kernel: &mut Kernel, analysis: &Analysis, observer: &Observer) -> [C
     [http, tls]
 }
 
-/// What would be watched, and what hinders that.
+/// The services that would be watched, and the blind spots.
 fn what_runs(analysis: &Analysis, observer: &Observer) -> Vec<Check> {
     let services = analysis.world().services(std::process::id());
     let proxies: Vec<_> = services
@@ -178,7 +181,7 @@ fn what_runs(analysis: &Analysis, observer: &Observer) -> Vec<Check> {
         "services",
         Status::Ok,
         format!(
-            "{} found, {} of them listen (see `tracer services`)",
+            "{} found, {} of them with listeners (see `tracer services`)",
             services.len(),
             listening.count()
         ),
@@ -187,7 +190,7 @@ fn what_runs(analysis: &Analysis, observer: &Observer) -> Vec<Check> {
         check(
             "proxies",
             Status::Warn,
-            "none runs (nginx, Apache, HAProxy, Caddy, Traefik, Envoy)".to_owned(),
+            "no running proxy found (nginx, Apache, HAProxy, Caddy, Traefik, Envoy)".to_owned(),
         )
     } else {
         check("proxies", Status::Ok, proxies.join(", "))

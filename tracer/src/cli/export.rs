@@ -15,11 +15,11 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
 
-    /// The form
-    #[arg(long, value_name = "FORM")]
+    /// The output format
+    #[arg(long, value_name = "FORMAT")]
     to: To,
 
-    /// Write to a file, for its owner only [default: standard output]
+    /// Write to FILE, readable by its owner only [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -29,17 +29,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         && args.selection.reads(output)
     {
         bail!(
-            "{} is the capture itself; name another output",
+            "{} is one of the captures; choose another output file",
             output.display()
         );
     }
     let binary = matches!(args.to, To::Parquet | To::Perfetto);
     if binary && args.output.is_none() && std::io::stdout().is_terminal() {
-        bail!("this form is not for a terminal: add `-o FILE`");
+        bail!("this format is binary and can't be printed on a terminal: add `-o FILE`");
     }
     let mut export = Export::new(args.to, Output::open(args.output.as_deref())?)?;
     args.selection.read(|read| {
-        // What is missing is told on standard error; the forms have no place for it.
+        // `read` prints what is missing on standard error; the formats have no place for it.
         if let Read::Finding(finding) = read {
             export.finding(finding)?;
         }
@@ -50,6 +50,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         .into_inner()
         .map_err(std::io::IntoInnerError::into_error)
         .context("cannot write the export")?;
-    out.keep()?;
+    out.commit()?;
     Ok(Outcome::Success)
 }

@@ -1,10 +1,9 @@
-//! `--service` and `--fail-on`: which findings a command shows and which make it fail. Pure.
+//! `--service` and `--fail-on`: which findings a command shows, and which make it fail. Pure.
 
 use std::str::FromStr;
 
 use anyhow::Context as _;
 use glob::Pattern;
-
 use tracer_model::{Body, Cause, Finding, Kind};
 
 /// A `--service` glob.
@@ -15,17 +14,18 @@ impl FromStr for ServiceGlob {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let pattern = Pattern::new(text).context("not a glob such as `api*` or `shop/?pi`")?;
+        let pattern = Pattern::new(text)
+            .context("not a valid glob; write for example `api*` or `shop/?pi`")?;
         Ok(Self(pattern))
     }
 }
 
-/// Whether a service of that name is one of those asked for.
+/// Whether a service of that name is selected.
 pub(super) fn shows(globs: &[ServiceGlob], name: &str) -> bool {
     globs.is_empty() || globs.iter().any(|ServiceGlob(glob)| glob.matches(name))
 }
 
-/// Whether `finding` concerns one of the services; findings about the trace itself always pass.
+/// Whether `finding` concerns a selected service; findings about the trace itself always pass.
 pub(super) fn concerns(globs: &[ServiceGlob], finding: &Finding) -> bool {
     if globs.is_empty() {
         return true;
@@ -57,7 +57,16 @@ pub(super) fn concerns(globs: &[ServiceGlob], finding: &Finding) -> bool {
         .any(|name| globs.iter().any(|ServiceGlob(glob)| glob.matches(name)))
 }
 
-/// Whether `finding` is one of `kinds`. A clean death is none: stopping a service is no failure.
+/// The `start` finding lists all running services: keeps the selected ones.
+pub(super) fn retain_services(globs: &[ServiceGlob], finding: &mut Finding) {
+    if let Body::Start(start) = &mut finding.body {
+        let services = &mut start.services;
+        services.retain(|running| shows(globs, &running.service.name));
+    }
+}
+
+/// Whether `finding` is one of `kinds`. Clean deaths never count: stopping a service is not a
+/// failure.
 pub(super) fn fails(kinds: &[Kind], finding: &Finding) -> bool {
     let clean = matches!(&finding.body, Body::Death(death) if death.cause == Cause::Clean);
     !clean && kinds.contains(&finding.body.kind())

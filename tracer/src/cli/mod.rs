@@ -1,4 +1,4 @@
-//! The command line: arguments (validated, nothing else), one file per subcommand, exit codes.
+//! The command line: one file per subcommand with its arguments and wiring, and the exit codes.
 
 use std::ffi::OsString;
 use std::io;
@@ -32,7 +32,7 @@ mod window;
 
 pub use outcome::Outcome;
 
-/// Which service lost a process, why, and which proxied requests failed because of it.
+/// Shows which service lost a process, why, and which proxied requests failed because of it.
 #[derive(Debug, Parser)]
 #[command(name = "tracer", version, about, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
@@ -40,44 +40,44 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 it could not be done or the answer is no, \
-    2 the command line is wrong, 3 a --fail-on finding happened.";
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure or negative answer, \
+    2 wrong command line, 3 a --fail-on finding happened.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch this machine and say at once which service lost a process, why, and what failed
+    /// Watch this machine and print at once which service lost a process, why, and what failed
     Watch(watch::Args),
-    /// Watch on a screen: services, incidents and their stories, events
+    /// Watch on a live screen: services, incidents and their stories, events
     Top(top::Args),
-    /// Run a deployment's command, watch what it does to the services, and judge it
+    /// Run a deployment's command, watch what it does to the services, and judge the result
     Deploy(deploy::Args),
-    /// Put a mark into what the running tracers watch and record
+    /// Add a deployment mark to the output and captures of the running tracers
     Mark(control::MarkArgs),
-    /// Tell what the running tracers are and have seen
+    /// Show running tracers and their totals
     Status(control::StatusArgs),
-    /// Record what happens to a file, for `tracer replay`: a flight recorder
+    /// Record everything observed to a file, for `tracer replay`: a flight recorder
     Record(record::Args),
-    /// Print the findings of a capture, as they were printed or would have been
+    /// Print the findings of a capture, exactly as `tracer watch` would have printed them
     Replay(replay::Args),
-    /// Tell what a capture holds as a postmortem: text, Markdown, a page, JSON
+    /// Write a postmortem from a capture: text, Markdown, an HTML page or JSON
     Report(report::Args),
-    /// Write a capture's findings for other tools: DuckDB, pandas, spreadsheets, ui.perfetto.dev
+    /// Export a capture's findings to other tools: DuckDB, pandas, spreadsheets, ui.perfetto.dev
     Export(export::Args),
-    /// List the services that run: listeners, memory against limit, proxies and their upstreams
+    /// List running services: listeners, memory and limit, proxies and their upstreams
     Services(services::Args),
-    /// Tell what will work on this machine, what won't, why, and what to do about it
+    /// Check what works on this machine, what doesn't, why, and what to do about it
     Doctor(doctor::Args),
     /// Cause a real incident on loopback (a worker behind a proxy is OOM-killed) and watch it
     Demo(demo::Args),
     /// Print the JSON Schema of the findings
     Schema,
-    /// The demo's worker, started by the demo itself
+    /// The demo's worker; `tracer demo` starts it
     #[command(hide = true)]
     DemoWorker(PassThrough),
-    /// The demo's built-in proxy, started by the demo itself
+    /// The demo's built-in proxy; `tracer demo` starts it
     #[command(hide = true)]
     DemoProxy(PassThrough),
-    /// The process that the doctor looks at, started by the doctor itself
+    /// The process that `tracer doctor` examines; `tracer doctor` starts it
     #[command(hide = true)]
     SelfCheckChild(PassThrough),
 }
@@ -89,7 +89,7 @@ struct PassThrough {
     args: Vec<OsString>,
 }
 
-/// Parses the command line, runs the command, reports its error.
+/// Parses the command line, runs the command, prints its error.
 pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(outcome) => outcome.into(),
@@ -131,12 +131,20 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Whoever read our output has gone: that is no error.
+/// Whether the reader of our output has gone away, which is not an error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref().map(io::Error::kind);
+        // serde_json does not list the I/O error as a source of its own.
+        io.or_else(|| {
+            cause
+                .downcast_ref()
+                .and_then(serde_json::Error::io_error_kind)
+        })
+    };
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+        .any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
 #[cfg(test)]
@@ -151,7 +159,30 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_fail_on_kind_is_refused_with_the_known_ones() {
+    fn a_reader_that_has_gone_away_is_recognised_when_json_is_written() {
+        struct Closed(io::ErrorKind);
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for (kind, want) in [
+            (io::ErrorKind::BrokenPipe, true),
+            (io::ErrorKind::StorageFull, false),
+        ] {
+            let plain = anyhow::Error::from(io::Error::from(kind)).context("cannot write");
+            assert_eq!(is_broken_pipe(&plain), want, "{kind}");
+            let json = serde_json::to_writer(Closed(kind), &[1]).unwrap_err();
+            assert_eq!(is_broken_pipe(&json.into()), want, "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_fail_on_kind_is_rejected_with_the_list_of_known_ones() {
         let error = Cli::try_parse_from(["tracer", "watch", "--fail-on", "deaht"]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("deaht") && text.contains("death"), "{text}");

@@ -1,7 +1,7 @@
-//! `-o FILE`: where a command writes what it made.
+//! `-o FILE`: where a command writes its result.
 //!
-//! Findings hold addresses of clients: a file is for its owner only (0600). It appears when it is
-//! whole, so that a failure leaves what was there before.
+//! Findings contain clients' addresses, so a file is readable by its owner only (0600). It is renamed
+//! into place when it is complete, so a failure leaves the previous file untouched.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -10,21 +10,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::{Mode, OFlags};
 
-/// Standard output, a file that replaces FILE once it is whole, or what FILE is when it is no
-/// regular file (a pipe, a terminal).
+/// Standard output, a temporary file that replaces FILE once it is complete, or FILE itself when it
+/// is not a regular file (a pipe, a terminal).
 #[derive(Debug)]
 pub(super) enum Output {
     Stdout(io::Stdout),
     File {
         file: File,
-        /// Renamed to the path in the end; none when it is written in place.
+        /// Renamed to `path` by [`Output::commit`]; none when `path` is written in place.
         temporary: Option<PathBuf>,
         path: PathBuf,
     },
 }
 
 impl Output {
-    /// To `path`, else to standard output.
+    /// Writes to `path`, or to standard output without one.
     pub(super) fn open(path: Option<&Path>) -> anyhow::Result<BufWriter<Self>> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(BufWriter::new(Self::Stdout(io::stdout())));
@@ -33,7 +33,7 @@ impl Output {
         let special = fs::metadata(path).is_ok_and(|file| !file.is_file());
         let temporary = (!special).then(|| temporary(path));
         let file = match &temporary {
-            // Without O_EXCL a link that somebody put there would be followed.
+            // O_EXCL: do not follow a symbolic link that somebody put there.
             Some(temporary) => rustix::fs::open(
                 temporary,
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC,
@@ -50,14 +50,14 @@ impl Output {
         }))
     }
 
-    /// Puts the file in its place.
-    pub(super) fn keep(mut self) -> anyhow::Result<()> {
+    /// Renames the complete file into place.
+    pub(super) fn commit(mut self) -> anyhow::Result<()> {
         if let Self::File {
-            temporary: whole,
+            temporary: complete,
             path,
             ..
         } = &mut self
-            && let Some(temporary) = whole.take()
+            && let Some(temporary) = complete.take()
             && let Err(error) = fs::rename(&temporary, &*path)
         {
             let _ = fs::remove_file(&temporary);
@@ -67,7 +67,7 @@ impl Output {
     }
 }
 
-/// Beside `path`, so that it can be renamed.
+/// A name in the folder of `path`, so that it can be renamed to `path`.
 fn temporary(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
@@ -97,7 +97,7 @@ impl Drop for Output {
             ..
         } = self
         {
-            // It is not whole.
+            // The file is incomplete.
             let _ = fs::remove_file(temporary);
         }
     }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_appears_whole_and_for_its_owner_only() {
+    fn a_file_appears_complete_and_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.html");
         fs::write(&path, "before").unwrap();
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"before");
         let mut out = Output::open(Some(&path)).unwrap();
         out.write_all(b"whole").unwrap();
-        out.into_inner().unwrap().keep().unwrap();
+        out.into_inner().unwrap().commit().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -130,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_written_in_place() {
+    fn a_device_is_written_in_place() {
         let mut out = Output::open(Some(Path::new("/dev/null"))).unwrap();
         out.write_all(b"gone").unwrap();
-        out.into_inner().unwrap().keep().unwrap();
+        out.into_inner().unwrap().commit().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }

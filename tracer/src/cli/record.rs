@@ -19,27 +19,27 @@ use crate::live::residency;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where to record to; `-` is standard output, to stream it off this machine. A capture that is
-    /// there already is appended to
+    /// Record to FILE, or append to it if it is a capture. `-` is standard output, for streaming to
+    /// another machine
     #[arg(short, long, value_name = "FILE", value_parser = target)]
     output: Target,
 
     #[command(flatten)]
     rotation: RotationArgs,
 
-    /// Let a replay report every exit, clean and unimportant ones too
+    /// Have replays report every exit, including clean and unimportant ones, and every failed connect
     #[arg(long)]
     all: bool,
 
-    /// Whose HTTP requests to follow: everybody's, those at proxies, or nobody's
+    /// Whose HTTP requests to follow
     #[arg(long, value_name = "WHOSE", default_value = "proxies")]
     http: HttpMode,
 
-    /// Keep query strings of requests, which may hold secrets
+    /// Keep the query strings of requests; they may contain secrets
     #[arg(long)]
     show_query: bool,
 
-    /// Stop after this long: 90s, 10m, 2h
+    /// Stop after this time, for example 90s, 10m or 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     time: Option<Duration>,
 
@@ -49,7 +49,7 @@ pub(super) struct Args {
 
 fn target(text: &str) -> Result<Target, String> {
     match text {
-        "" => Err("expected a file".to_owned()),
+        "" => Err("expected a file name".to_owned()),
         "-" => Ok(Target::Stdout),
         path => Ok(Target::File(PathBuf::from(path))),
     }
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         residency::stand_last();
         let mut live = Live::start(rules, &settings)?;
         let setup = Setup::new(to.clone(), args.rotation.rotation());
-        live.record(&setup, recording::tell)?;
+        live.record(&setup, recording::print_notice)?;
         let _control = control::listen(&mut live, "record", Some(to.to_string()));
         let mut emit = |finding: &tracer_model::Finding| {
             match &finding.body {
@@ -88,12 +88,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         };
         let result = live.run(stop, &mut emit).await;
         let summary = live.finish_recording();
-        result.context("the recording ended early")?;
+        result.context("tracing failed")?;
         anyhow::Ok(summary)
     })?;
-    recording::tell_summary(to, summary);
+    recording::print_summary(to, summary);
     if incidents > 0 && !streams {
-        eprintln!("tracer: incidents: {incidents}; to see them: tracer replay {to}");
+        eprintln!("tracer: incidents: {incidents}; to see them, run: tracer replay {to}");
     }
     Ok(Outcome::Success)
 }

@@ -1,4 +1,5 @@
-//! What `record` and `watch --record` share: rotation, and what is said about a recording.
+//! What `record`, `watch --record` and `deploy --record` share: rotation, and messages about a
+//! recording.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -6,20 +7,20 @@ use std::path::PathBuf;
 use tracer_capture::{Notice, Rotation, Summary};
 use tracer_model::quantity::bytes;
 
-/// How many files are kept unless `--keep` says otherwise.
+/// How many files are kept without `--keep`.
 const KEEP: u32 = 8;
 
-/// The least that makes sense: every file begins with all that is known.
+/// The smallest sensible size: every file begins with everything known at that time.
 const LEAST_BYTES: u64 = 1 << 20;
 
 /// `--rotate` and `--keep`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RotationArgs {
-    /// Begin a new file when this one has so many bytes: 64M, 1G; older ones become FILE.1, FILE.2 …
+    /// Begin a new file at this size, for example 64M or 1G; older files become FILE.1, FILE.2 …
     #[arg(long, value_name = "SIZE", value_parser = size)]
     rotate: Option<u64>,
 
-    /// Keep so many files, the one being written included [default: 8]
+    /// Keep this many files, including the one being written [default: 8]
     #[arg(long, value_name = "COUNT", requires = "rotate",
         value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
@@ -32,21 +33,21 @@ impl RotationArgs {
     }
 }
 
-/// The file of `watch --record`: findings are on standard output already.
+/// The file of `--record`. It can't be standard output, which has the findings, or the output of
+/// `deploy`'s command.
 pub(super) fn file(text: &str) -> Result<PathBuf, String> {
     match text {
-        "" => Err("expected a file".to_owned()),
+        "" => Err("expected a file name".to_owned()),
         "-" => Err(
-            "the findings go to standard output; to stream a capture: tracer record -o -"
-                .to_owned(),
+            "standard output is in use; to stream a capture, use `tracer record -o -`".to_owned(),
         ),
         path => Ok(path.into()),
     }
 }
 
-/// Bytes as users write them: `64M`, `1G`, `500k`; powers of 1024.
+/// Parses a size: `64M`, `1G`, `2048k`; powers of 1024.
 fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size; write 64M or 1G");
+    let wrong = || format!("`{text}` is not a size; write for example 64M or 1G");
     let digits = text.trim_end_matches(['B', 'b']).trim_end_matches('i');
     let (number, shift) = match digits.chars().last() {
         Some('k' | 'K') => (&digits[..digits.len() - 1], 10),
@@ -57,30 +58,32 @@ fn size(text: &str) -> Result<u64, String> {
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let size = number.checked_mul(1 << shift).ok_or_else(wrong)?;
     if size < LEAST_BYTES {
-        return Err(format!("`{text}` is too small; files have at least 1M"));
+        return Err(format!("`{text}` is too small; the smallest size is 1M"));
     }
     Ok(size)
 }
 
-/// Says on standard error what the user should know at once.
-pub(super) fn tell(notice: Notice) {
+/// Prints a notice about the recording on standard error.
+pub(super) fn print_notice(notice: Notice) {
     match notice {
         Notice::Stopped { why } => eprintln!(
-            "tracer: recording has stopped: {why}. Watching goes on, and recording resumes when it \
-             can be written again."
+            "tracer: recording has stopped: {why}. Watching continues, and recording resumes when the \
+             file can be written again."
         ),
         Notice::Resumed { lost } => {
-            eprintln!("tracer: recording again; {lost} observations are missing from the capture");
+            eprintln!(
+                "tracer: recording resumed; {lost} observations are missing from the capture"
+            );
         }
         Notice::Gone => {
-            eprintln!("tracer: recording has ended: nobody reads the capture any more");
+            eprintln!("tracer: recording stopped: nobody reads the capture any more");
         }
         Notice::Trouble(text) => eprintln!("tracer: {text}"),
     }
 }
 
-/// Says on standard error what a recording came to.
-pub(super) fn tell_summary(target: &dyn Display, summary: Option<Summary>) {
+/// Prints the summary of a finished recording on standard error.
+pub(super) fn print_summary(target: &dyn Display, summary: Option<Summary>) {
     let Some(summary) = summary else {
         eprintln!("tracer: the end of the recording could not be written to {target} in time");
         return;
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_users_write_them() {
+    fn sizes_are_parsed_as_users_write_them() {
         for (text, want) in [
             ("64M", 64 << 20),
             ("1G", 1 << 30),

@@ -18,11 +18,11 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
 
-    /// Replay as fast as it happened (1), twice as fast (2) … [default: at once]
+    /// Replay in real time (1), twice as fast (2) … [default: as fast as possible]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
     speed: Option<f64>,
 
-    /// Go on with what is being recorded until the recorder ends
+    /// Keep reading while the capture is being recorded, until its recorder stops
     #[arg(long)]
     follow: bool,
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     fail_on: Vec<Kind>,
 
-    /// One JSON object per finding and line (see `tracer schema`)
+    /// Print one JSON object per line and finding (see `tracer schema`)
     #[arg(long)]
     json: bool,
 
@@ -42,7 +42,9 @@ pub(super) struct Args {
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(factor),
-        _ => Err(format!("`{text}` is no factor; write 1, 10 or 0.5")),
+        _ => Err(format!(
+            "`{text}` is not a factor; write for example 1, 10 or 0.5"
+        )),
     }
 }
 
@@ -57,7 +59,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut shown = Shown::new(args);
     let mut pace = args.speed.map(Pace::new);
     let mut findings = Vec::new();
-    // What was read before a source fails is shown first.
+    // If a source fails, everything read before that is shown first.
     let result = loop {
         let item = match sources.next_item() {
             Ok(Some(item)) => item,
@@ -70,7 +72,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             _ => {}
         }
         for note in replay.feed(item, &mut findings) {
-            tell(sources.name(), &note);
+            print_note(sources.name(), &note);
         }
         for finding in findings.drain(..) {
             shown.show(&finding, &mut sink)?;
@@ -81,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         shown.show(&finding, &mut sink)?;
     }
     if let Some(note) = note {
-        tell(sources.name(), &note);
+        print_note(sources.name(), &note);
     }
     result?;
     Ok(if shown.failed {
@@ -91,11 +93,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     })
 }
 
-fn tell(name: &str, note: &Note) {
+fn print_note(name: &str, note: &Note) {
     eprintln!("tracer: {name}: {note}");
 }
 
-/// What of the findings is shown. Analysis sees everything.
+/// Which findings are shown. Analysis still gets every observation.
 struct Shown<'a> {
     args: &'a Args,
     window: Option<Window>,
@@ -111,14 +113,14 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// A recording begins; times of day are those of the first.
+    /// A recording begins. The first one decides what times of day mean.
     fn begin(&mut self, at: WallTime) {
         self.window
             .get_or_insert_with(|| self.args.selection.window(at));
     }
 
     fn show(&mut self, finding: &Finding, sink: &mut Sink<io::Stdout>) -> io::Result<()> {
-        if !self.args.selection.takes(self.window, finding) {
+        if !self.args.selection.includes(self.window, finding) {
             return Ok(());
         }
         self.failed |= filter::fails(&self.args.fail_on, finding);
@@ -126,7 +128,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Lets time pass as it did, or faster.
+/// Waits between observations, for as long as the time between them or a fraction of it.
 struct Pace {
     speed: f64,
     began: Option<(Instant, Timestamp)>,

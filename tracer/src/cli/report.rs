@@ -17,11 +17,11 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
 
-    /// Its form
-    #[arg(long, value_name = "FORM", default_value = "text")]
+    /// The output format
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 
-    /// Write to a file, for its owner only [default: standard output]
+    /// Write to FILE, readable by its owner only [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -35,13 +35,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         && args.selection.reads(output)
     {
         bail!(
-            "{} is the capture itself; name another output",
+            "{} is one of the captures; choose another output file",
             output.display()
         );
     }
     let to_terminal = args.output.is_none() && std::io::stdout().is_terminal();
     if args.format == Format::Html && to_terminal {
-        bail!("a page is not for a terminal: add `-o report.html`");
+        bail!("an HTML page can't be shown on a terminal: add `-o report.html`");
     }
     let mut builder = Composer::new();
     args.selection.read(|read| {
@@ -66,6 +66,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         .into_inner()
         .map_err(std::io::IntoInnerError::into_error)
         .context("cannot write the report")?;
-    out.keep()?;
+    out.commit()?;
     Ok(Outcome::Success)
 }

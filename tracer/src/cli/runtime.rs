@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-/// The runtime that every tracing command uses: one thread.
+/// The single-threaded runtime of every tracing command.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

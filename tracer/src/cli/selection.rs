@@ -1,4 +1,4 @@
-//! Which captures a command reads, and what of their findings it takes: FILE…, `--service`,
+//! Which captures a command reads, and which of their findings it selects: FILE…, `--service`,
 //! `--since`, `--until`. Shared by `replay`, `report` and `export`.
 
 use std::path::PathBuf;
@@ -13,46 +13,46 @@ use super::window::When;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {
-    /// Captures, in any order; the files of a rotation are one stream. `-` is standard input
+    /// Captures, in any order; the files of a rotation are one recording. `-` is standard input
     #[arg(required = true, value_name = "FILE", value_parser = source)]
     files: Vec<Source>,
 
-    /// Only what concerns services whose names match (may be given several times)
+    /// Only findings about services whose names match GLOB (repeatable)
     #[arg(long, value_name = "GLOB")]
     service: Vec<ServiceGlob>,
 
-    /// Only what happened at this time or later: 14:05, '2026-03-01 14:05', RFC 3339, or -10m
+    /// Only findings from this time on: 14:05, '2026-03-01 14:05', RFC 3339, or -10m
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<When>,
 
-    /// Only what happened at this time or earlier
+    /// Only findings up to this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<When>,
 }
 
 fn source(text: &str) -> Result<Source, String> {
     match text {
-        "" => Err("expected a file".to_owned()),
+        "" => Err("expected a file name".to_owned()),
         "-" => Ok(Source::Stdin),
         path => Ok(Source::File(PathBuf::from(path))),
     }
 }
 
-/// From when to when.
+/// The first and the last selected time.
 pub(super) type Window = (WallTime, WallTime);
 
-/// What is read.
+/// Something read from the captures.
 pub(super) enum Read<'a> {
-    /// A recording begins, on the boot with this id.
+    /// A recording begins, made during the boot with this id.
     Boot(&'a str),
-    /// A finding that was selected.
+    /// A selected finding.
     Finding(&'a Finding),
-    /// Something is missing or damaged: a sentence.
+    /// Something is missing or damaged, as a sentence.
     Missing(&'a str),
 }
 
 impl Selection {
-    /// Opens the captures; with `follow`, the last one is read until nobody writes it any more.
+    /// Opens the captures. With `follow`, the last one is read until its recorder stops.
     pub(super) fn open(&self, follow: bool) -> Result<Sources, SourceError> {
         Sources::open(&self.files, follow)
     }
@@ -68,11 +68,12 @@ impl Selection {
             .any(|file| matches!(file, Source::File(capture) if same(capture)))
     }
 
-    /// Replays the captures. What is missing is told on standard error, too. When a capture can't be
-    /// read to its end, what was read until then is taken first; an error means nothing was read.
+    /// Replays the captures, and passes what was read to `accept`. Missing parts are also reported on
+    /// standard error. When a capture can't be read to its end, everything before that is still
+    /// accepted; an error means that nothing was read.
     pub(super) fn read(
         &self,
-        mut take: impl FnMut(Read<'_>) -> anyhow::Result<()>,
+        mut accept: impl FnMut(Read<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut sources = self.open(false)?;
         let mut replay = Replay::new();
@@ -91,32 +92,32 @@ impl Selection {
             };
             if let Item::Header(header) = &item {
                 window.get_or_insert_with(|| self.window(header.machine.clock.wall));
-                take(Read::Boot(&header.machine.boot_id))?;
+                accept(Read::Boot(&header.machine.boot_id))?;
             }
             for note in replay.feed(item, &mut findings) {
-                missing(sources.name(), &note, &mut take)?;
+                missing(sources.name(), &note, &mut accept)?;
             }
             for finding in findings.drain(..) {
                 empty = false;
-                if self.takes(window, &finding) {
-                    take(Read::Finding(&finding))?;
+                if self.includes(window, &finding) {
+                    accept(Read::Finding(&finding))?;
                 }
             }
         }
         let note = replay.finish(&mut findings);
         for finding in findings.drain(..) {
-            if self.takes(window, &finding) {
-                take(Read::Finding(&finding))?;
+            if self.includes(window, &finding) {
+                accept(Read::Finding(&finding))?;
             }
         }
         if let Some(note) = note {
-            missing(sources.name(), &note, &mut take)?;
+            missing(sources.name(), &note, &mut accept)?;
         }
         match failure {
             Some(error) if empty => bail!(error),
             Some(error) => {
-                eprintln!("tracer: {error}; told is what was read before");
-                take(Read::Missing(&format!(
+                eprintln!("tracer: {error}; using what was read before that");
+                accept(Read::Missing(&format!(
                     "The rest of the capture could not be read: {error}."
                 )))
             }
@@ -125,7 +126,7 @@ impl Selection {
         }
     }
 
-    /// What `--since` and `--until` mean for captures of which the first begins at `begins`.
+    /// What `--since` and `--until` mean when the first capture begins at `begins`.
     pub(super) fn window(&self, begins: WallTime) -> Window {
         let (now, zone) = (jiff::Timestamp::now(), TimeZone::system());
         let resolve = |when: &When| when.resolve(begins, now, &zone);
@@ -135,9 +136,9 @@ impl Selection {
         )
     }
 
-    /// Whether `finding` was selected.
-    pub(super) fn takes(&self, window: Option<Window>, finding: &Finding) -> bool {
-        // The frame of a recording is taken with whatever is.
+    /// Whether `finding` is selected.
+    pub(super) fn includes(&self, window: Option<Window>, finding: &Finding) -> bool {
+        // The start and the end of a recording frame whatever else is selected.
         let frame = matches!(finding.body, Body::Start(_) | Body::End(_));
         let outside = window.is_some_and(|(since, until)| finding.at < since || finding.at > until);
         (frame || !outside) && filter::concerns(&self.service, finding)
@@ -147,8 +148,8 @@ impl Selection {
 fn missing(
     name: &str,
     note: &Note,
-    take: &mut impl FnMut(Read<'_>) -> anyhow::Result<()>,
+    accept: &mut impl FnMut(Read<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     eprintln!("tracer: {name}: {note}");
-    take(Read::Missing(&format!("The capture {name}: {note}.")))
+    accept(Read::Missing(&format!("The capture {name}: {note}.")))
 }

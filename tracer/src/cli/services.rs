@@ -1,4 +1,5 @@
-//! `tracer services`: what runs, its listeners, memory against limit, proxies and their upstreams.
+//! `tracer services`: the running services with their listeners, memory and limit, and the upstreams
+//! of proxies.
 
 use std::io;
 
@@ -14,7 +15,7 @@ use super::outcome::Outcome;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// One JSON array
+    /// Print a JSON array
     #[arg(long)]
     json: bool,
 
@@ -39,7 +40,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Success)
 }
 
-/// The world as it is now, without hooks, and who looked.
+/// Scans the machine without hooks. Returns what is known now, and the observer that scanned it.
 pub(super) fn scan(rules: Rules) -> (Analysis, Observer) {
     let mut observer = Observer::new(tracer_kernel::hierarchy(), false);
     let options = Options {
@@ -54,7 +55,7 @@ pub(super) fn scan(rules: Rules) -> (Analysis, Observer) {
         at: clock::now(),
         what: What::Armed,
     });
-    // Only the world is wanted.
+    // Only the state is needed; the findings are discarded.
     let mut findings = Vec::new();
     for observation in &observations {
         analysis.observe(observation, &mut findings);
@@ -85,7 +86,7 @@ fn row(analysis: &Analysis, view: ServiceView) -> ServiceRow {
     }
 }
 
-/// Where a proxy's processes are connected to right now.
+/// The addresses that a proxy's processes are connected to now.
 fn upstreams(analysis: &Analysis, view: &ServiceView) -> Vec<Upstream> {
     let mut addresses: Vec<_> = view
         .pids

@@ -1,4 +1,4 @@
-//! When a command that traces stops: a signal, a time, a reader that is gone.
+//! When a tracing command stops: on a signal, after a time, or when nobody reads its output.
 
 use std::io;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves when nobody can read standard output any more: on a quiet machine it may be long until
-/// the next finding would show it.
+/// Resolves when nobody can read standard output any more. Without this, a tracer on a quiet machine
+/// would notice that only at its next finding.
 pub(super) async fn reader_gone() {
-    // Only pipes, sockets and terminals can be waited for: a file has no reader.
-    // SAFETY: standard output keeps its descriptor as long as the process lives.
+    // Only pipes, sockets and terminals can be polled; a file has no reader that could go away.
+    // SAFETY: standard output stays open as long as the process lives.
     let stdout = unsafe { AsyncFd::register_with_interest(io::stdout(), Interest::ERROR) };
     match stdout {
         Ok(stdout) => {
-            // Whether it was closed or can't be waited for after all: there is no reader.
+            // An error is as good as a closed pipe: nobody reads.
             let _ = stdout.ready(Interest::ERROR).await;
         }
         Err(_) => std::future::pending().await,
@@ -45,9 +45,9 @@ pub(super) fn stop_request(time: Option<Duration>) -> anyhow::Result<impl Future
     })
 }
 
-/// A duration as users write it: `1.5s`, `10m`, `2h30m`; a bare number is seconds.
+/// Parses a duration: `1.5s`, `10m`, `2h30m`; a bare number is in seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration; write 90s, 10m, 2h or 1h30m");
+    let wrong = || format!("`{text}` is not a duration; write for example 90s, 10m, 2h or 1h30m");
     let parsed = match text.parse::<u32>() {
         Ok(seconds) => jiff::SignedDuration::from_secs(seconds.into()),
         Err(_) => text.parse().map_err(|_| wrong())?,
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_users_write_them() {
+    fn durations_are_parsed_as_users_write_them() {
         for (text, want_ms) in [
             ("90s", 90_000),
             ("1.5s", 1_500),

@@ -23,23 +23,23 @@ use crate::live::residency;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Show only what concerns services whose names match (may be given several times)
+    /// Show only findings about services whose names match GLOB (repeatable)
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     service: Vec<ServiceGlob>,
 
-    /// Report every exit, clean and unimportant ones too
+    /// Report every exit, including clean and unimportant ones, and every failed connect
     #[arg(long)]
     all: bool,
 
-    /// Whose HTTP requests to follow: everybody's, those at proxies, or nobody's
+    /// Whose HTTP requests to follow
     #[arg(long, value_name = "WHOSE", default_value = "proxies")]
     http: HttpMode,
 
-    /// Show query strings of requests, which may hold secrets
+    /// Show the query strings of requests; they may contain secrets
     #[arg(long)]
     show_query: bool,
 
-    /// Stop after this long: 90s, 10m, 2h
+    /// Stop after this time, for example 90s, 10m or 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     time: Option<Duration>,
 
@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "KIND", value_delimiter = ',', num_args = 1..)]
     fail_on: Vec<Kind>,
 
-    /// One JSON object per finding and line (see `tracer schema`)
+    /// Print one JSON object per line and finding (see `tracer schema`)
     #[arg(long)]
     json: bool,
 
@@ -55,7 +55,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
 
-    /// Record to this file as well, for `tracer replay`
+    /// Also record to this file, for `tracer replay`
     #[arg(long, value_name = "FILE", value_parser = recording::file)]
     record: Option<PathBuf>,
 
@@ -98,15 +98,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         let mut live = Live::start(rules, &settings)?;
         if let Some(path) = &args.record {
             let setup = Setup::new(Target::File(path.clone()), args.rotation.rotation());
-            live.record(&setup, recording::tell)?;
+            live.record(&setup, recording::print_notice)?;
         }
         let recording = args.record.as_ref().map(|path| path.display().to_string());
         let _control = control::listen(&mut live, "watch", recording);
         let result = live.run(stop, &mut emit).await;
         if let Some(path) = &args.record {
-            recording::tell_summary(&path.display(), live.finish_recording());
+            recording::print_summary(&path.display(), live.finish_recording());
         }
-        result.context("the trace ended early")
+        result.context("tracing failed")
     })?;
     Ok(if failed {
         Outcome::FailOn

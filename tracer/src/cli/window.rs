@@ -1,23 +1,22 @@
-//! `--since` and `--until`: a window of time, as users write it.
+//! `--since` and `--until`: points in time as users write them.
 
 use std::str::FromStr;
 
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
-
 use tracer_model::WallTime;
 
 /// One end of the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum When {
-    /// At an instant: RFC 3339.
+    /// An instant: RFC 3339.
     At(Timestamp),
-    /// At a local date and time.
+    /// A local date and time.
     Local(DateTime),
-    /// At a local time of the day on which the capture begins, or of the first after it.
+    /// A local time of day: its first occurrence since the capture began.
     Clock(Time),
-    /// So long before now.
+    /// A duration before now.
     Ago(SignedDuration),
 }
 
@@ -27,7 +26,7 @@ impl FromStr for When {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is no time; write 14:05, 2026-03-01 14:05, 2026-03-01T14:05:00Z or -10m"
+                "`{text}` is not a time; write for example 14:05, 2026-03-01 14:05, 2026-03-01T14:05:00Z or -10m"
             )
         };
         if let Some(ago) = text.strip_prefix('-') {
@@ -51,7 +50,7 @@ impl FromStr for When {
 }
 
 impl When {
-    /// The instant meant, of a capture that begins at `begins`.
+    /// The instant that this means for a capture that begins at `begins`.
     pub(super) fn resolve(&self, begins: WallTime, now: Timestamp, zone: &TimeZone) -> WallTime {
         let local = |at: DateTime| zone.to_ambiguous_zoned(at).compatible().ok();
         let at = match self {
@@ -72,7 +71,7 @@ impl When {
                 }
             }
         };
-        // What is outside of what a clock shows is before all of it or after.
+        // A time that nanoseconds can't express is earlier or later than any capture.
         let ns = at.map_or(0, Timestamp::as_nanosecond);
         WallTime(i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX }))
     }
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_as_users_write_them() {
+    fn times_are_parsed_as_users_write_them() {
         for (text, want) in [
             ("2023-11-14T22:30:00Z", "2023-11-14T22:30:00Z"),
             ("2023-11-14T23:30:00.5+01:00", "2023-11-14T22:30:00.5Z"),
@@ -107,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_day_before_the_capture_is_that_of_the_next_day() {
+    fn a_time_of_day_before_the_capture_began_is_on_the_next_day() {
         assert_eq!(resolved("07:00"), "2023-11-15T06:00:00Z");
     }
 
     #[test]
-    fn anything_else_is_no_time() {
+    fn anything_else_is_rejected() {
         for text in [
             "",
             "noon",

@@ -1,5 +1,5 @@
-//! The client's end of the control socket: `tracer mark` and `tracer status`. A tracer that does not
-//! answer, or answers too much, can't make the client wait or grow.
+//! The client's end of the control socket: `tracer mark` and `tracer status`. Time and memory are
+//! bounded, whatever the other end does.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -12,24 +12,24 @@ use tracer_model::Pid;
 use super::protocol::{Answer, MAX_ANSWER, Request};
 use super::run_dir::{pid_of, remove_if_stale, sockets};
 
-/// How long a tracer may take to answer; it answers between two events.
+/// How long a tracer may take to answer. It answers between two events.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A tracer's answer, or why there is none.
+/// A tracer's answer, or why it did not answer.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Reply {
     /// The process that the socket belongs to.
     pub pid: Pid,
-    /// What it said.
+    /// The answer, or the error.
     pub answer: io::Result<Answer>,
 }
 
-/// Asks every running tracer, or only the one with the process id `only`.
+/// Sends a request to every running tracer, or only to the one with the process id `only`.
 ///
 /// # Errors
 ///
-/// When the run directory exists and can't be read.
-pub fn ask(folder: &Path, only: Option<Pid>, request: &Request) -> io::Result<Vec<Heard>> {
+/// If the run directory exists but can't be read.
+pub fn ask(folder: &Path, only: Option<Pid>, request: &Request) -> io::Result<Vec<Reply>> {
     if let Err(error) = fs::read_dir(folder)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -41,11 +41,11 @@ pub fn ask(folder: &Path, only: Option<Pid>, request: &Request) -> io::Result<Ve
             continue;
         };
         match UnixStream::connect(&path) {
-            Ok(stream) => all.push(Heard {
+            Ok(stream) => all.push(Reply {
                 pid,
                 answer: converse(stream, request),
             }),
-            // That tracer has exited, with or without removing its socket.
+            // That tracer has exited; if it was killed, its socket is still there.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -54,7 +54,7 @@ pub fn ask(folder: &Path, only: Option<Pid>, request: &Request) -> io::Result<Ve
             {
                 remove_if_stale(&path);
             }
-            Err(error) => all.push(Heard {
+            Err(error) => all.push(Reply {
                 pid,
                 answer: Err(error),
             }),
@@ -72,7 +72,7 @@ fn converse(mut stream: UnixStream, request: &Request) -> io::Result<Answer> {
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        // One deadline for the whole answer: sending it byte by byte does not extend it.
+        // One deadline for the whole answer, so that sending it byte by byte does not extend it.
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());

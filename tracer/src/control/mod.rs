@@ -1,9 +1,9 @@
-//! How to speak to a running tracer: `tracer mark` and `tracer status`.
+//! The control socket of a running tracer, for `tracer mark` and `tracer status`.
 //!
-//! Every tracer that watches listens on a socket of its own, for its own user only, in the run
-//! directory: `/run/tracer/PID.sock`, or below `TRACER_RUN_DIR`. `protocol` is what is said there (one
-//! line of JSON each way, bounded), `server` is the tracer's end, `client` the other; `standing` is
-//! what a tracer knows about itself.
+//! Every watching tracer listens on a socket that only its own user can open: `PID.sock` in
+//! `/run/tracer`, or in the directory that `TRACER_RUN_DIR` names. `protocol` defines the messages (one
+//! bounded line of JSON each way), `server` is the tracer's end, `client` the other end, and `standing`
+//! keeps the totals that a status contains.
 
 pub mod client;
 pub mod protocol;

@@ -1,55 +1,54 @@
-//! What is said on the control socket: a request and an answer, a line of JSON each. Pure; the
-//! parser is total and takes no more than [`MAX_REQUEST`] bytes.
+//! The messages on the control socket: a request and an answer, one line of JSON each. Pure; the
+//! parser accepts any bytes and reads at most [`MAX_REQUEST`] of them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-
 use tracer_model::{Pid, printable};
 
-/// Longest request, bytes, its newline included.
+/// Longest request in bytes, including its newline.
 pub const MAX_REQUEST: usize = 4096;
-/// Longest answer, bytes, its newline included.
+/// Longest answer in bytes, including its newline.
 pub const MAX_ANSWER: usize = 256 * 1024;
 /// Longest label of a mark, in characters.
 pub const MAX_LABEL: usize = 200;
-/// How many open incidents an answer tells.
+/// How many open incidents an answer lists.
 pub const MAX_INCIDENTS: usize = 100;
 
-/// What a tracer can be asked.
+/// A request to a tracer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
-    /// To put a mark into its stream.
+    /// Add a mark to its stream of observations.
     Mark {
-        /// What the mark says.
+        /// The text of the mark.
         label: String,
     },
-    /// What it is and has seen.
+    /// Send its status.
     Status,
 }
 
-/// What it answers.
+/// A tracer's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// The mark is in the stream.
+    /// The mark was added.
     Marked {
-        /// Who answers.
+        /// The tracer's process id.
         pid: Pid,
         /// `watch`, `record` …
         command: String,
     },
-    /// What it is and has seen.
+    /// Its status.
     Status(Box<Status>),
-    /// It could not be done.
+    /// The request was refused.
     Refused {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// What a running tracer is and has seen.
+/// A running tracer and its totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -62,59 +61,59 @@ pub struct Status {
     /// When its hooks were armed: RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// Where it records to.
+    /// The file it records to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,
-    /// Hooks that work.
+    /// How many hooks are armed.
     pub hooks_armed: usize,
-    /// Hooks that were wanted.
+    /// How many hooks there are in total.
     pub hooks: usize,
-    /// Services that run now.
+    /// How many services run now.
     pub services: usize,
     /// Findings so far, by kind.
     pub findings: BTreeMap<String, u64>,
-    /// Incidents that are open.
+    /// Open incidents.
     pub incidents_open: Vec<OpenIncident>,
     /// Events lost so far.
     pub events_lost: u64,
 }
 
-/// An incident that is open.
+/// An open incident.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OpenIncident {
-    /// Its number.
+    /// Its id.
     pub id: u64,
-    /// Whose.
+    /// The service that it is about.
     pub service: String,
     /// Its cause in words.
     pub summary: String,
-    /// Since when: RFC 3339.
+    /// When it opened: RFC 3339.
     pub opened: String,
 }
 
-/// Why a request was not understood.
+/// Why a request was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// It is too long.
-    #[error("a request has at most {MAX_REQUEST} bytes")]
+    #[error("a request must be at most {MAX_REQUEST} bytes long")]
     TooLong,
-    /// It is none.
-    #[error("not a request: {0}")]
-    NotOne(String),
+    /// It is not one of the known requests.
+    #[error("not a valid request: {0}")]
+    Invalid(String),
     /// A mark without a label.
-    #[error("a mark needs a label")]
+    #[error("the label must not be empty")]
     NoLabel,
 }
 
 impl Request {
-    /// Reads one; labels come out fit to be kept and shown.
+    /// Parses a request. Labels are cleaned, so that they can be stored and printed.
     pub fn parse(line: &[u8]) -> Result<Self, RequestError> {
         if line.len() > MAX_REQUEST {
             return Err(RequestError::TooLong);
         }
         let request: Self = serde_json::from_slice(line)
-            .map_err(|error| RequestError::NotOne(error.to_string()))?;
+            .map_err(|error| RequestError::Invalid(error.to_string()))?;
         Ok(match request {
             Self::Mark { label } => Self::Mark {
                 label: clean_label(&label).ok_or(RequestError::NoLabel)?,
@@ -124,10 +123,10 @@ impl Request {
     }
 }
 
-/// A label without control characters and the like, and not too long; None when nothing is left.
+/// A label with its control characters escaped, cut to [`MAX_LABEL`]; none if it is empty.
 pub fn clean_label(outside: &str) -> Option<String> {
     let mut label = String::new();
-    // What lies beyond is not even escaped.
+    // Characters beyond the limit are not even escaped.
     let start: String = outside.trim().chars().take(MAX_LABEL + 1).collect();
     let shown = printable(&start);
     for (index, c) in shown.chars().enumerate() {
@@ -146,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_read_and_labels_made_fit() {
+    fn requests_are_parsed_and_labels_cleaned() {
         assert_eq!(
             Request::parse(b"{\"ask\":\"status\"}\n"),
             Ok(Request::Status)
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_bounded_whatever_they_are_made_of() {
+    fn labels_are_bounded_whatever_characters_they_contain() {
         for text in ["界", "x", "\u{202e}", "\u{1b}"] {
             let label = clean_label(&text.repeat(100_000)).unwrap();
             assert_eq!(label.chars().count(), MAX_LABEL, "{label}");
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_always_has_room_for_the_longest_label() {
+    fn the_longest_label_fits_into_a_request() {
         let label = clean_label(&"\u{1F980}".repeat(1000)).unwrap();
         let line = serde_json::to_vec(&Request::Mark { label }).unwrap();
         assert!(line.len() < MAX_REQUEST);
@@ -187,7 +186,7 @@ mod tests {
         }
 
         #[test]
-        fn any_label_is_fit_to_be_shown(text: String) {
+        fn any_label_can_be_printed(text: String) {
             if let Some(label) = clean_label(&text) {
                 assert!(label.chars().count() <= MAX_LABEL);
                 assert_eq!(printable(&label), label);
@@ -196,11 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_without_harm() {
+    fn deep_nesting_is_rejected() {
         let deep = "[".repeat(4000);
         assert!(matches!(
             Request::parse(deep.as_bytes()),
-            Err(RequestError::NotOne(_))
+            Err(RequestError::Invalid(_))
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! The directory with the control sockets of the running tracers: `PID.sock` each.
+//! The directory that contains the control sockets of the running tracers, each named `PID.sock`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 
 use tracer_model::Pid;
 
-/// Names another run directory.
+/// The environment variable that names another run directory.
 pub const RUN_DIR_VARIABLE: &str = "TRACER_RUN_DIR";
 
-/// More files than this are not sockets of tracers.
+/// How many directory entries are read at most.
 const MAX_SOCKETS: usize = 1024;
 
-/// Where the sockets are.
+/// The run directory.
 pub fn run_dir() -> PathBuf {
     std::env::var_os(RUN_DIR_VARIABLE)
         .filter(|path| !path.is_empty())
         .map_or_else(|| PathBuf::from("/run/tracer"), PathBuf::from)
 }
 
-/// The sockets in a run directory, by process id.
+/// The sockets in a run directory, sorted by process id.
 pub(super) fn sockets(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<(Pid, PathBuf)> = fs::read_dir(folder)
         .into_iter()
@@ -44,7 +44,7 @@ pub(super) fn pid_of(path: &Path) -> Option<Pid> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-/// Removes a socket that nobody listens on: its tracer was killed.
+/// Removes a socket that nobody listens on, which a killed tracer left behind.
 pub(super) fn remove_if_stale(path: &Path) {
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     if UnixStream::connect(path).is_err_and(refused) {

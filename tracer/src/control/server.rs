@@ -1,8 +1,8 @@
 //! The tracer's end of the control socket.
 //!
-//! A peer that is slow or sends too much is disconnected after two seconds or four kilobytes. At most
-//! eight peers are served at a time; the rest wait in the socket's backlog. No peer can make the tracer
-//! wait or grow.
+//! A client is disconnected after two seconds, or when its request is longer than four kilobytes. At
+//! most eight clients are served at a time; others wait in the socket's backlog. No client can make the
+//! tracer wait or use more memory.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -23,45 +23,45 @@ use tokio::time::timeout;
 use super::protocol::{Answer, MAX_REQUEST, Request, clean_label};
 use super::run_dir::{remove_if_stale, sockets};
 
-/// How long a peer may take for its request and answer.
+/// How long a client may take for its request and its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How many peers are served at once.
-const PEERS: usize = 8;
-/// How many requests wait for the tracer.
+/// How many clients are served at a time.
+const CLIENTS: usize = 8;
+/// How many requests can wait for the tracer.
 const QUEUE: usize = 16;
 
-/// Why there is no control socket.
+/// Why the control socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The run directory can't be created.
     #[error("cannot create the directory {path}: {error}")]
     Directory {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
     /// The socket can't be created.
     #[error("cannot listen on {path}: {error}")]
     Socket {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
 }
 
-/// A request, and where its answer goes.
+/// A request, and the channel for its answer.
 #[derive(Debug)]
 pub struct Asked {
-    /// What is asked.
+    /// The request.
     pub request: Request,
-    /// Takes the answer.
+    /// Where to send the answer.
     pub answer: oneshot::Sender<Answer>,
 }
 
 impl Asked {
-    /// The label, when a mark is asked for.
+    /// The label, if the request is for a mark.
     pub fn mark(&self) -> Option<String> {
         match &self.request {
             Request::Mark { label } => Some(clean_label(label).unwrap_or_default()),
@@ -70,7 +70,7 @@ impl Asked {
     }
 }
 
-/// A control socket; dropping this removes it.
+/// The control socket. Dropping this removes it.
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
@@ -78,11 +78,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens in `folder`, and removes sockets that dead tracers left there. Needs a tokio runtime.
+    /// Listens in `folder`, and removes the sockets that killed tracers left there. Needs a tokio
+    /// runtime.
     ///
     /// # Errors
     ///
-    /// When that folder can't be made or written to.
+    /// If the folder can't be created or written to.
     pub fn start(
         folder: &Path,
     ) -> Result<(Self, mpsc::Sender<Asked>, mpsc::Receiver<Asked>), ServerError> {
@@ -109,7 +110,7 @@ impl Server {
         Ok((Self { path, task }, sender, receiver))
     }
 
-    /// Where it listens.
+    /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -118,13 +119,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-        // Nobody answers there any more, whether or not this succeeds.
+        // If this fails, the socket is recognised as stale and removed later.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Listens for its own user only, from the first instant: the socket's mode is set before it has a
-/// name.
+/// Creates a socket that only its own user can ever open: its mode is set before it has a name.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -135,27 +135,27 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 async fn accept(listener: UnixListener, sender: mpsc::Sender<Asked>) {
-    let places = Arc::new(Semaphore::new(PEERS));
+    let places = Arc::new(Semaphore::new(CLIENTS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        let Ok((peer, _)) = listener.accept().await else {
-            // Most likely no descriptor is free: that passes.
+        let Ok((client, _)) = listener.accept().await else {
+            // Most likely this process has run out of descriptors, which passes.
             tokio::time::sleep(PATIENCE).await;
             continue;
         };
         let sender = sender.clone();
         tokio::spawn(async move {
-            // A peer that is too slow or disconnects gets no answer.
-            let _ = timeout(PATIENCE, converse(peer, sender)).await;
+            // A client that is too slow or has disconnected gets no answer.
+            let _ = timeout(PATIENCE, converse(client, sender)).await;
             drop(place);
         });
     }
 }
 
-async fn converse(mut peer: UnixStream, sender: mpsc::Sender<Asked>) -> io::Result<()> {
-    let (read, mut write) = peer.split();
+async fn converse(mut client: UnixStream, sender: mpsc::Sender<Asked>) -> io::Result<()> {
+    let (read, mut write) = client.split();
     let mut line = Vec::new();
     let most = MAX_REQUEST as u64 + 1;
     BufReader::new(read.take(most))

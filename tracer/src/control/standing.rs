@@ -1,4 +1,4 @@
-//! What a tracer knows about itself, from its own findings. Pure.
+//! A tracer's totals, counted from its own findings. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use tracer_model::{Body, Finding, IncidentState, Kind, WallTime, printable};
 
 use super::protocol::{MAX_INCIDENTS, OpenIncident, Status};
 
-/// See the module.
+/// The totals so far.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
     since: Option<WallTime>,
@@ -44,7 +44,7 @@ impl Standing {
         }
     }
 
-    /// The part of a status that follows from findings.
+    /// A status with everything that findings contain; the other fields are left at their defaults.
     pub fn status(&self) -> Status {
         Status {
             since: self.since.map(|at| at.to_string()),

@@ -1,4 +1,4 @@
-//! A cgroup with a memory limit for the worker: v2 where the memory controller is there, else v1.
+//! A cgroup with a memory limit for the worker: v2 if it has the memory controller, else v1.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::error::DemoError;
 
-/// How long the kernel may take to let go of the processes that were in it.
+/// How often, and how long apart, removal is tried: the kernel may still be releasing the processes
+/// that were in the cgroup.
 const REMOVE_TRIES: u32 = 100;
 const REMOVE_PAUSE: Duration = Duration::from_millis(20);
 
-/// A cgroup that is removed when dropped.
+/// A cgroup. Dropping this removes it.
 #[derive(Debug)]
 pub(super) struct MemoryCgroup {
     dir: PathBuf,
@@ -25,8 +26,7 @@ enum Version {
 }
 
 impl MemoryCgroup {
-    /// Creates `name` with a limit on memory (and none of it to be swapped out, where the kernel
-    /// counts swap).
+    /// Creates `name` with a memory limit and, if the kernel accounts for swap, without swap.
     pub(super) fn create(name: &str, limit_bytes: u64) -> Result<Self, DemoError> {
         let mountinfo =
             fs::read_to_string("/proc/self/mountinfo").map_err(|source| DemoError::File {
@@ -40,7 +40,7 @@ impl MemoryCgroup {
             match prepare(&version, &root, &dir, limit_bytes) {
                 Ok(()) => return Ok(Self { dir }),
                 Err(reason) => {
-                    // Nothing is in it yet.
+                    // No process has entered it yet.
                     let _ = fs::remove_dir(&dir);
                     tried.push(reason);
                 }
@@ -54,8 +54,8 @@ impl MemoryCgroup {
         })
     }
 
-    /// The file through which a process enters: it writes `0`.
-    pub(super) fn entrance(&self) -> Result<File, DemoError> {
+    /// The `cgroup.procs` file. A process that writes `0` to it enters the cgroup.
+    pub(super) fn procs_file(&self) -> Result<File, DemoError> {
         let path = self.dir.join("cgroup.procs");
         OpenOptions::new()
             .write(true)
@@ -81,7 +81,7 @@ impl Drop for MemoryCgroup {
     }
 }
 
-/// Where a memory cgroup might be made, v2 first.
+/// The hierarchies in which a memory cgroup could be created, v2 first.
 fn hierarchies(mountinfo: &str) -> Vec<(Version, PathBuf)> {
     let mut found: Vec<(Version, PathBuf)> = Vec::new();
     for line in mountinfo.lines() {
@@ -102,7 +102,7 @@ fn hierarchies(mountinfo: &str) -> Vec<(Version, PathBuf)> {
     found
 }
 
-/// Makes and limits `dir`, or tells why it can't.
+/// Creates `dir` and sets its limit. An error is a reason for the user.
 fn prepare(version: &Version, root: &Path, dir: &Path, limit_bytes: u64) -> Result<(), String> {
     let write = |path: &Path, value: &str| {
         fs::write(path, value).map_err(|error| format!("{}: {error}", path.display()))
@@ -134,7 +134,7 @@ fn prepare(version: &Version, root: &Path, dir: &Path, limit_bytes: u64) -> Resu
         ),
     };
     write(&dir.join(memory), &limit)?;
-    // Absent where the kernel does not count swap; then the leak merely takes longer.
+    // The file does not exist if the kernel does not account for swap. The leak then takes longer.
     let _ = fs::write(dir.join(swap), swap_limit);
     Ok(())
 }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_version_is_preferred_and_other_controllers_are_ignored() {
+    fn cgroup_v2_comes_first_and_other_controllers_are_ignored() {
         let mountinfo = "\
 30 23 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
 31 23 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
@@ -161,7 +161,7 @@ broken line
     }
 
     #[test]
-    fn a_hierarchy_without_the_memory_controller_is_refused_with_the_reason() {
+    fn a_hierarchy_without_the_memory_controller_is_rejected_with_the_reason() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("cgroup.controllers"), "cpu pids\n").unwrap();
         let refused = prepare(&Version::V2, root.path(), &root.path().join("x"), 1).unwrap_err();

@@ -1,4 +1,5 @@
-//! What the two hidden subcommands share: their arguments, their end, one thread per connection.
+//! What the worker and the built-in proxy share: parsing their arguments, exiting with their parent,
+//! and serving each connection on a thread.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _};
@@ -10,10 +11,10 @@ use std::time::Duration;
 
 use super::error::ChildError;
 
-/// Connections served at once; further ones are closed.
+/// How many connections are served at a time; others are closed.
 const MAX_CONNECTIONS: usize = 64;
 
-/// No peer may keep a thread waiting for longer.
+/// How long a peer may keep a thread waiting.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The value of `--name PORT` in `args`.
@@ -27,16 +28,16 @@ pub(super) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// Ends the process when standard input does: the demo holds its other end, so that no child
-/// outlives a demo that was killed.
-pub(super) fn end_with_parent() {
+/// Exits when standard input is closed. The demo holds its other end, so no child outlives a demo
+/// that was killed.
+pub(super) fn exit_with_parent() {
     thread::spawn(|| {
         let _ = io::copy(&mut io::stdin().lock().take(u64::MAX), &mut io::sink());
         std::process::exit(0);
     });
 }
 
-/// Accepts connections for as long as the process lives.
+/// Serves connections for as long as the process runs.
 pub(super) fn serve(
     address: SocketAddr,
     handle: impl Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'static,
@@ -47,7 +48,7 @@ pub(super) fn serve(
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         let Ok((stream, _)) = listener.accept() else {
-            // Out of descriptors, say: do not spin.
+            // For example, no descriptor is free. Do not spin.
             thread::sleep(Duration::from_millis(10));
             continue;
         };
@@ -57,7 +58,7 @@ pub(super) fn serve(
         open.fetch_add(1, Ordering::Relaxed);
         let (handle, open) = (Arc::clone(&handle), Arc::clone(&open));
         thread::spawn(move || {
-            // A client that goes away is its own affair.
+            // A client may disconnect at any time; that is not an error.
             let _ = stream
                 .set_read_timeout(Some(PEER_TIMEOUT))
                 .and_then(|()| stream.set_write_timeout(Some(PEER_TIMEOUT)))

@@ -1,4 +1,4 @@
-//! What can go wrong with the demo.
+//! The errors of the demo.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,49 +6,47 @@ use std::path::PathBuf;
 /// Why the demo could not be set up or run.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// There is no place for a memory-limited cgroup.
+    /// No cgroup with a memory limit could be created.
     #[error(
-        "the demo needs a cgroup with a memory limit, and none can be made: {tried}. \
-         Run it as root, on a host or in a container that may write /sys/fs/cgroup"
+        "cannot create a cgroup with a memory limit for the demo: {tried}. \
+         Run it as root, on a host or in a container that may write to /sys/fs/cgroup"
     )]
     NoMemoryCgroup {
-        /// Each place tried and why it did not do.
+        /// Each attempt, and why it failed.
         tried: String,
     },
     /// A file could not be read or written.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// What was tried: `create`, `write` …
+        /// The operation that failed: `create`, `write` …
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
     /// A program could not be started.
     #[error("cannot start {program}")]
     Spawn {
-        /// Which.
+        /// The program.
         program: String,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
-    /// nginx was asked for and is not there.
-    #[error(
-        "nginx is neither in PATH nor at /usr/sbin/nginx; install it or use the built-in proxy"
-    )]
+    /// nginx was requested but is not installed.
+    #[error("nginx is neither in PATH nor in /usr/sbin; install it, or use the built-in proxy")]
     NoNginx,
     /// No TCP port is free on 127.0.0.1.
-    #[error("no free TCP port on 127.0.0.1")]
+    #[error("no TCP port is free on 127.0.0.1")]
     NoPort(#[source] io::Error),
     /// Something took too long.
     #[error("{what} within {seconds} s{detail}")]
     Timeout {
         /// What did not happen.
         what: &'static str,
-        /// How long was waited.
+        /// How long the demo waited.
         seconds: u64,
-        /// What was seen instead; empty or starts with a separator.
+        /// What happened instead; empty, or begins with a separator.
         detail: String,
     },
     /// The user interrupted it.
@@ -59,15 +57,15 @@ pub enum DemoError {
 /// Why a hidden subcommand failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
-    /// Its arguments are not those that [`super::Stack`] passes.
+    /// Its arguments are wrong; [`super::Stack`] passes the right ones.
     #[error("usage: {0}")]
     Usage(&'static str),
     /// It cannot listen.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Where.
+        /// The address.
         address: std::net::SocketAddr,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
 }

@@ -1,24 +1,24 @@
-//! Compares what was found with what the demo did. Pure.
+//! Compares the findings with what the demo did. Pure.
 
 use std::fmt;
 
 use tracer_model::{
     Body, Cause, ConnectError, ConnectFailure, Death, FailedRequest, Finding, Incident,
-    IncidentState, wording,
+    IncidentState, Service, wording,
 };
 
 use super::facts::StackFacts;
 use super::names::PROXY_COMMAND;
 use super::scenario::ClientLog;
 
-/// Something that must have been seen.
+/// Something that the tracer must have seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What.
+    /// What it is.
     pub name: &'static str,
-    /// Whether it was.
+    /// Whether the tracer saw it.
     pub seen: bool,
-    /// What was seen, or what was missing.
+    /// The details that were seen, or what is missing.
     pub detail: String,
 }
 
@@ -29,102 +29,164 @@ impl fmt::Display for Step {
     }
 }
 
-/// The demo's steps in the order in which they happen; it succeeded when all were seen.
-#[expect(
-    clippy::too_many_lines,
-    reason = "a list of independent steps, read from top to bottom"
-)]
+/// The steps of the demo in the order in which they happen. The demo succeeded if all were seen.
 pub fn check(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Vec<Step> {
-    let bodies = || findings.iter().map(|finding| &finding.body);
-    let limited = |death: &Death| death.memory.limit_bytes == Some(facts.limit_bytes);
-    let victim = |death: &Death| {
-        let process = &death.process;
-        (process.pid == facts.worker_pid || process.ns_pid == Some(facts.worker_pid))
-            && &*death.service.name == facts.service
-    };
-    let oom = bodies().find_map(|body| match body {
-        Body::Oom(death) if victim(death) => Some(death),
-        _ => None,
-    });
-    let death = bodies().find_map(|body| match body {
-        Body::Death(death) if victim(death) => Some(death),
-        _ => None,
-    });
-    let cut: u64 = bodies()
-        .map(|body| match body {
-            Body::ConnectionCut(cut)
-                if cut.address == facts.worker && &*cut.service.name == facts.service =>
-            {
-                cut.count
-            }
-            _ => 0,
+    let found = Found { findings, facts };
+    let mut steps = vec![
+        found.oom_victim(),
+        found.death(),
+        found.limit(),
+        found.listener_down(),
+        found.cut_connections(),
+        found.refused_connects(),
+        found.recovery(),
+        found.incident(),
+        clients_view(log),
+    ];
+    // Requests are only followed at programs that are known to be proxies.
+    if facts.proxy_program != PROXY_COMMAND {
+        steps.push(found.failed_requests(log));
+    }
+    steps
+}
+
+/// The findings, and what they should be about.
+struct Found<'a> {
+    findings: &'a [Finding],
+    facts: &'a StackFacts,
+}
+
+impl<'a> Found<'a> {
+    fn bodies(&self) -> impl Iterator<Item = &'a Body> {
+        self.findings.iter().map(|finding| &finding.body)
+    }
+
+    fn oom(&self) -> Option<&'a Death> {
+        self.bodies().find_map(|body| match body {
+            Body::Oom(death) if self.is_victim(death) => Some(&**death),
+            _ => None,
         })
-        .sum();
-    let down = bodies().any(|body| match body {
-        Body::ListenerDown(change) => {
-            change.address == facts.worker && &*change.service.name == facts.service
-        }
-        _ => false,
-    });
-    let refused = bodies().find_map(|body| match body {
-        Body::ConnectFailed(failure) if explained(failure, facts) => failure.because.as_ref(),
-        _ => None,
-    });
-    let up = bodies().find_map(|body| match body {
-        Body::ListenerUp(change)
-            if change.address == facts.worker && &*change.service.name == facts.service =>
-        {
-            change.down_ms
-        }
-        _ => None,
-    });
-    let closed = bodies().find_map(|body| match body {
-        Body::Incident(incident) if ended(incident, facts) => Some(incident),
-        _ => None,
-    });
-    vec![
+    }
+
+    fn dead(&self) -> Option<&'a Death> {
+        self.bodies().find_map(|body| match body {
+            Body::Death(death) if self.is_victim(death) => Some(&**death),
+            _ => None,
+        })
+    }
+
+    fn is_worker(&self, service: &Service) -> bool {
+        &*service.name == self.facts.service
+    }
+
+    fn is_victim(&self, death: &Death) -> bool {
+        let process = &death.process;
+        (process.pid == self.facts.worker_pid || process.ns_pid == Some(self.facts.worker_pid))
+            && self.is_worker(&death.service)
+    }
+
+    fn oom_victim(&self) -> Step {
         step(
-            "the OOM killer's choice",
-            oom.filter(|oom| oom.cause == Cause::OomCgroup)
+            "the OOM victim",
+            self.oom()
+                .filter(|oom| oom.cause == Cause::OomCgroup)
                 .map(|oom| format!("{}[{}]", oom.process.comm, oom.process.pid)),
-            "no oom finding of the worker with cause oom_cgroup",
-        ),
+            "no oom finding about the worker with cause oom_cgroup",
+        )
+    }
+
+    fn death(&self) -> Step {
         step(
             "the worker's death",
-            death
+            self.dead()
                 .filter(|death| death.cause == Cause::OomCgroup)
                 .filter(|death| death.signal.as_deref() == Some("SIGKILL"))
                 .map(|_| "SIGKILL by the kernel".to_owned()),
-            "no death finding of the worker with cause oom_cgroup and SIGKILL",
-        ),
+            "no death finding about the worker with cause oom_cgroup and SIGKILL",
+        )
+    }
+
+    fn limit(&self) -> Step {
+        let limit = self.facts.limit_bytes;
+        let mut deaths = self.oom().into_iter().chain(self.dead());
         step(
-            "the limit",
-            oom.into_iter()
-                .chain(death)
-                .any(|death| limited(death))
-                .then(|| format!("{} MiB", facts.limit_bytes >> 20)),
-            "neither oom nor death names the worker's memory limit",
-        ),
+            "the memory limit",
+            deaths
+                .any(|death| death.memory.limit_bytes == Some(limit))
+                .then(|| format!("{} MiB", limit >> 20)),
+            "neither the oom nor the death finding has the worker's memory limit",
+        )
+    }
+
+    fn listener_down(&self) -> Step {
+        let down = self.bodies().any(|body| match body {
+            Body::ListenerDown(change) => {
+                change.address == self.facts.worker && self.is_worker(&change.service)
+            }
+            _ => false,
+        });
         step(
-            "the listener's loss",
-            down.then(|| facts.worker.to_string()),
-            "no listener_down of the worker's address",
-        ),
+            "the listener that went down",
+            down.then(|| self.facts.worker.to_string()),
+            "no listener_down finding about the worker's address",
+        )
+    }
+
+    fn cut_connections(&self) -> Step {
+        let cut: u64 = self
+            .bodies()
+            .map(|body| match body {
+                Body::ConnectionCut(cut)
+                    if cut.address == self.facts.worker && self.is_worker(&cut.service) =>
+                {
+                    cut.count
+                }
+                _ => 0,
+            })
+            .sum();
         step(
-            "the requests in flight",
+            "the cut connections",
             (cut > 0).then(|| wording::connections_cut(cut)),
-            "no connection_cut of the worker",
-        ),
+            "no connection_cut finding about the worker",
+        )
+    }
+
+    fn refused_connects(&self) -> Step {
+        let because = self.bodies().find_map(|body| match body {
+            Body::ConnectFailed(failure) if self.explains_connect(failure) => {
+                failure.because.as_ref()
+            }
+            _ => None,
+        });
         step(
-            "the refused upstream, and why",
-            refused.map(|because| format!("{:.0} ms after the death", because.after_ms)),
-            "no connect_failed that names the worker and its OOM kill",
-        ),
+            "the refused connects and their cause",
+            because
+                .map(|because| format!("the first one {:.0} ms after the death", because.after_ms)),
+            "no connect_failed finding that names the worker and its OOM kill",
+        )
+    }
+
+    fn recovery(&self) -> Step {
+        let down_ms = self.bodies().find_map(|body| match body {
+            Body::ListenerUp(change)
+                if change.address == self.facts.worker && self.is_worker(&change.service) =>
+            {
+                change.down_ms
+            }
+            _ => None,
+        });
         step(
             "the recovery",
-            up.map(|down_ms| format!("listening again after {:.2} s", down_ms / 1000.0)),
-            "no listener_up of the worker's address with down_ms",
-        ),
+            down_ms.map(|down_ms| format!("listening again after {:.2} s", down_ms / 1000.0)),
+            "no listener_up finding about the worker's address with down_ms",
+        )
+    }
+
+    fn incident(&self) -> Step {
+        let closed = self.bodies().find_map(|body| match body {
+            Body::Incident(incident) if self.is_complete(incident) => Some(incident),
+            _ => None,
+        });
         step(
             "the incident",
             closed.map(|incident| {
@@ -134,14 +196,64 @@ pub fn check(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Vec<S
                 ]
                 .join(", ")
             }),
-            "no closed incident of the worker that counts what was cut and refused",
-        ),
-        clients_view(log),
-    ]
-    .into_iter()
-    // Only a program that is known as a proxy has its requests followed.
-    .chain((facts.proxy_program != PROXY_COMMAND).then(|| requests(findings, log, facts)))
-    .collect()
+            "no closed incident of the worker that counts cut and refused connections",
+        )
+    }
+
+    /// Every request that the client saw fail, once, with the worker's OOM kill as its cause.
+    fn failed_requests(&self, log: &ClientLog) -> Step {
+        let reported = self.bodies().filter_map(|body| match body {
+            Body::RequestFailed(request) if self.explains_request(request) => Some((
+                request.method.as_deref()?,
+                request.path.as_deref()?,
+                request.status,
+            )),
+            _ => None,
+        });
+        let mut reported: Vec<(&str, &str, Option<u16>)> = reported.collect();
+        let failed = log.exchanges.iter().filter(|one| one.status != Some(200));
+        let mut failed: Vec<_> = failed
+            .map(|one| (one.method, one.path, one.status))
+            .collect();
+        reported.sort_unstable();
+        failed.sort_unstable();
+        Step {
+            name: "the failed requests and their cause",
+            seen: reported == failed && !failed.is_empty(),
+            detail: format!("{} of {}", reported.len(), failed.len()),
+        }
+    }
+
+    /// Whether it is a refused connect to the worker, explained by its OOM kill.
+    fn explains_connect(&self, failure: &ConnectFailure) -> bool {
+        failure.error == ConnectError::Refused
+            && failure.upstream.address == self.facts.worker
+            && failure.upstream.service.as_deref() == Some(self.facts.service)
+            && failure
+                .because
+                .as_ref()
+                .is_some_and(|because| because.cause == Some(Cause::OomCgroup))
+    }
+
+    /// Whether it is a failed request to the worker, explained by its OOM kill.
+    fn explains_request(&self, request: &FailedRequest) -> bool {
+        let to_worker = request.upstream.as_ref().is_some_and(|upstream| {
+            upstream.address == self.facts.worker
+                && upstream.service.as_deref() == Some(self.facts.service)
+        });
+        let because = request.because.as_ref();
+        to_worker && because.is_some_and(|because| because.cause == Some(Cause::OomCgroup))
+    }
+
+    /// Whether it is the worker's incident, closed and with its effects.
+    fn is_complete(&self, incident: &Incident) -> bool {
+        incident.state == IncidentState::Closed
+            && self.is_worker(&incident.service)
+            && incident.cause == Cause::OomCgroup
+            && incident.down_ms.is_some()
+            && incident.connections_cut > 0
+            && incident.connects_failed > 0
+    }
 }
 
 fn step(name: &'static str, seen: Option<String>, missing: &str) -> Step {
@@ -152,66 +264,10 @@ fn step(name: &'static str, seen: Option<String>, missing: &str) -> Step {
     }
 }
 
-/// A refused connect to the worker that is explained by its OOM kill.
-fn explained(failure: &ConnectFailure, facts: &StackFacts) -> bool {
-    failure.error == ConnectError::Refused
-        && failure.upstream.address == facts.worker
-        && failure.upstream.service.as_deref() == Some(facts.service)
-        && failure
-            .because
-            .as_ref()
-            .is_some_and(|because| because.cause == Some(Cause::OomCgroup))
-}
-
-/// The worker's incident, over and with its effects.
-fn ended(incident: &Incident, facts: &StackFacts) -> bool {
-    incident.state == IncidentState::Closed
-        && &*incident.service.name == facts.service
-        && incident.cause == Cause::OomCgroup
-        && incident.down_ms.is_some()
-        && incident.connections_cut > 0
-        && incident.connects_failed > 0
-}
-
-/// Every request that the client saw fail, once, with the worker's OOM kill as its reason.
-fn requests(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Step {
-    let mut told: Vec<(&str, &str, Option<u16>)> = findings
-        .iter()
-        .filter_map(|finding| match &finding.body {
-            Body::RequestFailed(request) if is_explained(request, facts) => Some((
-                request.method.as_deref()?,
-                request.path.as_deref()?,
-                request.status,
-            )),
-            _ => None,
-        })
-        .collect();
-    let failed = log.exchanges.iter().filter(|one| one.status != Some(200));
-    let mut seen: Vec<_> = failed
-        .map(|one| (one.method, one.path, one.status))
-        .collect();
-    told.sort_unstable();
-    seen.sort_unstable();
-    Step {
-        name: "the failed requests, and why",
-        seen: told == seen && !seen.is_empty(),
-        detail: format!("{} of {} requests that failed", told.len(), seen.len()),
-    }
-}
-
-/// A request that the worker's OOM kill failed.
-fn is_explained(request: &FailedRequest, facts: &StackFacts) -> bool {
-    let to_worker = request.upstream.as_ref().is_some_and(|upstream| {
-        upstream.address == facts.worker && upstream.service.as_deref() == Some(facts.service)
-    });
-    let because = request.because.as_ref();
-    to_worker && because.is_some_and(|because| because.cause == Some(Cause::OomCgroup))
-}
-
-/// 200 at first, 502 for what was in flight and while it was down, 200 at last.
+/// First 200, then 502 for the requests in flight and those while the worker was down, finally 200.
 fn clients_view(log: &ClientLog) -> Step {
     let statuses: Vec<Option<u16>> = log.exchanges.iter().map(|e| e.status).collect();
-    let as_caused = match statuses.as_slice() {
+    let as_expected = match statuses.as_slice() {
         [Some(200), failed @ .., Some(200)] => {
             failed.len() >= 3 && failed.iter().all(|&status| status == Some(502))
         }
@@ -222,9 +278,9 @@ fn clients_view(log: &ClientLog) -> Step {
         .map(|status| status.map_or_else(|| "none".to_owned(), |status| status.to_string()))
         .collect();
     Step {
-        name: "the client's view",
-        seen: as_caused && log.worker_signal == Some(9),
-        detail: format!("statuses {}", text.join(" ")),
+        name: "the responses to the client",
+        seen: as_expected && log.worker_signal == Some(9),
+        detail: text.join(" "),
     }
 }
 

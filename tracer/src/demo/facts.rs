@@ -2,18 +2,18 @@
 
 use tracer_model::Endpoint;
 
-/// What is true of a running stack, for [`super::expectations`] and for display.
+/// Facts about a running stack, for [`super::expectations`] and for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackFacts {
-    /// Name of the worker's service.
+    /// The name of the worker's service.
     pub service: &'static str,
-    /// Pid of the worker that will be killed.
+    /// The pid of the worker that will be killed.
     pub worker_pid: u32,
     /// Where the worker listens.
     pub worker: Endpoint,
     /// Where the proxy listens.
     pub proxy: Endpoint,
-    /// What the proxy is: the path of nginx, or `demo-proxy`.
+    /// The proxy's program: the path of nginx, or `demo-proxy`.
     pub proxy_program: String,
     /// The worker's memory limit, bytes.
     pub limit_bytes: u64,

@@ -1,13 +1,13 @@
-//! As much HTTP/1.0 as the demo needs. Every read is bounded in size and time.
+//! The part of HTTP/1.0 that the demo needs. Every read is bounded in size and time.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Longest request or response head that is read.
+/// How much of a request's or a response's head is read at most.
 const MAX_HEAD_BYTES: u64 = 16 << 10;
 
-/// Path of the request that `stream` carries.
+/// Reads a request, and returns its path.
 pub(super) fn read_request(stream: &TcpStream) -> io::Result<String> {
     let mut reader = BufReader::new(stream.take(MAX_HEAD_BYTES));
     let mut first = String::new();
@@ -24,7 +24,7 @@ pub(super) fn read_request(stream: &TcpStream) -> io::Result<String> {
     Ok(path)
 }
 
-/// Answers and closes.
+/// Sends a response that closes the connection.
 pub(super) fn respond(mut stream: &TcpStream, status: &str, body: &str) -> io::Result<()> {
     let length = body.len();
     write!(
@@ -34,7 +34,8 @@ pub(super) fn respond(mut stream: &TcpStream, status: &str, body: &str) -> io::R
     )
 }
 
-/// `GET path`; the response's status. `limit` holds for the connect and for each read.
+/// Sends `GET path`, and returns the response's status. `limit` applies to the connect and to each
+/// read.
 pub(super) fn get(server: SocketAddr, path: &str, limit: Duration) -> io::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&server, limit)?;
     stream.set_read_timeout(Some(limit))?;

@@ -1,9 +1,9 @@
-//! The stack that `tracer demo` runs: a memory-limited worker behind a proxy on loopback, and the
-//! incident that is caused in it.
+//! The stack that `tracer demo` runs: a memory-limited worker behind a proxy on loopback, and an
+//! incident caused in it.
 //!
-//! Everything here is real (processes, a memory cgroup, an OOM kill, HTTP) and nothing of it knows
-//! the tracer: [`Stack`] starts, breaks and removes the stack, [`expectations`] compares what was
-//! found meanwhile with what was done. Tracing, and telling the user, are `cli`'s.
+//! Everything here is real (processes, a memory cgroup, an OOM kill, HTTP), and none of it knows the
+//! tracer. [`Stack`] starts, breaks and removes the stack; [`expectations`] compares the findings with
+//! what happened. `cli` traces, and prints the result.
 
 mod cgroup;
 mod children;

@@ -4,19 +4,19 @@ use tracer_model::Endpoint;
 
 use super::facts::StackFacts;
 
-/// What the worker's service is called by [`rules_toml`].
+/// The name that [`rules_toml`] gives the worker's service.
 pub const WORKER_SERVICE: &str = "demo-api";
 
-/// What the built-in proxy's service is called by [`rules_toml`].
+/// The name that [`rules_toml`] gives the built-in proxy's service.
 pub const PROXY_SERVICE: &str = "demo-proxy";
 
-/// Hidden subcommand of the executable that runs [`super::worker::run`].
+/// The hidden subcommand that runs [`super::worker::run`].
 pub const WORKER_COMMAND: &str = "demo-worker";
 
-/// Hidden subcommand of the executable that runs [`super::proxy::run`].
+/// The hidden subcommand that runs [`super::proxy::run`].
 pub const PROXY_COMMAND: &str = "demo-proxy";
 
-/// `[[service]]` rules that name the processes of a stack, and not those of another demo.
+/// `[[service]]` rules that name the processes of this stack, and no others.
 pub fn rules_toml(facts: &StackFacts) -> String {
     let rule = |name: &str, command: &str, address: &Endpoint| {
         let port = match address {

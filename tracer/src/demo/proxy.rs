@@ -1,28 +1,28 @@
-//! The proxy for machines without nginx: `tracer demo-proxy --port PORT --upstream PORT`. Forwards
-//! bytes for one request per connection and answers 502 when the upstream fails.
+//! The proxy for machines without nginx, `tracer demo-proxy --port PORT --upstream PORT`. It forwards
+//! one request per connection, and answers 502 if the upstream fails.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::children::{end_with_parent, loopback, port, serve};
+use super::children::{exit_with_parent, loopback, port, serve};
 use super::error::ChildError;
 use super::http;
 
 const USAGE: &str = "demo-proxy --port PORT --upstream PORT";
 
-/// The upstream is on loopback: a connect that takes longer hangs.
+/// The upstream is on loopback, so a slower connect is stuck.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Longer than the worker's slowest answer.
+/// How long the upstream may take; longer than the worker's slowest answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Runs until it is killed.
+/// Runs the proxy until it is killed.
 pub fn run(args: &[OsString]) -> Result<(), ChildError> {
     let listen = port(args, "--port").ok_or(ChildError::Usage(USAGE))?;
     let upstream = port(args, "--upstream").ok_or(ChildError::Usage(USAGE))?;
-    end_with_parent();
+    exit_with_parent();
     let upstream = loopback(upstream);
     serve(loopback(listen), move |client| {
         let path = http::read_request(client)?;
@@ -33,7 +33,7 @@ pub fn run(args: &[OsString]) -> Result<(), ChildError> {
     })
 }
 
-/// Passes the answer on. An error means that nothing was sent to the client yet.
+/// Forwards the answer. After an error, nothing has been sent to the client yet.
 fn forward(mut client: &TcpStream, path: &str, upstream: SocketAddr) -> io::Result<()> {
     let mut server = TcpStream::connect_timeout(&upstream, CONNECT_TIMEOUT)?;
     server.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -43,10 +43,10 @@ fn forward(mut client: &TcpStream, path: &str, upstream: SocketAddr) -> io::Resu
     if read == 0 {
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
-            "the upstream closed the connection without an answer",
+            "the upstream closed the connection without a response",
         ));
     }
-    // From here on the client has part of an answer: a failure can only cut it off.
+    // From here on the client has part of the response: a failure can only truncate it.
     let _ = client
         .write_all(&first[..read])
         .and_then(|()| io::copy(&mut server, &mut client));

@@ -1,5 +1,5 @@
-//! The incident, as a client causes and sees it: a slow request in flight, a leak, refusals,
-//! recovery.
+//! The incident as a client causes and sees it: a slow request, a leak that kills the worker, failed
+//! requests, recovery.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,19 +12,19 @@ use super::error::DemoError;
 use super::http;
 use super::stopper::Stopper;
 
-/// How long the stack may take to answer at first, and the worker to come back.
+/// How long the stack may take to start, and the worker to come back.
 const READY_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long one request may take; the leak takes about a second.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
-/// Pause between requests while the worker is down.
+/// The pause between requests while the worker is down.
 const RETRY: Duration = Duration::from_millis(400);
 
-/// Between the start of the slow request and the leak.
+/// The time between the slow request and the leak.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// A request and what came of it.
+/// A request and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// When it was sent.
@@ -33,7 +33,7 @@ pub struct Exchange {
     pub method: &'static str,
     /// `/`, `/slow` or `/leak`.
     pub path: &'static str,
-    /// Status of the answer; none when there was no answer.
+    /// The response's status; none without a response.
     pub status: Option<u16>,
 }
 
@@ -44,19 +44,19 @@ impl fmt::Display for Exchange {
         write!(f, "{} {:<6} ", self.method, self.path)?;
         match self.status {
             Some(status) => write!(f, "{status}"),
-            None => f.write_str("no answer"),
+            None => f.write_str("no response"),
         }
     }
 }
 
-/// What the client, and the worker's parent, saw.
+/// What the client and the worker's parent saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientLog {
-    /// The requests, in the order in which they were sent.
+    /// The requests in the order in which they were sent.
     pub exchanges: Vec<Exchange>,
-    /// The signal that ended the worker.
+    /// The signal that killed the worker.
     pub worker_signal: Option<i32>,
-    /// Pid of the worker that took over.
+    /// The pid of the worker that replaced it.
     pub restarted_pid: u32,
 }
 
@@ -65,20 +65,20 @@ pub(super) fn wait_until_ready(proxy: SocketAddr, stopper: &Stopper) -> Result<(
     until_answered(proxy, stopper, Duration::from_millis(20)).map(|_| ())
 }
 
-/// Causes the incident and sees it through.
+/// Causes the incident, and waits until the worker is back.
 pub(super) fn run(proxy: SocketAddr, stopper: &Stopper) -> Result<Vec<Exchange>, DemoError> {
     let mut seen = vec![get(proxy, "/")];
     let slow = thread::spawn(move || get(proxy, "/slow"));
     thread::sleep(HEAD_START);
     let leak = get(proxy, "/leak");
-    // It was cut by the same death; a panic in the client's thread leaves it unseen.
+    // The worker's death failed this request as well. If the client's thread panicked, it is left out.
     seen.extend(slow.join());
     seen.push(leak);
     seen.extend(until_answered(proxy, stopper, RETRY)?);
     Ok(seen)
 }
 
-/// Asks for `/` again and again until it is answered with 200; all the exchanges.
+/// Requests `/` until the response is 200, and returns all exchanges.
 fn until_answered(
     proxy: SocketAddr,
     stopper: &Stopper,
@@ -101,8 +101,8 @@ fn until_answered(
                 what: "the worker did not answer through the proxy",
                 seconds: READY_LIMIT.as_secs(),
                 detail: match status {
-                    Some(status) => format!(": the last answer was {status}"),
-                    None => ": the proxy gave no answer".to_owned(),
+                    Some(status) => format!(": the last response was {status}"),
+                    None => ": the proxy did not respond".to_owned(),
                 },
             });
         }

@@ -1,4 +1,4 @@
-//! Starts the worker, its supervisor and the proxy, and removes all of it again.
+//! Starts the worker, its supervisor and the proxy, and removes them again.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
@@ -24,30 +24,30 @@ use super::names::{PROXY_COMMAND, PROXY_SERVICE, WORKER_COMMAND, WORKER_SERVICE}
 use super::scenario::{self, ClientLog};
 use super::stopper::Stopper;
 
-/// Memory limit of the worker.
+/// The worker's memory limit.
 const LIMIT_BYTES: u64 = 64 << 20;
 
 /// The supervisor restarts the worker this long after its death.
 const RESTART_DELAY: Duration = Duration::from_secs(2);
 
-/// How often a child is looked at.
+/// How often a child's state is checked.
 const POLL: Duration = Duration::from_millis(10);
 
-/// How long nginx may take to stop before it is killed.
+/// How long the proxy may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Ports are looked for from here on, below the range of ephemeral ports.
+/// The ports to choose from, below the range of ephemeral ports.
 const PORTS: Range<u16> = 17_300..27_300;
 
 /// Which proxy stands in front of the worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyChoice {
-    /// nginx when it is installed, else the built-in one.
+    /// nginx if it is installed, else the built-in proxy.
     #[default]
     Auto,
     /// nginx.
     Nginx,
-    /// The built-in one.
+    /// The built-in proxy.
     BuiltIn,
 }
 
@@ -56,11 +56,11 @@ pub enum ProxyChoice {
 pub struct Options {
     /// The proxy.
     pub proxy: ProxyChoice,
-    /// The executable that has the hidden subcommands; the running one when not given.
+    /// The executable with the hidden subcommands; by default the running one.
     pub executable: Option<PathBuf>,
 }
 
-/// A worker behind a proxy. Dropping it ends its processes and removes its cgroup and files.
+/// A worker behind a proxy. Dropping this stops its processes and removes its cgroup and files.
 #[derive(Debug)]
 pub struct Stack {
     facts: StackFacts,
@@ -68,13 +68,13 @@ pub struct Stack {
     stopper: Stopper,
     supervisor: Supervisor,
     proxy: Proxy,
-    // Dropped after the processes above are gone: fields are dropped in this order.
+    // Fields are dropped in order: these two after the processes above have exited.
     _cgroup: Arc<MemoryCgroup>,
     _dir: Option<TempDir>,
 }
 
 impl Stack {
-    /// Starts it; returns when a request through the proxy is answered with 200.
+    /// Starts the stack, and waits until a request through the proxy is answered with 200.
     pub fn start(options: &Options) -> Result<Self, DemoError> {
         let executable = match &options.executable {
             Some(path) => path.clone(),
@@ -126,7 +126,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// What is true of it.
+    /// Facts about the stack.
     pub fn facts(&self) -> &StackFacts {
         &self.facts
     }
@@ -136,7 +136,7 @@ impl Stack {
         self.stopper.clone()
     }
 
-    /// Has the worker OOM-killed under load and waits until it is back; at most 30 s.
+    /// Has the worker OOM-killed under load, and waits until it is back, at most 30 s.
     pub fn run_incident(&mut self) -> Result<ClientLog, DemoError> {
         let exchanges = scenario::run(self.proxy_address, &self.stopper)?;
         let signal = self.supervisor.state.signal.load(Ordering::Relaxed);
@@ -147,7 +147,7 @@ impl Stack {
         })
     }
 
-    /// Pid of the proxy's (master) process.
+    /// The pid of the proxy's main process.
     pub fn proxy_pid(&self) -> u32 {
         self.proxy.0.id()
     }
@@ -169,23 +169,23 @@ impl WorkerSpec {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .process_group(0);
-        let entrance: File = self.cgroup.entrance()?;
-        // SAFETY: between fork and exec the closure makes one write() on a descriptor that is
-        // already open: it takes no lock and allocates nothing.
+        let procs: File = self.cgroup.procs_file()?;
+        // SAFETY: between fork and exec, the closure only calls write() on an open descriptor. It takes
+        // no lock and allocates nothing.
         unsafe {
-            command.pre_exec(move || (&entrance).write_all(b"0"));
+            command.pre_exec(move || (&procs).write_all(b"0"));
         }
         spawn(&mut command)
     }
 }
 
-/// What the supervising thread tells.
+/// What the supervising thread shares with the stack.
 #[derive(Debug, Default)]
 struct SupervisorState {
     stop: AtomicBool,
-    /// The worker that runs, or ran last.
+    /// The worker that runs now, or that ran last.
     pid: AtomicU32,
-    /// The signal that ended the first worker; 0 while it lives.
+    /// The signal that killed the first worker; 0 while it runs.
     signal: AtomicI32,
 }
 
@@ -214,13 +214,13 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.state.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It panics nowhere; if it did, there is nothing left to stop.
+            // An error means that the thread panicked: then there is nothing left to stop.
             let _ = thread.join();
         }
     }
 }
 
-/// Keeps a worker running until told to stop, and ends it then.
+/// Keeps a worker running until `stop` is set, then kills it.
 fn supervise(spec: &WorkerSpec, mut worker: Child, state: &SupervisorState) {
     loop {
         let status = loop {
@@ -247,14 +247,14 @@ fn supervise(spec: &WorkerSpec, mut worker: Child, state: &SupervisorState) {
         }
         match spec.spawn() {
             Ok(next) => worker = next,
-            // The scenario reports that the worker did not come back.
+            // The scenario then reports that the worker did not come back.
             Err(_) => return,
         }
         state.pid.store(worker.id(), Ordering::Relaxed);
     }
 }
 
-/// The proxy's process, stopped when dropped.
+/// The proxy's process. Dropping this stops it.
 #[derive(Debug)]
 struct Proxy(Child);
 
@@ -264,7 +264,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Asks a child to stop, then kills its process group (nginx has a worker, too).
+/// Asks a child to stop, and kills its process group if it doesn't: nginx has a worker, too.
 fn stop(child: &mut Child) {
     let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
         return;
@@ -332,7 +332,7 @@ fn nginx_conf(dir: &Path, port: u16, upstream: u16) -> String {
     )
 }
 
-/// The nginx to use, if one is to be used.
+/// The nginx to use, if any.
 fn nginx(choice: ProxyChoice) -> Result<Option<PathBuf>, DemoError> {
     if choice == ProxyChoice::BuiltIn {
         return Ok(None);
@@ -355,8 +355,8 @@ fn spawn(command: &mut Command) -> Result<Child, DemoError> {
     })
 }
 
-/// A port on 127.0.0.1 that nobody uses and that no outgoing connection will take. A process never
-/// gets the same one twice, and two demos at the same time do not begin with the same.
+/// A free port on 127.0.0.1 that no outgoing connection will use. A process never gets the same port
+/// twice, and simultaneous demos start searching at different ports.
 fn free_port() -> Result<u16, DemoError> {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
     let first = usize::try_from(std::process::id()).unwrap_or(0) * 2;
@@ -376,7 +376,7 @@ fn free_port() -> Result<u16, DemoError> {
     }
 }
 
-/// A private directory, removed when dropped.
+/// A private directory. Dropping this removes it.
 #[derive(Debug)]
 struct TempDir(PathBuf);
 
@@ -397,7 +397,7 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // A file that can't be removed stays in /tmp, which is cleaned by others.
+        // On failure the files stay in /tmp, which the system cleans up.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,14 +1,14 @@
-//! Ends an incident early.
+//! Stops an incident early.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Ends a [`super::Stack::run_incident`] that runs on another thread.
+/// Stops a [`super::Stack::run_incident`] that runs on another thread.
 #[derive(Clone, Debug, Default)]
 pub struct Stopper(Arc<AtomicBool>);
 
 impl Stopper {
-    /// Makes it return [`super::DemoError::Stopped`] soon.
+    /// Makes `run_incident` return [`super::DemoError::Stopped`] soon.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -1,5 +1,5 @@
-//! The demo's application: `tracer demo-worker --port PORT`. Answers `/`, takes its time on
-//! `/slow`, and on `/leak` allocates until the kernel kills it.
+//! The demo's application, `tracer demo-worker --port PORT`. It answers `/` at once and `/slow` after
+//! a while; on `/leak` it allocates memory until the kernel kills it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,28 +8,28 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use super::children::{end_with_parent, loopback, port, serve};
+use super::children::{exit_with_parent, loopback, port, serve};
 use super::error::ChildError;
 use super::http;
 
 /// How long `/slow` takes.
 pub(super) const SLOW: Duration = Duration::from_secs(2);
 
-/// Memory is taken in steps of this size …
+/// How much memory the leak allocates per step.
 const LEAK_STEP_BYTES: usize = 4 << 20;
 
-/// … with this pause, so that the limit is reached in about a second.
+/// The pause between steps; the limit is reached in about a second.
 const LEAK_PAUSE: Duration = Duration::from_millis(40);
 
-/// Without a limit the leak must not take the machine down.
+/// If no limit stops it, the leak must not exhaust the machine's memory.
 const LEAK_MAX_STEPS: usize = 128;
 
-/// Runs until it is killed.
+/// Runs the worker until it is killed.
 pub fn run(args: &[OsString]) -> Result<(), ChildError> {
     let port = port(args, "--port").ok_or(ChildError::Usage("demo-worker --port PORT"))?;
-    end_with_parent();
-    // Started from a shell that is protected from the OOM killer, the worker would be as well.
-    // Where this is refused the demo says that nothing was killed.
+    exit_with_parent();
+    // A shell that is protected from the OOM killer passes that on to the worker. If this fails, the
+    // demo reports that nothing was killed.
     let _ = fs::write("/proc/self/oom_score_adj", "500");
     serve(loopback(port), handle)
 }
@@ -43,7 +43,7 @@ fn handle(stream: &TcpStream) -> io::Result<()> {
         }
         "/leak" => {
             leak();
-            http::respond(stream, "507 Insufficient Storage", "nothing limited me\n")
+            http::respond(stream, "507 Insufficient Storage", "no limit was reached\n")
         }
         _ => http::respond(stream, "404 Not Found", "no such page\n"),
     }
@@ -53,7 +53,7 @@ fn handle(stream: &TcpStream) -> io::Result<()> {
 fn leak() {
     let mut held: Vec<Vec<u8>> = Vec::new();
     for _ in 0..LEAK_MAX_STEPS {
-        // Not zeroes: those would be mapped without being touched.
+        // Not zeroes: zeroed memory would be mapped without being touched.
         held.push(vec![1; LEAK_STEP_BYTES]);
         std::hint::black_box(&held);
         thread::sleep(LEAK_PAUSE);

@@ -1,4 +1,4 @@
-//! The process that a self-check starts: listens, connects, fails to connect, uses memory, says
+//! The process that a self-check starts. It listens, connects, fails to connect, uses memory, reports
 //! what it did, and waits to be killed.
 
 use std::ffi::OsString;
@@ -7,23 +7,22 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{AddressFamily, SocketType};
-
 use tracer_model::Endpoint;
 
-/// What the child is started from.
+/// The executable of the child.
 pub(super) const PROGRAM: &str = "/proc/self/exe";
 /// The hidden subcommand of [`PROGRAM`].
 pub(super) const SUBCOMMAND: &str = "self-check-child";
-/// The name that the child gives itself: longer names are cut by the kernel.
+/// The name that the child gives itself; the kernel would cut a longer one.
 const NAME: &std::ffi::CStr = c"self check";
-/// Memory that it uses beyond what any process does.
+/// How much memory it uses in addition to that of any process.
 const MEMORY_BYTES: usize = 24 << 20;
-/// Nothing is ever there.
+/// A path that never exists.
 const MISSING: &str = "/proc/self/no-such-socket";
 
-/// What the child did: words separated by tabs, in one line.
+/// What the child did: one line of words separated by tabs.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct Report {
     pub(super) args: Vec<Box<str>>,
     pub(super) listeners: Vec<Endpoint>,
     pub(super) connections: Vec<(Endpoint, Endpoint)>,
@@ -31,24 +30,24 @@ pub(super) struct Said {
     pub(super) missing: Option<Endpoint>,
 }
 
-impl Said {
+impl Report {
     pub(super) fn parse(line: &str) -> Option<Self> {
-        let mut said = Self::default();
+        let mut report = Self::default();
         let mut words = line.strip_suffix('\n')?.split('\t');
         while let Some(word) = words.next() {
             match word {
-                "arg" => said.args.push(words.next()?.into()),
-                "listens" => said.listeners.push(endpoint(words.next()?)?),
+                "arg" => report.args.push(words.next()?.into()),
+                "listens" => report.listeners.push(endpoint(words.next()?)?),
                 "connected" => {
                     let ends = (endpoint(words.next()?)?, endpoint(words.next()?)?);
-                    said.connections.push(ends);
+                    report.connections.push(ends);
                 }
-                "refused" => said.refused.push(endpoint(words.next()?)?),
-                "missing" => said.missing = Some(Endpoint::Unix(words.next()?.into())),
+                "refused" => report.refused.push(endpoint(words.next()?)?),
+                "missing" => report.missing = Some(Endpoint::Unix(words.next()?.into())),
                 _ => return None,
             }
         }
-        Some(said)
+        Some(report)
     }
 }
 
@@ -57,8 +56,8 @@ fn endpoint(text: &str) -> Option<Endpoint> {
     Some(Endpoint::tcp(address.ip(), address.port()))
 }
 
-/// Does what there is to do on the families of `servers`, and waits to be killed, or for the end of
-/// standard input.
+/// Listens and connects in the address family of each server, then waits to be killed, or for the end
+/// of standard input.
 pub fn run(servers: &[OsString]) -> io::Result<()> {
     rustix::thread::set_name(NAME)?;
     let hoard = std::hint::black_box(vec![1_u8; MEMORY_BYTES]);
@@ -71,8 +70,9 @@ pub fn run(servers: &[OsString]) -> io::Result<()> {
         let server: SocketAddr = server
             .to_str()
             .and_then(|text| text.parse().ok())
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address"))?;
-        // A port of the kernel's choice would be given back, and be 0, before its hook runs.
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an address"))?;
+        // With a port chosen by the kernel, the hook would read port 0: the kernel releases such a port
+        // before the hook runs.
         let listener = TcpListener::bind(free_address(server.ip())?)?;
         words.extend(["listens".to_owned(), listener.local_addr()?.to_string()]);
         let stream = TcpStream::connect(server)?;
@@ -98,7 +98,7 @@ pub fn run(servers: &[OsString]) -> io::Result<()> {
     Ok(())
 }
 
-/// An address that was free a moment ago, and where nobody has listened for it.
+/// An address that was free a moment ago, and on which nothing has listened.
 fn free_address(ip: IpAddr) -> io::Result<SocketAddr> {
     let family = if ip.is_ipv4() {
         AddressFamily::INET
@@ -115,18 +115,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_child_says_is_understood() {
+    fn a_report_is_parsed_and_anything_else_is_rejected() {
         let tcp = |text| endpoint(text).unwrap();
         let line = "arg\t/proc/self/exe\tlistens\t[::1]:80\tconnected\t127.0.0.1:1\t\
                     127.0.0.1:2\trefused\t127.0.0.1:3\tmissing\t/x\n";
-        let said = Said::parse(line).unwrap();
-        assert_eq!(said.args, ["/proc/self/exe".into()]);
-        assert_eq!(said.listeners, [tcp("[::1]:80")]);
-        assert_eq!(said.connections, [(tcp("127.0.0.1:1"), tcp("127.0.0.1:2"))]);
-        assert_eq!(said.refused, [tcp("127.0.0.1:3")]);
-        assert_eq!(said.missing, Some(Endpoint::Unix("/x".into())));
+        let report = Report::parse(line).unwrap();
+        assert_eq!(report.args, ["/proc/self/exe".into()]);
+        assert_eq!(report.listeners, [tcp("[::1]:80")]);
+        assert_eq!(
+            report.connections,
+            [(tcp("127.0.0.1:1"), tcp("127.0.0.1:2"))]
+        );
+        assert_eq!(report.refused, [tcp("127.0.0.1:3")]);
+        assert_eq!(report.missing, Some(Endpoint::Unix("/x".into())));
         for broken in ["", "panicked", "listens\n", "listens\thome\n", "arg\tx"] {
-            assert_eq!(Said::parse(broken), None, "{broken:?}");
+            assert_eq!(Report::parse(broken), None, "{broken:?}");
         }
     }
 }

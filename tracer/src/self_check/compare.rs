@@ -1,4 +1,4 @@
-//! What the hooks told of the child, beside what /proc and the child itself told. Pure.
+//! Compares what the hooks read about the child with /proc and with the child's own report. Pure.
 
 use std::fmt::Display;
 
@@ -9,10 +9,10 @@ use super::expected::Expected;
 
 /// SIGTERM.
 const TERM: u8 = 15;
-/// Peak memory is counted in batches per processor, and /proc was read a moment before the end.
+/// The kernel counts memory in batches per processor, and /proc was read a moment before the exit.
 const PEAK_TOLERANCE_BYTES: u64 = 4 << 20;
 
-/// Compares all of it.
+/// Compares all fields.
 pub(super) fn fields(expected: &Expected, seen: &[Observation]) -> Vec<Field> {
     let mut table = Table {
         expected,
@@ -35,7 +35,7 @@ struct Table<'a> {
 impl Table<'_> {
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "most are numbers, and calls read better without references"
+        reason = "most values are numbers, and calls read better without references"
     )]
     fn same<T: PartialEq + Display>(
         &mut self,
@@ -67,7 +67,7 @@ impl Table<'_> {
         self.push(event, "record", Agreement::Unseen);
     }
 
-    /// All facts of a task but its name, which changes.
+    /// Compares all facts about a task except its name, which changes.
     fn task(&mut self, event: &'static str, task: &TaskFacts) {
         let proc = &self.expected.child.task;
         let (ppid, ns_pid, uid, cgroup) = (proc.ppid, proc.ns_pid, proc.uid, proc.cgroup);
@@ -76,13 +76,13 @@ impl Table<'_> {
         self.same(event, "parent", task.ppid, ppid);
         self.same(event, "pid in its namespace", task.ns_pid, ns_pid);
         self.same(event, "uid", task.uid, uid);
-        // 0: /proc names no cgroup of the hierarchy that can be found in its file system.
+        // 0: the process's cgroup could not be found in the cgroup file system.
         if cgroup != 0 {
             self.same(event, "cgroup", task.cgroup, cgroup);
         }
     }
 
-    /// The child as whoever did something.
+    /// Compares the child's facts in a record of something that it did.
     fn actor(&mut self, event: &'static str, actor: &Actor) {
         let proc = &self.expected.child.task;
         let (start, uid, comm) = (proc.key.start_ticks, proc.uid, proc.comm.to_text());
@@ -184,7 +184,7 @@ impl Table<'_> {
             self.push(event, "address", Agreement::Same);
             self.actor(event, &failed.owner);
             self.same(event, "network namespace", failed.netns, expected.netns());
-            // What the child got for a path in /proc depends on the kernel.
+            // The errno for a path in /proc depends on the kernel.
             if event != "unix connect" {
                 self.same(event, "errno", failed.errno, errno.unsigned_abs());
             }
@@ -371,14 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_says_what_proc_says_agrees_in_every_field() {
+    fn a_record_that_matches_proc_agrees_in_every_field() {
         let fields = exit(|_| {});
         assert_eq!(wrong(&fields), []);
         assert!(fields.len() >= 15, "{fields:?}");
     }
 
     #[test]
-    fn a_field_read_at_a_wrong_offset_is_named_with_both_values() {
+    fn a_field_read_at_a_wrong_offset_is_reported_with_both_values() {
         let fields = exit(|exit| exit.task.uid = 4096);
         assert_eq!(wrong(&fields), [("exit", "uid")]);
         let field = fields.iter().find(|field| field.name == "uid").unwrap();
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn events_without_a_record_are_told() {
+    fn events_without_a_record_are_reported() {
         assert_eq!(
             wrong(&exit(|exit| exit.stop = None)),
             [("signal", "record")]

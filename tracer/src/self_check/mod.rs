@@ -1,8 +1,8 @@
-//! Whether what the kernel programs read at offsets from type information is what /proc says.
+//! Compares what the kernel programs read with what /proc says. The programs read at offsets from the
+//! kernel's type information, so a wrong offset shows up here.
 //!
-//! Starts a process whose facts are known, lets it listen, connect and fail to, kills it, and
-//! compares field by field. This file causes; [`compare`] judges, purely; [`child`] is what is
-//! started.
+//! Starts a process whose facts are known, has it listen and connect, kills it, and compares field by
+//! field. This file runs the check, [`child`] is the process, and [`compare`] compares (pure).
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -14,59 +14,58 @@ use procfs::process::Process;
 use rustix::process::{Pid as OsPid, Signal, kill_process};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
-
 use tracer_kernel::Kernel;
 use tracer_model::{Observation, Pid, What};
 use tracer_observe::process_facts;
 use tracer_present::doctor::Field;
 
-use expected::Expected;
+use self::expected::Expected;
 
 pub mod child;
 mod compare;
 mod expected;
 
-/// How long a slow machine may take for any of it.
+/// How long each step may take on a slow machine.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Longest line that the child may say.
+/// The longest line that is read from the child.
 const MAX_LINE: u64 = 64 << 10;
 
-/// Why nothing could be compared.
+/// Why the check could not be done.
 #[derive(Debug, Error)]
 pub enum SelfCheckError {
-    /// The child did not do its part.
+    /// A system call failed.
     #[error("self-check: {what}: {source}")]
     Io {
-        /// What was tried.
+        /// What was attempted.
         what: &'static str,
-        /// What came of it.
+        /// The error.
         source: std::io::Error,
     },
-    /// The child said something else than what it did.
-    #[error("self-check: its process said {0:?}")]
-    Confused(String),
-    /// /proc does not tell about the child.
-    #[error("self-check: /proc/{0} can't be read")]
+    /// The child's report could not be parsed.
+    #[error("self-check: unexpected output of the test process: {0:?}")]
+    BadReport(String),
+    /// A process could not be read in /proc.
+    #[error("self-check: cannot read /proc/{0}")]
     NoProc(Pid),
-    /// No hook told of the child's end.
-    #[error("a process was killed, but its death was not seen within {0:?}")]
+    /// No record of the child's exit arrived.
+    #[error("a test process was killed, but its exit was not seen within {0:?}")]
     Unseen(Duration),
 }
 
-/// What came of a self-check.
+/// The result of a self-check.
 #[derive(Debug)]
 pub struct SelfCheck {
-    /// From the kill until the death was read from the rings.
+    /// The time from the kill until the exit was read from the rings.
     pub took: Duration,
-    /// What was compared.
+    /// The fields that were compared.
     pub fields: Vec<Field>,
 }
 
-/// Causes what is to be seen, and compares.
+/// Runs the child, and compares its facts with the kernel's records.
 pub async fn run(kernel: &mut Kernel) -> Result<SelfCheck, SelfCheckError> {
     let hierarchy = kernel.hierarchy();
     let own = std::process::id();
-    // One per family that this machine has.
+    // One for each address family of this machine.
     let servers: Vec<TcpListener> = [
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
@@ -76,7 +75,7 @@ pub async fn run(kernel: &mut Kernel) -> Result<SelfCheck, SelfCheckError> {
     .collect();
     let mut seen = Vec::new();
     let mut child = Started::new(&servers)?;
-    let said = child.said()?;
+    let report = child.report()?;
     let pid = child.0.id();
     let unix = kernel
         .hooks()
@@ -85,22 +84,22 @@ pub async fn run(kernel: &mut Kernel) -> Result<SelfCheck, SelfCheckError> {
     let expected = Expected {
         child: process_facts(pid, hierarchy).ok_or(SelfCheckError::NoProc(pid))?,
         parent: process_facts(own, hierarchy).ok_or(SelfCheckError::NoProc(own))?,
-        args: said.args,
+        args: report.args,
         first_comm: own_name(),
         peak_bytes: peak_bytes(pid)
             .ok_or(SelfCheckError::NoProc(pid))?
             .max(peak_bytes(own).ok_or(SelfCheckError::NoProc(own))?),
-        listeners: said.listeners,
-        connections: said.connections,
-        refused: said.refused,
-        missing: said.missing.filter(|_| unix),
+        listeners: report.listeners,
+        connections: report.connections,
+        refused: report.refused,
+        missing: report.missing.filter(|_| unix),
     };
     kernel.drain(&mut seen);
     let killed = Instant::now();
     child.kill()?;
     let took = loop {
         kernel.drain(&mut seen);
-        if seen.iter().any(|one| is_end(one, pid)) {
+        if seen.iter().any(|one| is_exit(one, pid)) {
             break killed.elapsed();
         }
         if !kernel.has_pending() {
@@ -110,7 +109,8 @@ pub async fn run(kernel: &mut Kernel) -> Result<SelfCheck, SelfCheckError> {
                 .map_err(io("waiting for the rings"))?;
         }
     };
-    // Its sockets close after its death; what is sent without a wake-up lies in the rings by then.
+    // The child's sockets are closed after its exit. Records sent without a wake-up are in the rings by
+    // then.
     settle(kernel, &mut seen, expected.listeners.len(), pid).await;
     Ok(SelfCheck {
         took,
@@ -118,7 +118,7 @@ pub async fn run(kernel: &mut Kernel) -> Result<SelfCheck, SelfCheckError> {
     })
 }
 
-/// Reads on until all its listeners are down, or it takes too long.
+/// Reads on until all of the child's listeners are down, or the time is up.
 async fn settle(kernel: &mut Kernel, seen: &mut Vec<Observation>, listeners: usize, pid: Pid) {
     let until = Instant::now() + LIMIT;
     let down = |one: &&Observation| matches!(&one.what, What::ListenerDown { by, .. } if by.key.pid == pid);
@@ -130,13 +130,13 @@ async fn settle(kernel: &mut Kernel, seen: &mut Vec<Observation>, listeners: usi
     kernel.drain(seen);
 }
 
-fn is_end(observation: &Observation, pid: Pid) -> bool {
+fn is_exit(observation: &Observation, pid: Pid) -> bool {
     matches!(&observation.what, What::Exited(exit) if exit.task.key.pid == pid)
 }
 
-/// What the kernel calls a process that was just started from this program.
+/// The name that the kernel gives a new process of this program.
 fn own_name() -> String {
-    // exec names a process after the file it was given.
+    // exec names a process after the file that it was given.
     Path::new(child::PROGRAM)
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
@@ -152,7 +152,7 @@ fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> SelfCheckError {
     move |source| SelfCheckError::Io { what, source }
 }
 
-/// The child; killed when dropped.
+/// The child. Dropping this kills it.
 struct Started(Child);
 
 impl Started {
@@ -168,17 +168,17 @@ impl Started {
         Ok(Self(child))
     }
 
-    /// What the child has done, once it has.
-    fn said(&mut self) -> Result<child::Said, SelfCheckError> {
+    /// Waits for the child's report of what it did.
+    fn report(&mut self) -> Result<child::Report, SelfCheckError> {
         let stdout = self.0.stdout.take();
         let mut line = String::new();
         if let Some(stdout) = stdout {
             let mut lines = BufReader::new(std::io::Read::take(stdout, MAX_LINE));
             lines
                 .read_line(&mut line)
-                .map_err(io("reading what a process did"))?;
+                .map_err(io("reading from a process"))?;
         }
-        child::Said::parse(&line).ok_or(SelfCheckError::Confused(line))
+        child::Report::parse(&line).ok_or(SelfCheckError::BadReport(line))
     }
 
     fn kill(&mut self) -> Result<(), SelfCheckError> {
@@ -191,7 +191,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails if it has exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

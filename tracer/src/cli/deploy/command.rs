@@ -1,5 +1,5 @@
-//! The deployment's command: it runs as it would without the tracer, with its streams, terminal,
-//! process group, signals and limits.
+//! The deployment's command. It runs as it would without the tracer: with the same streams,
+//! terminal, process group, signals and limits.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,23 +16,23 @@ use tracer_present::deploy::model::CommandExit;
 
 use crate::live::residency::OomScore;
 
-/// What asks a tracer to end.
+/// The signals that stop a tracer.
 const CAUGHT: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
-/// A signal that was sent to the whole group has ended the command by then.
-const SENT_TO_ALL: Duration = Duration::from_millis(100);
+/// A signal that was sent to the whole process group has also stopped the command by then.
+const GROUP_SIGNAL_WAIT: Duration = Duration::from_millis(100);
 
-/// Signals, taken one by one instead of being delivered, and what the command gets back.
+/// Blocked signals that are read one by one, and what to restore for the command.
 pub(super) struct Signals {
     descriptor: OwnedFd,
     before: libc::sigset_t,
-    /// Loading the tracer's programs may raise it.
+    /// Loading the kernel programs may raise this limit.
     locked_memory: Rlimit,
-    /// The tracer lowers its own.
+    /// The tracer lowers its own score.
     oom_score: Option<OomScore>,
     asynchronous: Option<AsyncFd<OwnedFd>>,
 }
 
-/// A signal that came.
+/// A signal that was received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caught {
     number: u8,
@@ -41,14 +41,14 @@ pub(super) struct Caught {
 }
 
 impl Signals {
-    /// Takes those of the calling thread and the ones it will start. What is ignored (`nohup`) stays
-    /// ignored.
-    pub(super) fn take() -> io::Result<Self> {
+    /// Blocks the signals in the calling thread and in those that it starts later. Signals that are
+    /// ignored (`nohup`) stay ignored.
+    pub(super) fn block() -> io::Result<Self> {
         let mut wanted = empty_set();
         let mut before = empty_set();
         for number in CAUGHT {
             if !is_ignored(number)? {
-                // SAFETY: `wanted` is a valid set, and the number one of a signal.
+                // SAFETY: `wanted` is a valid set, and `number` is a signal's.
                 check(unsafe { libc::sigaddset(&raw mut wanted, number) })?;
             }
         }
@@ -61,7 +61,7 @@ impl Signals {
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: the set is valid; -1 asks for a new descriptor.
         let descriptor = check(unsafe { libc::signalfd(-1, &raw const wanted, flags) })?;
-        // SAFETY: it was just made, and nobody else has it.
+        // SAFETY: the descriptor is new, and nothing else owns it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
         Ok(Self {
             descriptor,
@@ -72,22 +72,22 @@ impl Signals {
         })
     }
 
-    /// Lets them be waited for; needs a tokio runtime.
+    /// Makes [`Self::next`] work; needs a tokio runtime.
     pub(super) fn listen(mut self) -> io::Result<Self> {
         let descriptor = self.descriptor.try_clone()?;
-        // SAFETY: the descriptor is owned by what waits for it.
+        // SAFETY: the `AsyncFd` owns the descriptor.
         let waiting = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
             .map_err(io::Error::from)?;
         self.asynchronous = Some(waiting);
         Ok(self)
     }
 
-    /// The number of one that came already.
+    /// The number of a signal that has already arrived, if any.
     pub(super) fn pending(&self) -> Option<u8> {
         self.read().ok().map(|caught| caught.number)
     }
 
-    /// The next.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> Caught {
         loop {
             let Some(descriptor) = &self.asynchronous else {
@@ -132,41 +132,41 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 }
 
 fn empty_set() -> libc::sigset_t {
-    // SAFETY: all zeroes are a valid set, the empty one.
+    // SAFETY: all zeroes are a valid, empty set.
     unsafe { std::mem::zeroed() }
 }
 
 fn is_ignored(number: libc::c_int) -> io::Result<bool> {
     // SAFETY: all zeroes are a valid action.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: without a new action only the present one is written, to a valid place.
+    // SAFETY: without a new action, sigaction only writes the current one to a valid place.
     check(unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) })?;
     Ok(action.sa_sigaction == libc::SIG_IGN)
 }
 
-/// What came of starting it.
+/// The result of starting the command.
 pub(super) enum Started {
     Running(Running),
-    /// Why not, and a shell's exit code for that.
-    Not(io::Error, u8),
+    /// The error, and the exit code that a shell would report for it.
+    Failed(io::Error, u8),
 }
 
-/// The command, while it runs.
+/// The running command.
 pub(super) struct Running {
     child: Child,
     interrupted: bool,
 }
 
-/// Starts it, with the signals and limits that the tracer was started with.
+/// Starts the command with the signals and limits that the tracer was started with.
 pub(super) fn start(args: &[OsString], signals: &Signals) -> Started {
     let Some((program, rest)) = args.split_first() else {
-        return Started::Not(io::ErrorKind::InvalidInput.into(), 127);
+        return Started::Failed(io::ErrorKind::InvalidInput.into(), 127);
     };
     let mut command = Command::new(program);
     command.args(rest);
     let (mask, locked_memory) = (signals.before, signals.locked_memory);
     let oom_score = signals.oom_score;
-    // SAFETY: between fork and exec there are system calls and nothing else.
+    // SAFETY: between fork and exec, only system calls are made.
     unsafe {
         command.pre_exec(move || {
             let result =
@@ -174,9 +174,9 @@ pub(super) fn start(args: &[OsString], signals: &Signals) -> Started {
             if result != 0 {
                 return Err(io::Error::from_raw_os_error(result));
             }
-            // Where it can't be lowered again, it can't matter.
+            // Where lowering fails, the limit does not matter.
             let _ = rustix::process::setrlimit(Resource::Memlock, locked_memory);
-            // It was not lowered where it can't be raised.
+            // Where raising fails, the score was not lowered either.
             let _ = oom_score.map(OomScore::apply);
             Ok(())
         });
@@ -191,7 +191,7 @@ pub(super) fn start(args: &[OsString], signals: &Signals) -> Started {
                 io::ErrorKind::NotFound => 127,
                 _ => 126,
             };
-            Started::Not(error, code)
+            Started::Failed(error, code)
         }
     }
 }
@@ -201,20 +201,20 @@ impl Running {
         self.child.id()
     }
 
-    /// Whether the tracer was asked to end meanwhile.
+    /// Whether the tracer received a signal while the command ran.
     pub(super) fn interrupted(&self) -> bool {
         self.interrupted
     }
 
-    /// Waits for its end. What is sent to the tracer is handed on, unless it comes from the terminal
-    /// or one of the command's processes: such signals have reached those that they are for.
+    /// Waits until the command finishes. Signals sent to the tracer are forwarded to it, except those
+    /// from the terminal, which the command gets as well, and those from its own processes.
     pub(super) async fn wait(
         &mut self,
         signals: &mut Signals,
         is_own: impl Fn(u32) -> bool,
     ) -> io::Result<CommandExit> {
         let descriptor = pidfd_open(Pid::from_child(&self.child), PidfdFlags::NONBLOCK)?;
-        // SAFETY: the descriptor is owned by what waits for it.
+        // SAFETY: the `AsyncFd` owns the descriptor.
         let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
             .map_err(io::Error::from)?;
         loop {
@@ -227,11 +227,11 @@ impl Running {
                 }
                 caught = signals.next() => {
                     self.interrupted = true;
-                    // A terminal's comes from the kernel, and the command gets it as well.
+                    // The kernel sends the terminal's signals, to the command as well.
                     if caught.code != SI_KERNEL && !is_own(caught.sender) {
                         tokio::select! {
                             _ = descriptor.readable() => {}
-                            () = tokio::time::sleep(SENT_TO_ALL) => self.hand_on(caught),
+                            () = tokio::time::sleep(GROUP_SIGNAL_WAIT) => self.forward(caught),
                         }
                     }
                 }
@@ -239,11 +239,11 @@ impl Running {
         }
     }
 
-    fn hand_on(&mut self, caught: Caught) {
+    fn forward(&mut self, caught: Caught) {
         if matches!(self.child.try_wait(), Ok(None))
             && let Some(signal) = Signal::from_named_raw(i32::from(caught.number))
         {
-            // Fails when it has ended meanwhile.
+            // Fails if the command has finished meanwhile.
             let _ = rustix::process::kill_process(Pid::from_child(&self.child), signal);
         }
     }

@@ -1,4 +1,4 @@
-//! The screen of what happens now.
+//! The live screen of the running machine.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +10,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 use tracer_analysis::world::ServiceView;
-use tracer_kernel::settings::Settings;
 use tracer_model::{Body, Finding, WallTime};
 use tracer_observe::usage;
 use tracer_present::top::{Sample, Screen, Want};
 
-use super::terminal::{Terminal, give_back};
-use super::{Args, FRAME};
+use super::args::Args;
+use super::terminal::{FRAME, Terminal, restore};
 use crate::cli::control;
 use crate::cli::filter::{self, ServiceGlob};
 use crate::cli::runtime::runtime;
@@ -24,18 +23,17 @@ use crate::cli::stop;
 use crate::live::pipeline::Live;
 use crate::live::residency;
 
-/// Findings on their way to the screen; more than that in a tenth of a second is nothing that
-/// could be read.
+/// Capacity of the queue to the screen. Nobody could read more findings in a tenth of a second.
 const QUEUE: usize = 4_096;
-/// How often memory is read.
+/// How often the services and their memory are sampled.
 const SAMPLE: Duration = Duration::from_secs(1);
-/// A terminal that takes nothing more is not waited for longer than this.
+/// How long to wait for a terminal that has stopped taking output.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// From the tracer's thread to the screen's.
+/// A message from the tracer's thread to the screen's.
 enum News {
-    Found(Box<Finding>),
-    Runs(WallTime, Vec<ServiceView>),
+    Finding(Box<Finding>),
+    Services(WallTime, Vec<ServiceView>),
 }
 
 /// The tracer's end of the queue.
@@ -48,7 +46,7 @@ struct Sender {
 impl Sender {
     /// Never waits.
     fn send(&self, news: News) {
-        if let Err(TrySendError::Full(News::Found(_))) = self.queue.try_send(news) {
+        if let Err(TrySendError::Full(News::Finding(_))) = self.queue.try_send(news) {
             self.unshown.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -63,11 +61,7 @@ struct Inbox {
 
 pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
     let rules = args.config.load()?;
-    let settings = Settings {
-        all: false,
-        http: args.http,
-        show_query: args.show_query,
-    };
+    let settings = args.settings();
     let (queue, receiver) = mpsc::sync_channel(QUEUE);
     let unshown = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
@@ -79,7 +73,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
     let sender = Sender { queue, unshown };
     runtime()?.block_on(async {
         let asked = stop::stop_request(None)?;
-        // Before the terminal is taken over: what can't be done here is said on it as it is.
+        // Errors from here must be printed before the terminal is set up for drawing.
         residency::stand_last();
         let mut live = Live::start(rules, &settings)?;
         let _control = control::listen(&mut live, "top", None);
@@ -87,18 +81,18 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
         let drawing = thread::Builder::new()
             .name("screen".to_owned())
             .spawn(move || {
-                // Nobody waits any more when the trace has ended first.
+                // Fails if the trace ended first: then nobody waits for this any more.
                 let _ = ended.send(show(screen, &inbox));
             })
             .context("the screen's thread could not be started")?;
         let globs = args.service.clone();
         live.look_every(SAMPLE, watch_services(globs.clone(), sender.clone()));
         let mut emit = |finding: &Finding| {
-            // The end is shown by the screen's going away.
+            // The screen closes at the end: there is nowhere to show that finding.
             if filter::concerns(&globs, finding) && !matches!(finding.body, Body::End(_)) {
                 let mut finding = Box::new(finding.clone());
-                super::only(&globs, &mut finding);
-                sender.send(News::Found(finding));
+                filter::retain_services(&globs, &mut finding);
+                sender.send(News::Finding(finding));
             }
             Ok(())
         };
@@ -117,12 +111,12 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
             None => tokio::time::timeout(PATIENCE, screen_ended).await.ok(),
         };
         match shown {
-            // It has said all, and is at its end.
+            // The thread has sent its result and is about to exit.
             Some(_) => drop(drawing.join()),
-            // It waits for a terminal that may never take anything again.
-            None => give_back(),
+            // The thread is blocked on a terminal that may never take output again.
+            None => restore(),
         }
-        traced.context("the trace ended early")?;
+        traced.context("tracing failed")?;
         match shown {
             Some(Ok(result)) => result.context("the terminal can't be used"),
             Some(Err(_)) => Err(anyhow!("the screen ended unexpectedly")),
@@ -131,7 +125,7 @@ pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
     })
 }
 
-/// Tells the screen which services run.
+/// Sends the running services to the screen.
 fn watch_services(
     globs: Vec<ServiceGlob>,
     sender: Sender,
@@ -140,21 +134,21 @@ fn watch_services(
         let world = analysis.world();
         let mut services = world.services(std::process::id());
         services.retain(|view| filter::shows(&globs, &view.service.name));
-        sender.send(News::Runs(world.wall(now), services));
+        sender.send(News::Services(world.wall(now), services));
     }
 }
 
-/// Draws until the user or the tracer wants to end.
+/// Draws until the user quits or the tracer stops.
 fn show(mut screen: Screen, inbox: &Inbox) -> io::Result<()> {
-    let mut terminal = Terminal::take(&screen)?;
+    let mut terminal = Terminal::open(&screen)?;
     loop {
         let mut news = false;
-        // As much as was there at the beginning, so that a storm does not keep it from drawing.
+        // At most one queue's worth, so that a storm of findings can't hold up drawing.
         for one in inbox.queue.try_iter().take(QUEUE) {
             news = true;
             match one {
-                News::Found(finding) => screen.found(&finding),
-                News::Runs(at, services) => screen.sampled(at, &with_memory(services)),
+                News::Finding(finding) => screen.found(&finding),
+                News::Services(at, services) => screen.sampled(at, &with_memory(services)),
             }
         }
         screen.unshown(inbox.unshown.swap(0, Ordering::Relaxed));

@@ -1,6 +1,7 @@
-//! The screen of a capture: played, paused, gone through in both directions.
+//! The screen of a capture: play, pause, seek in both directions.
 //!
-//! Going back begins again and goes on fast: what is kept in memory is what a live screen keeps.
+//! Seeking backwards replays from the beginning, as fast as possible. That way playback needs no
+//! more memory than a live screen.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,25 +14,24 @@ use tracer_capture::{Item, Note, Replay, Source, SourceError, Sources};
 use tracer_model::{Body, Finding, WallTime};
 use tracer_present::top::{Playback, Sample, Screen, Want};
 
-use super::FRAME;
-use super::terminal::{Terminal, give_back};
+use super::terminal::{FRAME, Terminal, restore};
 use crate::cli::filter::{self, ServiceGlob};
 use crate::cli::runtime::runtime;
 use crate::cli::stop;
 
-/// Incidents marked on the bar, the first ones.
-const MAX_MARKS: usize = 1_000;
-/// Remarks about the capture that are kept until the screen is gone.
+/// How many incidents are drawn on the bar; the first ones.
+const MAX_INCIDENTS: usize = 1_000;
+/// How many notes about the capture are kept until the screen is closed.
 const MAX_NOTES: usize = 20;
-/// How often the services are looked at while it is played, and while it goes on fast.
+/// How often the services are sampled during playback, and during a seek.
 const SAMPLE_NS: i64 = 1_000_000_000;
 const FAST_SAMPLE_NS: i64 = 60 * SAMPLE_NS;
 const SPEEDS: [f64; 9] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 60.0, 600.0];
-/// A terminal that takes nothing more is not waited for longer than this.
+/// How long to wait for a terminal that has stopped taking output.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(files: &[Source], globs: &[ServiceGlob], screen: Screen) -> anyhow::Result<()> {
-    // Before the terminal is taken over: what can't be read is said on it as it is.
+    // Errors from here must be printed before the terminal is set up for drawing.
     let survey = Survey::of(files, globs)?;
     let (files, globs) = (files.to_vec(), globs.to_vec());
     let stop = Arc::new(AtomicBool::new(false));
@@ -43,7 +43,7 @@ pub(super) fn run(files: &[Source], globs: &[ServiceGlob], screen: Screen) -> an
             .name("screen".to_owned())
             .spawn(move || {
                 let shown = show(files, globs, survey, screen, &stopped);
-                // Nobody waits any more when the program has ended first.
+                // Fails if a signal came first: then nobody waits for this any more.
                 let _ = ended.send(shown);
             })
             .context("the screen's thread could not be started")?;
@@ -56,7 +56,7 @@ pub(super) fn run(files: &[Source], globs: &[ServiceGlob], screen: Screen) -> an
         if let Ok(shown) = tokio::time::timeout(PATIENCE, screen_ended).await {
             shown.context("the screen ended unexpectedly")?
         } else {
-            give_back();
+            restore();
             Ok(Vec::new())
         }
     })?;
@@ -66,14 +66,15 @@ pub(super) fn run(files: &[Source], globs: &[ServiceGlob], screen: Screen) -> an
     Ok(())
 }
 
-/// What there is to say about a source.
-type Remark = (String, Note);
+/// The name of a source, and a note about it.
+type NamedNote = (String, Note);
 
-/// What a capture holds, by reading it once.
+/// An overview of a capture, from reading it once.
 struct Survey {
     range: (WallTime, WallTime),
-    /// How far to go on for each of them to be told. Not when it began: what was observed is not
-    /// always in order of time, and what is told of an incident may follow from what came later.
+    /// For each incident, the time to seek to so that the screen shows it. This may be later than
+    /// its beginning: observations are not always in order of time, and an incident may be reported
+    /// only after later ones were read.
     incidents: Vec<WallTime>,
 }
 
@@ -95,22 +96,22 @@ impl Survey {
                 if let Body::Incident(incident) = &finding.body
                     && incident.closed.is_none()
                     && filter::concerns(globs, &finding)
-                    && incidents.len() < MAX_MARKS
-                    && let Some((_, told)) = range
+                    && incidents.len() < MAX_INCIDENTS
+                    && let Some((_, reported)) = range
                 {
-                    incidents.push(told);
+                    incidents.push(reported);
                 }
             }
         }
         incidents.dedup();
         let Some(range) = range else {
-            bail!("there is nothing in the capture");
+            bail!("the capture holds no observations");
         };
         Ok(Self { range, incidents })
     }
 }
 
-/// When an item was observed; none when it is no observation that something happened.
+/// When an item was observed; none for items that are not observations.
 fn wall(replay: &Replay, item: &Item) -> Option<WallTime> {
     match item {
         Item::Observation(observation) => {
@@ -121,16 +122,16 @@ fn wall(replay: &Replay, item: &Item) -> Option<WallTime> {
     }
 }
 
-/// Draws until the user or a signal wants to end; gives what there is to say about the capture.
+/// Draws until the user quits or a signal arrives. Returns the notes about the capture.
 fn show(
     files: Vec<Source>,
     globs: Vec<ServiceGlob>,
     survey: Survey,
     mut screen: Screen,
     stop: &AtomicBool,
-) -> anyhow::Result<Vec<Remark>> {
+) -> anyhow::Result<Vec<NamedNote>> {
     let mut player = Player::open(files, globs, survey)?;
-    let mut terminal = Terminal::take(&screen)?;
+    let mut terminal = Terminal::open(&screen)?;
     player.seek(player.survey.range.0, &mut screen)?;
     let mut then = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -149,20 +150,20 @@ fn show(
             break;
         }
         player.act(want, &mut screen)?;
-        // Going there took time that is not to be played.
+        // The time that a seek took must not be played.
         then = Instant::now();
     }
     Ok(player.notes)
 }
 
-/// A capture, somewhere in it.
+/// A capture, and the position of playback in it.
 struct Player {
     files: Vec<Source>,
     globs: Vec<ServiceGlob>,
     survey: Survey,
     sources: Sources,
     replay: Replay,
-    /// Read, but not yet its time.
+    /// An item that was read but lies after the current position.
     waiting: Option<(WallTime, Item)>,
     at: WallTime,
     sampled: WallTime,
@@ -170,7 +171,7 @@ struct Player {
     playing: bool,
     speed: usize,
     findings: Vec<Finding>,
-    notes: Vec<Remark>,
+    notes: Vec<NamedNote>,
 }
 
 impl Player {
@@ -222,17 +223,17 @@ impl Player {
                 self.seek(WallTime(self.at.0.saturating_add(by)), screen)?;
             }
             Want::PreviousIncident => {
-                // One that has just begun is where one came from.
+                // Skips the incident that the user has just jumped to.
                 let before = WallTime(self.at.0.saturating_sub(SAMPLE_NS));
-                let marks = self.survey.incidents.iter().rev();
-                if let Some(mark) = marks.copied().find(|mark| *mark < before) {
-                    self.seek(mark, screen)?;
+                let incidents = self.survey.incidents.iter().rev();
+                if let Some(at) = incidents.copied().find(|at| *at < before) {
+                    self.seek(at, screen)?;
                 }
             }
             Want::NextIncident => {
-                let mut marks = self.survey.incidents.iter().copied();
-                if let Some(mark) = marks.find(|mark| *mark > self.at) {
-                    self.seek(mark, screen)?;
+                let mut incidents = self.survey.incidents.iter().copied();
+                if let Some(at) = incidents.find(|at| *at > self.at) {
+                    self.seek(at, screen)?;
                 }
             }
             Want::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
@@ -242,11 +243,11 @@ impl Player {
         Ok(())
     }
 
-    /// Time passes.
+    /// Advances by the time that has passed, at the current speed.
     fn play(&mut self, elapsed: Duration, screen: &mut Screen) -> anyhow::Result<()> {
         let by = elapsed.mul_f64(self.factor()).as_nanos();
         let by = i64::try_from(by).unwrap_or(i64::MAX);
-        self.go_on(WallTime(self.at.0.saturating_add(by)), SAMPLE_NS, screen)?;
+        self.advance(WallTime(self.at.0.saturating_add(by)), SAMPLE_NS, screen)?;
         self.playing &= !self.ended;
         Ok(())
     }
@@ -262,11 +263,11 @@ impl Player {
             self.sampled = WallTime(i64::MIN);
             screen.rewind();
         }
-        self.go_on(to, FAST_SAMPLE_NS, screen)
+        self.advance(to, FAST_SAMPLE_NS, screen)
     }
 
-    /// Shows all that happened up to then.
-    fn go_on(&mut self, to: WallTime, sample_ns: i64, screen: &mut Screen) -> anyhow::Result<()> {
+    /// Reads and shows everything up to `to`.
+    fn advance(&mut self, to: WallTime, sample_ns: i64, screen: &mut Screen) -> anyhow::Result<()> {
         while !self.ended {
             let (at, item) = if let Some((at, item)) = self.waiting.take() {
                 (Some(at), item)
@@ -275,7 +276,7 @@ impl Player {
             } else {
                 self.ended = true;
                 let note = self.replay.finish(&mut self.findings);
-                self.tell(note, screen);
+                self.show(note, screen);
                 break;
             };
             if let Some(at) = at.filter(|at| *at > to) {
@@ -283,7 +284,7 @@ impl Player {
                 break;
             }
             let notes = self.replay.feed(item, &mut self.findings);
-            self.tell(notes, screen);
+            self.show(notes, screen);
             if let Some(at) = at
                 && at.0.saturating_sub(self.sampled.0) >= sample_ns
             {
@@ -295,22 +296,23 @@ impl Player {
         Ok(())
     }
 
-    fn tell(&mut self, notes: impl IntoIterator<Item = Note>, screen: &mut Screen) {
+    /// Keeps the notes, and shows the findings that were concluded.
+    fn show(&mut self, notes: impl IntoIterator<Item = Note>, screen: &mut Screen) {
         for note in notes {
-            let remark = (self.sources.name().to_owned(), note);
-            if self.notes.len() < MAX_NOTES && !self.notes.contains(&remark) {
-                self.notes.push(remark);
+            let note = (self.sources.name().to_owned(), note);
+            if self.notes.len() < MAX_NOTES && !self.notes.contains(&note) {
+                self.notes.push(note);
             }
         }
         for mut finding in self.findings.drain(..) {
             if filter::concerns(&self.globs, &finding) {
-                super::only(&self.globs, &mut finding);
+                filter::retain_services(&self.globs, &mut finding);
                 screen.found(&finding);
             }
         }
     }
 
-    /// What runs then. How much memory it used is not part of a capture.
+    /// Shows the services that ran at `at`. Captures don't record how much memory they used.
     fn sample(&mut self, at: WallTime, screen: &mut Screen) {
         self.sampled = at;
         let Some(analysis) = self.replay.analysis() else {
@@ -340,7 +342,7 @@ mod tests {
     use tracer_model::{Timestamp, What};
     use tracer_present::top::Theme;
 
-    /// A capture of the worker's end in which something newer was observed before it.
+    /// A capture in which an observation that is `late_ns` newer precedes the worker's exit.
     fn capture(path: &std::path::Path, late_ns: u64) {
         let setup = Setup::new(Target::File(path.to_owned()), None);
         let rules = Rules::none();
@@ -358,14 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn at_an_incidents_mark_it_is_told_and_before_it_is_not() {
+    fn an_incident_is_shown_from_its_place_on_the_bar_onwards() {
         for late_ns in [0, 1, 5_000_000, 2_000_000_000] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.capture");
             capture(&path, late_ns);
             let files = [Source::File(path)];
             let survey = Survey::of(&files, &[]).unwrap();
-            let [mark] = survey.incidents[..] else {
+            let [incident] = survey.incidents[..] else {
                 panic!("one incident: {:?}", survey.incidents);
             };
             let theme = Theme {
@@ -377,10 +379,10 @@ mod tests {
             player.seek(player.survey.range.0, &mut screen).unwrap();
             assert!(!shown(&mut screen).contains("SIGKILL"), "{late_ns}");
             player.act(Want::NextIncident, &mut screen).unwrap();
-            assert_eq!(player.at, mark);
-            let told = shown(&mut screen);
-            assert!(told.contains("1 open"), "{late_ns}: {told}");
-            player.seek(WallTime(mark.0 - 1), &mut screen).unwrap();
+            assert_eq!(player.at, incident);
+            let text = shown(&mut screen);
+            assert!(text.contains("1 open"), "{late_ns}: {text}");
+            player.seek(WallTime(incident.0 - 1), &mut screen).unwrap();
             assert!(!shown(&mut screen).contains("1 open"), "{late_ns}");
         }
     }

@@ -1,4 +1,4 @@
-//! The terminal: taken over, drawn on, and given back however the screen ends.
+//! The terminal: set up for drawing, and restored however the screen exits.
 
 use std::io::{self, Write as _};
 use std::sync::Once;
@@ -14,10 +14,12 @@ use ratatui::Terminal as Drawn;
 use ratatui::backend::CrosstermBackend;
 use tracer_present::top::{Screen, Want};
 
-use super::FRAME;
 use super::input::input;
 
-/// A terminal that is ours. Dropping it gives it back.
+/// The shortest time between two frames: the screen is drawn at most ten times a second.
+pub(super) const FRAME: Duration = Duration::from_millis(100);
+
+/// The terminal while the screen is drawn on it. Dropping this restores it.
 pub(super) struct Terminal {
     drawn: Drawn<CrosstermBackend<io::Stdout>>,
     last: Option<Instant>,
@@ -25,10 +27,10 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// Takes it over.
-    pub(super) fn take(screen: &Screen) -> io::Result<Self> {
-        give_back_on_panic();
-        // What --color and NO_COLOR come to is decided already.
+    /// Switches to the alternate screen, raw mode and mouse events.
+    pub(super) fn open(screen: &Screen) -> io::Result<Self> {
+        restore_on_panic();
+        // --color and NO_COLOR have already been taken into account.
         crossterm::style::force_color_output(screen.is_coloured());
         enable_raw_mode()?;
         let terminal = execute!(io::stdout(), EnterAlternateScreen, Hide, EnableMouseCapture)
@@ -40,18 +42,18 @@ impl Terminal {
                 dirty: true,
             }),
             Err(error) => {
-                give_back();
+                restore();
                 Err(error)
             }
         }
     }
 
-    /// Something changed: it is drawn when it is time.
+    /// Requests a redraw at the next frame.
     pub(super) fn changed(&mut self) {
         self.dirty = true;
     }
 
-    /// Draws if something changed and the last time is long enough ago.
+    /// Draws if something changed and the last frame is old enough.
     pub(super) fn draw(&mut self, screen: &mut Screen) -> io::Result<()> {
         if !self.dirty || self.last.is_some_and(|last| last.elapsed() < FRAME) {
             return Ok(());
@@ -62,8 +64,8 @@ impl Terminal {
         Ok(())
     }
 
-    /// Waits until the user does something, or it is time to draw, or nothing more than `limit`;
-    /// gives what is wanted outside the screen.
+    /// Waits for input, for the next frame, or for `limit`, whichever comes first. Returns the
+    /// request if the user made one that the caller must carry out.
     pub(super) fn wait(
         &mut self,
         screen: &mut Screen,
@@ -83,7 +85,7 @@ impl Terminal {
         let event = event::read()?;
         self.dirty = true;
         if !matches!(event, Event::Resize(..)) {
-            // What the user does is seen at once.
+            // Input is answered with a frame at once.
             self.last = None;
         }
         let Some(want) = input(&event).and_then(|input| screen.input(input)) else {
@@ -101,12 +103,12 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// Gives the terminal back as it was. A terminal that is gone needs nothing.
-pub(super) fn give_back() {
+/// Restores the terminal. Failures are ignored: a terminal that is gone needs no restoring.
+pub(super) fn restore() {
     let _ = execute!(
         io::stdout(),
         DisableMouseCapture,
@@ -117,13 +119,13 @@ pub(super) fn give_back() {
     let _ = io::stdout().flush();
 }
 
-/// A panic's message is for the terminal as it was.
-fn give_back_on_panic() {
+/// Restores the terminal before a panic's message is printed.
+fn restore_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            give_back();
+            restore();
             before(info);
         }));
     });

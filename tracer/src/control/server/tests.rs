@@ -6,7 +6,7 @@ use super::super::client;
 use super::super::protocol::Status;
 use super::*;
 
-/// A tracer of which only the socket is real, for as long as `talk` takes.
+/// Runs `talk` while a control socket answers. There is no tracer behind it.
 fn while_served<T: Send + 'static>(
     folder: &Path,
     talk: impl FnOnce(PathBuf) -> T + Send + 'static,
@@ -35,14 +35,14 @@ fn while_served<T: Send + 'static>(
     })
 }
 
-fn only_answer(heard: Vec<client::Heard>) -> Answer {
-    let [one] = <[client::Heard; 1]>::try_from(heard).unwrap();
+fn only_answer(replies: Vec<client::Reply>) -> Answer {
+    let [one] = <[client::Reply; 1]>::try_from(replies).unwrap();
     assert_eq!(one.pid, process::id());
     one.answer.unwrap()
 }
 
 #[test]
-fn a_mark_and_a_status_are_asked_for_and_answered() {
+fn a_mark_and_a_status_are_answered() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let at = run.clone();
@@ -65,22 +65,22 @@ fn a_mark_and_a_status_are_asked_for_and_answered() {
 }
 
 #[test]
-fn peers_that_say_nothing_or_too_much_keep_nobody_waiting() {
+fn clients_that_send_nothing_or_too_much_do_not_hold_up_others() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().to_owned();
     let (answers, marked) = while_served(folder.path(), move |path| {
-        // As many as are spoken to at once, all silent: they are left alone in time.
-        let silent: Vec<std::os::unix::net::UnixStream> = (0..PEERS)
+        // As many silent clients as are served at a time: they are disconnected in time.
+        let silent: Vec<std::os::unix::net::UnixStream> = (0..CLIENTS)
             .map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap())
             .collect();
         let endless = thread::spawn({
             let path = path.clone();
             move || {
-                let mut peer = std::os::unix::net::UnixStream::connect(&path).unwrap();
-                // Fails once the tracer has heard enough.
-                let _ = peer.write_all(&vec![b'['; 1 << 20]);
+                let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+                // Fails once the server stops reading.
+                let _ = client.write_all(&vec![b'['; 1 << 20]);
                 let mut answer = String::new();
-                let _ = peer.read_to_string(&mut answer);
+                let _ = client.read_to_string(&mut answer);
                 answer
             }
         });
@@ -115,7 +115,7 @@ fn the_socket_of_a_dead_tracer_is_removed() {
 }
 
 #[test]
-fn a_run_directory_that_cannot_be_made_is_an_error_with_its_name() {
+fn a_run_directory_that_cannot_be_created_is_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();

@@ -47,7 +47,7 @@ fn party() -> Party {
     }
 }
 
-/// What a run in which everything is seen finds.
+/// The findings of a run in which everything is seen.
 fn findings() -> Vec<Finding> {
     let death = Death {
         service: service(),
@@ -143,7 +143,7 @@ fn findings() -> Vec<Finding> {
         .collect()
 }
 
-const AS_CAUSED: [u16; 5] = [200, 502, 502, 502, 200];
+const AS_EXPECTED: [u16; 5] = [200, 502, 502, 502, 200];
 
 fn missing(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Vec<&'static str> {
     check(findings, log, facts)
@@ -155,29 +155,29 @@ fn missing(findings: &[Finding], log: &ClientLog, facts: &StackFacts) -> Vec<&'s
 
 #[test]
 fn a_complete_run_passes_every_step() {
-    let steps = check(&findings(), &log(&AS_CAUSED), &facts());
+    let steps = check(&findings(), &log(&AS_EXPECTED), &facts());
     assert_eq!(steps.len(), 9);
     assert!(steps.iter().all(|step| step.seen), "{steps:?}");
-    assert_eq!(steps[2].to_string(), "✓ the limit: 64 MiB");
+    assert_eq!(steps[2].to_string(), "✓ the memory limit: 64 MiB");
 }
 
 #[test]
-fn each_finding_that_is_missing_fails_its_own_step() {
+fn each_missing_finding_fails_its_own_step() {
     let wanted = [
-        "the OOM killer's choice",
+        "the OOM victim",
         "the worker's death",
-        "the listener's loss",
-        "the requests in flight",
-        "the refused upstream, and why",
+        "the listener that went down",
+        "the cut connections",
+        "the refused connects and their cause",
         "the recovery",
         "the incident",
     ];
     for (index, name) in wanted.into_iter().enumerate() {
         let mut findings = findings();
         findings.remove(index);
-        assert_eq!(missing(&findings, &log(&AS_CAUSED), &facts()), [name]);
+        assert_eq!(missing(&findings, &log(&AS_EXPECTED), &facts()), [name]);
     }
-    assert_eq!(missing(&[], &log(&AS_CAUSED), &facts()).len(), 8);
+    assert_eq!(missing(&[], &log(&AS_EXPECTED), &facts()).len(), 8);
 }
 
 #[test]
@@ -186,24 +186,24 @@ fn another_process_another_limit_or_another_address_does_not_count() {
         worker_pid: 41,
         ..facts()
     };
-    assert_eq!(missing(&findings(), &log(&AS_CAUSED), &other).len(), 3);
+    assert_eq!(missing(&findings(), &log(&AS_EXPECTED), &other).len(), 3);
     let other = StackFacts {
         limit_bytes: 1,
         ..facts()
     };
     assert_eq!(
-        missing(&findings(), &log(&AS_CAUSED), &other),
-        ["the limit"]
+        missing(&findings(), &log(&AS_EXPECTED), &other),
+        ["the memory limit"]
     );
     let other = StackFacts {
         worker: facts().proxy,
         ..facts()
     };
-    assert_eq!(missing(&findings(), &log(&AS_CAUSED), &other).len(), 4);
+    assert_eq!(missing(&findings(), &log(&AS_EXPECTED), &other).len(), 4);
 }
 
 #[test]
-fn the_client_must_have_seen_the_outage_and_its_end() {
+fn the_client_must_see_the_outage_and_the_recovery() {
     for statuses in [
         &[200, 200, 200, 200, 200][..],
         &[200, 502, 502, 502],
@@ -212,13 +212,13 @@ fn the_client_must_have_seen_the_outage_and_its_end() {
     ] {
         assert_eq!(
             missing(&findings(), &log(statuses), &facts()),
-            ["the client's view"]
+            ["the responses to the client"]
         );
     }
 }
 
 #[test]
-fn behind_a_known_proxy_each_failed_request_must_be_told_once_with_its_reason() {
+fn behind_a_known_proxy_each_failed_request_must_be_reported_once_with_its_cause() {
     let facts = StackFacts {
         proxy_program: "/usr/sbin/nginx".to_owned(),
         ..facts()
@@ -255,11 +255,11 @@ fn behind_a_known_proxy_each_failed_request_must_be_told_once_with_its_reason() 
     let with = |causes: &[Option<Cause>]| {
         let mut all = findings();
         all.extend(causes.iter().map(|cause| request(*cause)));
-        missing(&all, &log(&AS_CAUSED), &facts)
+        missing(&all, &log(&AS_EXPECTED), &facts)
     };
     let oom = Some(Cause::OomCgroup);
     assert_eq!(with(&[oom; 3]), [""; 0]);
     for wrong in [&[oom; 2][..], &[oom; 4], &[oom, oom, None]] {
-        assert_eq!(with(wrong), ["the failed requests, and why"]);
+        assert_eq!(with(wrong), ["the failed requests and their cause"]);
     }
 }

@@ -34,7 +34,7 @@ pub fn run() {
         }
         let reads = checks.iter().find(|one| one["name"] == "reads");
         let by = reads.and_then(|one| one["detail"].as_str()).unwrap_or("");
-        let loads = by.starts_with("kernel memory by plain loads");
+        let loads = by.starts_with("kernel memory is read by plain loads");
         let can = has_cast() && !without.contains("cast");
         assert_eq!(loads, can, "without {without:?}: {by}");
         let watch = tracer(&["watch", "--json", "--for", "1s"], without);

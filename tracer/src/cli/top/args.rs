@@ -1,0 +1,58 @@
+//! The arguments of `tracer top`.
+
+use tracer_capture::Source;
+use tracer_kernel::settings::{HttpMode, Settings};
+
+use crate::cli::color::ColorChoice;
+use crate::cli::config::ConfigArgs;
+use crate::cli::filter::ServiceGlob;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Show only services whose names match GLOB (repeatable)
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    pub(super) service: Vec<ServiceGlob>,
+
+    /// Play back these captures instead of watching; the files of a rotation are one recording
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 1..,
+        value_parser = file,
+        conflicts_with_all = ["http", "show_query", "config"]
+    )]
+    pub(super) replay: Vec<Source>,
+
+    /// Whose HTTP requests to follow
+    #[arg(long, value_name = "WHOSE", default_value = "proxies")]
+    pub(super) http: HttpMode,
+
+    /// Show the query strings of requests; they may contain secrets
+    #[arg(long)]
+    pub(super) show_query: bool,
+
+    /// Colour the screen
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: ColorChoice,
+
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+}
+
+impl Args {
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            all: false,
+            http: self.http,
+            show_query: self.show_query,
+        }
+    }
+}
+
+/// A capture that can be read more than once.
+fn file(text: &str) -> Result<Source, String> {
+    match text {
+        "" | "-" => Err("expected a file: playback reads it more than once".to_owned()),
+        path => Ok(Source::File(path.into())),
+    }
+}
