@@ -21,7 +21,7 @@ use tracer_model::{
     HttpExchange, Listener, LogEntry, Observation, Pid, ProcessFacts, ProcessKey, ProxyKind,
     Request, Session, Side, SocketId, TaskFacts, Timestamp, WallTime, What, Witness, Witnesses,
 };
-use tracer_proxylog::{Line, parse};
+use tracer_proxylog::{Line, profile_of};
 
 const NETNS: u32 = 4_026_531_840;
 /// One second of the storm.
@@ -252,9 +252,9 @@ impl Storm {
 }
 
 fn log_entry(kind: ProxyKind, line: &str) -> Option<Arc<LogEntry>> {
-    match parse(kind, line, false) {
+    match profile_of(kind)?.read(line, false) {
         Line::Entry(entry) => Some(entry),
-        Line::Ignored | Line::Unreadable => None,
+        Line::Ignored | Line::Notice | Line::Unreadable => None,
     }
 }
 

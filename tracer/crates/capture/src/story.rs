@@ -286,7 +286,7 @@ fn asides() -> Vec<Observation> {
     };
     let entry = LogEntry {
         proxy: proxy(),
-        format: ProxyKind::Nginx,
+        format: Some(ProxyKind::Nginx),
         pid: Some(800),
         tid: Some(800),
         connection: Some(57),
@@ -300,6 +300,7 @@ fn asides() -> Vec<Observation> {
         failure: Failure::Refused,
         phase: Phase::Connecting,
         elapsed: None,
+        ended: None,
     };
     let container = ContainerFacts {
         id: "0123456789abcdef".repeat(4).into(),

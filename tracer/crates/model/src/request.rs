@@ -152,8 +152,8 @@ pub enum Phase {
 pub struct LogEntry {
     /// A process that has the log open.
     pub proxy: ProcessKey,
-    /// The log's format.
-    pub format: ProxyKind,
+    /// Whose format the log has; None: a capture of a newer release has it.
+    pub format: Option<ProxyKind>,
     /// The worker that wrote it, as the line tells: inside the proxy's pid namespace.
     pub pid: Option<Pid>,
     /// Its thread.
@@ -182,6 +182,8 @@ pub struct LogEntry {
     pub phase: Phase,
     /// How long the request took, when the line tells it.
     pub elapsed: Option<Duration>,
+    /// When the request ended, when the line has it: some proxies write lines seconds later.
+    pub ended: Option<WallTime>,
 }
 
 /// A process that is a proxy.

@@ -33,22 +33,62 @@ pub enum Manager {
     Process,
 }
 
-/// A program that hands requests to upstreams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ProxyKind {
+/// Makes [`ProxyKind`] of one row for each proxy: its number in captures, which stays its own for
+/// ever, and its name.
+macro_rules! proxy_kinds {
+    ($($(#[doc = $doc:literal])+ $kind:ident = $number:literal, $name:literal;)+) => {
+        /// A program that hands requests to upstreams.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+        pub enum ProxyKind {
+            $(
+                $(#[doc = $doc])+
+                #[serde(rename = $name)]
+                $kind,
+            )+
+        }
+
+        impl ProxyKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// The name that is shown: `haproxy`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+
+            /// The number that captures have for it; never 0.
+            pub const fn number(self) -> i32 {
+                match self {
+                    $(Self::$kind => $number,)+
+                }
+            }
+
+            /// The proxy with this number in captures; None: a newer release has it.
+            pub const fn from_number(number: i32) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$kind),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+proxy_kinds! {
     /// nginx, OpenResty, Tengine.
-    Nginx,
+    Nginx = 1, "nginx";
     /// Apache httpd.
-    Apache,
+    Apache = 2, "apache";
     /// HAProxy.
-    Haproxy,
+    Haproxy = 3, "haproxy";
     /// Caddy.
-    Caddy,
+    Caddy = 4, "caddy";
     /// Traefik.
-    Traefik,
+    Traefik = 5, "traefik";
     /// Envoy.
-    Envoy,
+    Envoy = 6, "envoy";
 }
 
 /// A named service, as a user would call it.
@@ -60,4 +100,20 @@ pub struct Service {
     pub manager: Manager,
     /// What told so: the cgroup path, the environment variable, the title.
     pub evidence: Arc<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_has_one_number_and_one_name_everywhere() {
+        for &kind in ProxyKind::ALL {
+            assert_eq!(ProxyKind::from_number(kind.number()), Some(kind));
+            let json = serde_json::to_string(&kind).unwrap();
+            assert_eq!(json, format!("\"{}\"", kind.as_str()));
+        }
+        // Captures have 0 where the kind is not known.
+        assert_eq!(ProxyKind::from_number(0), None);
+    }
 }

@@ -10,11 +10,40 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracer_model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
 
-use super::fields;
+use crate::fields;
 use crate::line::Line;
+use crate::profile::{Fact, FailuresIn, LineFor, Memory, Profile};
+
+pub(crate) const PROFILE: Profile = Profile {
+    kind: ProxyKind::Apache,
+    programs: &[
+        "apache2",
+        "httpd",
+        "apache",
+        "httpd-prefork",
+        "httpd-worker",
+        "httpd-event",
+    ],
+    failures_in: FailuresIn::ErrorLog,
+    line_for: LineFor::AttemptByThread,
+    says: &[
+        Fact::UpstreamAddress,
+        Fact::UpstreamName,
+        Fact::Reason,
+        Fact::Client,
+        Fact::ClientPort,
+        Fact::Worker,
+    ],
+    delay: Duration::ZERO,
+    // No line has a target with a query.
+    read: |line, _| parse(line),
+    is_elsewhere: |_| false,
+    memory: Some(|| Box::new(Threads::default())),
+};
 
 /// First lines that wait for their second one.
 const MAX_WAITING: usize = 64;
@@ -27,7 +56,7 @@ const TIMED_OUT: &str = "70007";
 const ENDED: [&str; 3] = ["70008", "70014", "20014"];
 
 /// Reads a line. A connection that failed is given as an entry without a client.
-pub(super) fn parse(line: &str) -> Line {
+fn parse(line: &str) -> Line {
     let Some(head) = Head::parse(line) else {
         return Line::Unreadable;
     };
@@ -186,14 +215,14 @@ fn upstream(entry: &mut LogEntry, number: &str, message: &str) {
 
 /// The first lines of connections that failed, by thread.
 #[derive(Debug, Default)]
-pub(super) struct Threads {
+struct Threads {
     waiting: VecDeque<((u64, u64), Arc<LogEntry>)>,
 }
 
-impl Threads {
+impl Memory for Threads {
     /// Keeps an entry without a client, and completes the one that follows it. The proxy's own
-    /// checks of its upstreams have no second line, and stay untold.
-    pub(super) fn join(&mut self, line: &str, read: Line) -> Line {
+    /// checks of its upstreams have no second line: they become no entry.
+    fn join(&mut self, line: &str, read: Line) -> Line {
         let Line::Entry(mut entry) = read else {
             return read;
         };

@@ -30,10 +30,10 @@ mod errno {
 const MAX_METHOD: usize = 32;
 
 /// An entry of which nothing is known yet. Its proxy is set by whoever knows whose log it is.
-pub(super) fn entry(format: ProxyKind, failure: Failure, phase: Phase) -> LogEntry {
+pub(super) fn entry(kind: ProxyKind, failure: Failure, phase: Phase) -> LogEntry {
     LogEntry {
         proxy: ProcessKey::default(),
-        format,
+        format: Some(kind),
         pid: None,
         tid: None,
         connection: None,
@@ -47,6 +47,7 @@ pub(super) fn entry(format: ProxyKind, failure: Failure, phase: Phase) -> LogEnt
         failure,
         phase,
         elapsed: None,
+        ended: None,
     }
 }
 

@@ -13,8 +13,33 @@ use std::time::Duration;
 
 use tracer_model::{Failure, LogEntry, Phase, ProxyKind};
 
-use super::fields;
+use crate::fields;
 use crate::line::Line;
+use crate::profile::{Fact, FailuresIn, LineFor, Profile};
+
+pub(crate) const PROFILE: Profile = Profile {
+    kind: ProxyKind::Haproxy,
+    programs: &["haproxy"],
+    failures_in: FailuresIn::ErrorLog,
+    line_for: LineFor::Request,
+    says: &[
+        Fact::Status,
+        Fact::UpstreamName,
+        Fact::Reason,
+        Fact::Client,
+        Fact::ClientPort,
+        Fact::Request,
+        Fact::Elapsed,
+        Fact::Worker,
+        Fact::Answered,
+        Fact::ClientGone,
+    ],
+    delay: Duration::ZERO,
+    read: parse,
+    // The daemon's notices go to a file of their own.
+    is_elsewhere: is_notice,
+    memory: None,
+};
 
 /// `[22/Nov/2026:23:53:51.176] `, with letters for `a` and digits for `0`.
 const DATE: &[u8] = b"[00/aaa/0000:00:00:00.000] ";
@@ -34,8 +59,7 @@ const NOTICES: [&str; 10] = [
     "[ALERT]",
 ];
 
-/// Reads a line.
-pub(super) fn parse(line: &str, show_query: bool) -> Line {
+fn parse(line: &str, show_query: bool) -> Line {
     let Some(at) = date(line) else {
         return notice(line);
     };
@@ -56,7 +80,7 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
 }
 
 /// Whether a line is about no client: only about HAProxy itself and its servers.
-pub(super) fn is_notice(line: &str) -> bool {
+fn is_notice(line: &str) -> bool {
     date(line).is_none()
 }
 

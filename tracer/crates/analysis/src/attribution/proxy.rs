@@ -2,6 +2,7 @@
 //! manages.
 
 use tracer_model::{Manager, ProxyKind, Service};
+use tracer_proxylog::profile_of_program;
 
 use super::{Candidate, basename, named};
 
@@ -14,47 +15,23 @@ pub(super) fn service(candidate: &Candidate<'_>) -> Option<Service> {
         None if candidate.title().is_empty() => format!("name {}", facts.task.comm.to_text()),
         None => format!("title {:?}", candidate.title()),
     };
-    named(name(kind), Manager::Proxy, &evidence)
+    named(kind.as_str(), Manager::Proxy, &evidence)
 }
 
 /// The kind of proxy that a process is, by its executable; where that is unknown by its title, and
 /// where that is unknown too by the name that the kernel knows.
 pub(super) fn role(candidate: &Candidate<'_>) -> Option<ProxyKind> {
     if let Some(exe) = candidate.facts.exe.as_deref() {
-        return kind(basename(exe));
+        return kind_of(basename(exe));
     }
     let title = candidate.title();
     if title.is_empty() {
-        return kind(&candidate.facts.task.comm.to_text());
+        return kind_of(&candidate.facts.task.comm.to_text());
     }
     // `nginx: worker process` or `/usr/sbin/nginx`.
-    kind(basename(title.split(':').next().unwrap_or(title)))
+    kind_of(basename(title.split(':').next().unwrap_or(title)))
 }
 
-fn kind(program: &str) -> Option<ProxyKind> {
-    // `nginx.old` while it is upgraded, `caddy.custom` beside the distribution's.
-    Some(match program.split('.').next().unwrap_or(program) {
-        "nginx" | "nginx-debug" | "openresty" | "tengine" | "angie" | "freenginx" => {
-            ProxyKind::Nginx
-        }
-        "apache2" | "httpd" | "apache" | "httpd-prefork" | "httpd-worker" | "httpd-event" => {
-            ProxyKind::Apache
-        }
-        "haproxy" => ProxyKind::Haproxy,
-        "caddy" => ProxyKind::Caddy,
-        "traefik" => ProxyKind::Traefik,
-        "envoy" => ProxyKind::Envoy,
-        _ => return None,
-    })
-}
-
-fn name(kind: ProxyKind) -> &'static str {
-    match kind {
-        ProxyKind::Nginx => "nginx",
-        ProxyKind::Apache => "apache",
-        ProxyKind::Haproxy => "haproxy",
-        ProxyKind::Caddy => "caddy",
-        ProxyKind::Traefik => "traefik",
-        ProxyKind::Envoy => "envoy",
-    }
+fn kind_of(program: &str) -> Option<ProxyKind> {
+    profile_of_program(program).map(|profile| profile.kind)
 }

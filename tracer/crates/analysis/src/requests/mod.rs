@@ -38,11 +38,13 @@ mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracer_model::{
     Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpEnd, HttpExchange, LogEntry, NetNs,
-    Phase, ProcessKey, ProxyKind, Service, Side, Timestamp, What, Witnesses,
+    Phase, ProcessKey, Service, Side, Timestamp, What, Witnesses,
 };
+use tracer_proxylog::{Fact, Profile, profile_of};
 
 use super::world::{World, key_of, same};
 use super::{Analysis, Options};
@@ -96,8 +98,17 @@ struct Logging {
 struct Coverage {
     http: bool,
     tls: bool,
-    /// A log of that format.
-    log: Option<ProxyKind>,
+    log: bool,
+    /// What is known of the proxy whose log that is.
+    profile: Option<&'static Profile>,
+}
+
+impl Coverage {
+    /// Whether the log has no line about a request that the application answered.
+    fn is_silent_about_answers(&self) -> bool {
+        self.profile
+            .is_some_and(|profile| !profile.says(Fact::Answered))
+    }
 }
 
 impl Analysis {
@@ -176,16 +187,19 @@ impl Analysis {
         let Some(inbound) = inbound(&self.world, &self.options, exchange, netns, at) else {
             return;
         };
-        let lines = match self.coverage(&inbound.proxy).log {
-            None => Lines::WereRead,
+        let coverage = self.coverage(&inbound.proxy);
+        let lines = if !coverage.log {
+            Lines::WereRead
+        } else if exchange.end == HttpEnd::Died {
             // Nobody is left to write any.
-            Some(_) if exchange.end == HttpEnd::Died => Lines::WereRead,
-            Some(ProxyKind::Nginx | ProxyKind::Apache)
-                if self.requests.clues.was_answered(&case_of(&inbound)) =>
-            {
-                Lines::None
-            }
-            Some(_) => Lines::MayFollow,
+            Lines::WereRead
+        } else if coverage.is_silent_about_answers()
+            && self.requests.clues.was_answered(&case_of(&inbound))
+        {
+            Lines::None
+        } else {
+            let delay = coverage.profile.map_or(Duration::ZERO, |it| it.delay);
+            Lines::MayFollow { delay }
         };
         let mut decided = Vec::new();
         self.requests
@@ -214,6 +228,7 @@ impl Analysis {
             Worth::Nothing
         };
         let marker = &self.requests.waiting.marker;
+        let at = self.world.ended(entry, at);
         let line = Attempts::new(marker, proxy, at, Arc::clone(entry), worth);
         let mut decided = Vec::new();
         self.requests.waiting.line(line, self.now, &mut decided);
@@ -307,8 +322,9 @@ impl Analysis {
             coverage.http |= witnesses.http;
             coverage.tls |= witnesses.tls;
             if witnesses.log {
-                let kind = process.attribution.role.unwrap_or(ProxyKind::Envoy);
-                coverage.log = coverage.log.or(Some(kind));
+                let role = process.attribution.role;
+                coverage.log = true;
+                coverage.profile = coverage.profile.or_else(|| profile_of(role?));
             }
         }
         coverage

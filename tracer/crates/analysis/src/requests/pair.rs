@@ -3,7 +3,8 @@
 //! - Lines and an exchange fit when they are of the same proxy and nothing that both tell differs:
 //!   the client's address (or the X-Forwarded-For that the proxy was told to believe) and port,
 //!   method and target. Where one of them doesn't tell the client (a TLS session without its
-//!   connection, Apache's first line), the worker's pid must be the same.
+//!   connection, Apache's first line), the worker's pid must be the same; where the line tells neither
+//!   (Envoy's default format), method and target must be told by both and be the same.
 //! - Of several that fit, those that were not read before the request began go first, then those of
 //!   the same worker and thread, then the oldest: identical concurrent requests are paired one to
 //!   one in order.
@@ -15,12 +16,14 @@
 use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ahash::RandomState;
 use tracer_model::{
-    Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, ProxyKind, Request,
-    Service, Timestamp,
+    Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, Request, Service,
+    Timestamp,
 };
+use tracer_proxylog::{LineFor, profile_of};
 
 use super::shelf::{Mark, Marks};
 use crate::world::ServiceKey;
@@ -47,6 +50,8 @@ pub(super) struct Inbound {
     pub attempts: Option<Attempts>,
     /// Until when it waits, or is remembered.
     pub until: Timestamp,
+    /// How late the proxy may write its lines.
+    pub delay: Duration,
 }
 
 impl Inbound {
@@ -69,6 +74,7 @@ impl Inbound {
             exchange,
             attempts: None,
             until: at,
+            delay: Duration::ZERO,
         }
     }
 
@@ -197,6 +203,14 @@ impl Attempts {
         self.tell(|entry| Some((entry.client?.to_canonical(), entry.client_port)))
     }
 
+    /// Whether the lines tell a request and neither whose it was nor who served it.
+    fn is_anonymous(&self) -> bool {
+        let lines = self
+            .lines()
+            .all(|(_, it)| it.pid.is_none() && it.client.is_none());
+        lines && self.request().is_some()
+    }
+
     /// `next` is about the same request.
     pub(super) fn append(&mut self, next: Self) {
         if self.request().is_none() {
@@ -226,8 +240,8 @@ impl Attempts {
         let same = |(_, line): &Line| {
             (&line.upstream, &line.upstream_name) == (&entry.upstream, &entry.upstream_name)
         };
-        match entry.format {
-            ProxyKind::Nginx => {
+        match entry.format.and_then(profile_of).map(|it| it.line_for) {
+            Some(LineFor::AttemptOnConnection) => {
                 first.connection.is_some()
                     && first.connection == entry.connection
                     && !self.lines().any(same)
@@ -235,7 +249,7 @@ impl Attempts {
                     && first.request == entry.request
             }
             // Where to and why, then whose request it was; or an attempt at another upstream.
-            ProxyKind::Apache => match self.client() {
+            Some(LineFor::AttemptByThread) => match self.client() {
                 None => entry.client.is_some() && entry.upstream.is_none(),
                 Some((ip, port)) => {
                     port.is_some()
@@ -243,7 +257,7 @@ impl Attempts {
                         && !self.lines().any(same)
                 }
             },
-            _ => false,
+            Some(LineFor::Request) | None => false,
         }
     }
 
@@ -264,8 +278,12 @@ impl Attempts {
                     return None;
                 }
             }
-            _ if worker.is_none() => return None,
-            _ => {}
+            _ if worker.is_some() => {}
+            // Nothing but the request is told: that must be the same.
+            (None, _) if self.is_anonymous() => {
+                exchange.request.as_ref()?;
+            }
+            _ => return None,
         }
         if let (Some(logged), Some(seen)) = (self.request(), &exchange.request)
             && !is_same_request(logged, seen)
@@ -300,6 +318,8 @@ struct Stems {
 enum Common {
     /// The client.
     Request(Option<IpAddr>),
+    /// A client that the line does not tell.
+    Anybody,
     /// The connection's other end.
     Client(Option<(IpAddr, u16)>),
     /// The client that the proxy was told of.
@@ -312,7 +332,7 @@ enum Common {
 
 /// Where lines may find their exchange, or it them.
 pub(super) enum Places {
-    Marked([Option<Mark>; 5]),
+    Marked([Option<Mark>; 6]),
     Anywhere,
 }
 
@@ -341,6 +361,7 @@ impl Marker {
             forwarded.and_then(|ip| mark(stems.request, Common::Request(Some(ip)))),
             mark(stems.bare, Common::Client(client)),
             forwarded.and_then(|ip| mark(stems.bare, Common::Forwarded(ip))),
+            mark(stems.request, Common::Anybody).filter(|_| stems.told),
         ]
     }
 
@@ -355,6 +376,7 @@ impl Marker {
                 mark(stems.request, Common::Request(None)),
                 mark(stems.bare, Common::Request(None)),
                 None,
+                None,
             ]),
             (Some((ip, Some(port))), false) => Places::Marked([
                 mark(stems.bare, Common::Client(Some((ip, port)))),
@@ -362,7 +384,12 @@ impl Marker {
                 mark(stems.bare, Common::Forwarded(ip)),
                 None,
                 None,
+                None,
             ]),
+            (None, true) if attempts.is_anonymous() => {
+                let anybody = mark(stems.request, Common::Anybody);
+                Places::Marked([anybody, None, None, None, None, None])
+            }
             _ => Places::Anywhere,
         }
     }
@@ -374,14 +401,18 @@ impl Marker {
         match (attempts.client(), stems.told) {
             (Some((ip, _)), true) => {
                 let request = mark(stems.request, Common::Request(Some(ip)));
-                [request, None, None, None]
+                [request, None, None, None, None]
             }
             (Some((ip, Some(port))), false) => {
                 let client = mark(stems.bare, Common::Client(Some((ip, port))));
                 let forwarded = mark(stems.bare, Common::Forwarded(ip));
-                [client, forwarded, None, None]
+                [client, forwarded, None, None, None]
             }
-            _ => [mark(stems.bare, Common::Bare), None, None, None],
+            (None, true) if attempts.is_anonymous() => {
+                let anybody = mark(stems.request, Common::Anybody);
+                [anybody, None, None, None, None]
+            }
+            _ => [mark(stems.bare, Common::Bare), None, None, None, None],
         }
     }
 
@@ -399,6 +430,7 @@ impl Marker {
             mark(stems.bare, Common::Client(Some((ip, port)))),
             forwarded.and_then(|ip| mark(stems.bare, Common::Forwarded(ip))),
             mark(stems.bare, Common::Bare),
+            mark(stems.request, Common::Anybody),
         ])
     }
 

@@ -11,7 +11,7 @@ pub(super) type Mark = u64;
 /// The marks of one thing.
 pub(super) type Marks = [Option<Mark>; MOST];
 pub(super) const UNMARKED: Marks = [None; MOST];
-const MOST: usize = 4;
+const MOST: usize = 5;
 
 /// Marks are hashes, and need not be hashed again.
 pub(super) type AsIs = BuildHasherDefault<MarkHasher>;
@@ -208,12 +208,12 @@ mod tests {
     #[test]
     fn things_are_found_by_their_marks_in_order() {
         let mut shelf = Shelf::default();
-        shelf.push("a", [Some(1), None, None, None]);
-        shelf.push("b", [Some(1), Some(2), None, None]);
-        shelf.push("c", [Some(2), None, None, None]);
+        shelf.push("a", [Some(1), None, None, None, None]);
+        shelf.push("b", [Some(1), Some(2), None, None, None]);
+        shelf.push("c", [Some(2), None, None, None, None]);
         assert_eq!(numbers(&shelf, 1), [0, 1]);
         assert_eq!(numbers(&shelf, 2), [1, 2]);
-        shelf.mark(2, [Some(1), None, None, None]);
+        shelf.mark(2, [Some(1), None, None, None, None]);
         shelf.mark(0, UNMARKED);
         assert_eq!(numbers(&shelf, 1), [1, 2]);
         assert_eq!(numbers(&shelf, 2), [1]);
@@ -223,7 +223,7 @@ mod tests {
     fn what_is_removed_leaves_nothing_behind() {
         let mut shelf = Shelf::default();
         for thing in ["a", "b", "c"] {
-            shelf.push(thing, [Some(7), None, None, None]);
+            shelf.push(thing, [Some(7), None, None, None, None]);
         }
         assert_eq!(shelf.remove(1), Some("b"));
         assert_eq!(shelf.remove(1), None);
@@ -243,7 +243,7 @@ mod tests {
     fn early_things_are_told_apart() {
         let mut shelf = Shelf::default();
         for thing in 0..6 {
-            shelf.push(thing, [Some(thing % 2), None, None, None]);
+            shelf.push(thing, [Some(thing % 2), None, None, None, None]);
         }
         let (early, others) = shelf.marked(1, |&thing| thing < 3);
         assert_eq!(early.map(|(_, &thing)| thing).collect::<Vec<_>>(), [1]);

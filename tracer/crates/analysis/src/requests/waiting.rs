@@ -14,14 +14,16 @@ use super::shelf::{AsIs, Mark, Shelf, UNMARKED};
 const EXCHANGE_HOLD: Duration = Duration::from_millis(100);
 /// Lines wait this long for their exchange.
 const LINE_HOLD: Duration = Duration::from_secs(1);
-/// A line this much later than the exchange that was told without it is still of it.
+/// A line this much later than the exchange that was told without it is still of it; later by what
+/// the proxy delays its lines.
 const TOLD_FOR: Duration = Duration::from_secs(3);
 /// Exchanges that wait; more are told at once.
 const MAX_HELD: usize = 4096;
 /// Requests of which lines wait; more are decided at once.
 const MAX_ATTEMPTS: usize = 4096;
-/// Exchanges remembered after they were told; the oldest go first.
-const MAX_TOLD: usize = 4096;
+/// Exchanges remembered after they were told, the oldest go first: as many as the kernel sends while
+/// a proxy keeps back its lines.
+const MAX_TOLD: usize = 12_288;
 /// Equal requests of one connection that a line may continue: those that came last.
 const MAX_CONTINUED: usize = 4;
 
@@ -32,8 +34,8 @@ pub(super) enum Lines {
     None,
     /// Those that were read: no log is known to be followed.
     WereRead,
-    /// Those, or some that are still to be read.
-    MayFollow,
+    /// Those, or some that are still to be read. The proxy writes them at most so late.
+    MayFollow { delay: Duration },
 }
 
 /// What is decided.
@@ -100,10 +102,14 @@ impl Waiting {
             );
             inbound.attempts = number.and_then(|number| self.take_attempts(number));
         }
-        if inbound.attempts.is_some() || lines != Lines::MayFollow {
-            out.push(Decided::Seen(Box::new(inbound)));
-            return;
-        }
+        let delay = match lines {
+            Lines::MayFollow { delay } if inbound.attempts.is_none() => delay,
+            _ => {
+                out.push(Decided::Seen(Box::new(inbound)));
+                return;
+            }
+        };
+        inbound.delay = delay;
         inbound.until = now.after(EXCHANGE_HOLD);
         let marks = self.marker.of_exchange(&inbound);
         self.exchanges.push(inbound, marks);
@@ -208,7 +214,7 @@ impl Waiting {
                 key: inbound.key.clone(),
                 exchange: inbound.exchange.clone(),
                 attempts: None,
-                until: now.after(TOLD_FOR),
+                until: now.after(TOLD_FOR + inbound.delay),
                 ..inbound
             };
             let marks = self.marker.of_exchange(&told);

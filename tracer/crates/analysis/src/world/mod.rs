@@ -8,6 +8,7 @@ mod proxies;
 mod services;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use cgroups::{Cgroup, Cgroups, Containers};
 pub use listeners::{Change, Hold, Listeners, Listening, Place};
@@ -15,12 +16,16 @@ pub use processes::{End, Process, Processes};
 pub use services::ServiceView;
 
 use tracer_model::{
-    Actor, ClockAnchor, ContainerFacts, Endpoint, Hook, Listener, Manager, NetNs, Party,
+    Actor, ClockAnchor, ContainerFacts, Endpoint, Hook, Listener, LogEntry, Manager, NetNs, Party,
     ProcessFacts, ProcessKey, Service, Session, TaskFacts, Timestamp, WallTime,
 };
 
 use super::attribution::{Attribution, Candidate, attribute};
 use super::rules::Rules;
+
+/// A line is not written later than this after its request: what seems older, a clock that was
+/// stepped made so.
+const LATEST_LINE: Duration = Duration::from_secs(15);
 
 /// Names a service regardless of what told so.
 pub type ServiceKey = (Manager, Arc<str>);
@@ -71,6 +76,13 @@ impl World {
     /// Wall time of an instant.
     pub fn wall(&self, at: Timestamp) -> WallTime {
         self.clock.wall(at)
+    }
+
+    /// When the request of a log's line ended. `read`: when the line was read.
+    pub fn ended(&self, entry: &LogEntry, read: Timestamp) -> Timestamp {
+        let ended = entry.ended.and_then(|wall| self.clock.boot(wall));
+        let believed = ended.filter(|&ended| read.since(ended) <= LATEST_LINE);
+        believed.map_or(read, |ended| ended.min(read))
     }
 
     /// Facts from /proc.
