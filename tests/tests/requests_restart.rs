@@ -113,3 +113,13 @@ fn what_haproxy_lost_in_a_restart_is_what_its_clients_lost() {
 fn what_caddy_lost_in_a_restart_is_what_its_clients_lost() {
     story("restart-caddy", Kind::Caddy);
 }
+
+#[test]
+fn what_traefik_lost_in_a_restart_is_what_its_clients_lost() {
+    story("restart-traefik", Kind::Traefik);
+}
+
+#[test]
+fn what_envoy_lost_in_a_restart_is_what_its_clients_lost() {
+    story("restart-envoy", Kind::Envoy);
+}

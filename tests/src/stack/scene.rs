@@ -215,16 +215,15 @@ impl Scene {
         use super::proxy::Listen;
         match (self.setup.listen, self.proxy.kind()) {
             (Listen::Plain | Listen::PlainV6, _) => vec!["http"],
-            (Listen::Tls, Kind::Nginx | Kind::Apache | Kind::Haproxy) => vec!["tls"],
-            (Listen::Tls, Kind::Caddy) | (Listen::TlsHttp2, _) => vec![],
+            (Listen::Tls, kind) if kind.has_openssl() => vec!["tls"],
+            (Listen::Tls | Listen::TlsHttp2, _) => vec![],
         }
     }
 
     /// Whether a witness tells the answer's status: nobody looks into HTTP/2, and the error logs of
     /// nginx and Apache don't say.
     fn tells_status(&self) -> bool {
-        !self.answers_seen_by().is_empty()
-            || matches!(self.proxy.kind(), Kind::Haproxy | Kind::Caddy)
+        !self.answers_seen_by().is_empty() || self.proxy.kind().logs_whole_requests()
     }
 
     /// Notes a request that the application failed.
@@ -238,10 +237,11 @@ impl Scene {
     #[track_caller]
     pub fn lost_to(&mut self, outcome: Outcome, failures: &[&'static str], blame: Vec<Blame>) {
         let mut evidence = self.answers_seen_by();
-        let logged = match self.proxy.kind() {
-            Kind::Nginx | Kind::Apache => !failures.contains(&"answered"),
+        let logged = if self.proxy.kind().logs_whole_requests() {
             // They write the line after the answer, at times too late for it to be waited for.
-            Kind::Haproxy | Kind::Caddy => evidence.is_empty(),
+            evidence.is_empty()
+        } else {
+            !failures.contains(&"answered")
         };
         if logged {
             evidence.push("log");
@@ -400,19 +400,16 @@ impl Scene {
             self.tracer.watch_for(Duration::from_millis(50));
         }
         self.tracer.watch_for(SETTLE);
-        let proxy = match self.proxy.kind() {
-            Kind::Nginx => "nginx",
-            Kind::Apache => "apache",
-            Kind::Haproxy => "haproxy",
-            Kind::Caddy => "caddy",
-        };
+        let proxy = self.proxy.kind().name();
         // The tracer's end closes the accounts of incidents.
         let (ours, ledger) = (self.ours(), std::mem::take(&mut self.ledger));
         let log = self.proxy.log();
         let ended = self.tracer.stop();
         let wrong = ledger.compare(proxy, &ours, &ended.findings);
         assert!(wrong.is_empty(), "{wrong}\nThe proxy's log:\n{log}");
-        if matches!(self.proxy.kind(), Kind::Haproxy) && !ledger.is_empty() {
+        let late = self.setup.log_every_ms.is_none();
+        let logs = [Kind::Haproxy, Kind::Traefik, Kind::Envoy];
+        if logs.contains(&self.proxy.kind()) && !late && !ledger.is_empty() {
             let logged = |finding: &Value| {
                 let evidence = finding["evidence"].as_array().unwrap();
                 evidence.iter().any(|witness| witness == "log")

@@ -1,10 +1,12 @@
-//! The proxies that failed requests are shown with, each as its distribution's program with a
-//! configuration of its own, on loopback.
+//! The proxies that failed requests are shown with, each a real program with a configuration of its
+//! own, on loopback.
 
 mod apache;
 mod caddy;
+mod envoy;
 mod haproxy;
 mod nginx;
+mod traefik;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -32,6 +34,34 @@ pub enum Kind {
     Haproxy,
     /// Its log is its standard error, in JSON.
     Caddy,
+    /// Its access log is a file.
+    Traefik,
+    /// Its access log is a file.
+    Envoy,
+}
+
+impl Kind {
+    /// What the tracer calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Apache => "apache",
+            Self::Haproxy => "haproxy",
+            Self::Caddy => "caddy",
+            Self::Traefik => "traefik",
+            Self::Envoy => "envoy",
+        }
+    }
+
+    /// Whether its log has one line for a whole request, with the final status.
+    pub fn logs_whole_requests(self) -> bool {
+        !matches!(self, Self::Nginx | Self::Apache)
+    }
+
+    /// Whether its TLS is OpenSSL's.
+    pub fn has_openssl(self) -> bool {
+        matches!(self, Self::Nginx | Self::Apache | Self::Haproxy)
+    }
 }
 
 /// How clients reach it.
@@ -58,6 +88,10 @@ pub struct Setup {
     pub keep_alive: bool,
     /// Whether it logs all requests, where that is the program's choice (Caddy).
     pub access_log: bool,
+    /// Whether its log is JSON, where that is the program's choice (Traefik, Envoy).
+    pub json_log: bool,
+    /// How often it writes its log to the file (Envoy), in milliseconds; None: as usual.
+    pub log_every_ms: Option<u32>,
 }
 
 impl Setup {
@@ -68,6 +102,8 @@ impl Setup {
             upstreams: vec![upstream.clone()],
             keep_alive: false,
             access_log: false,
+            json_log: false,
+            log_every_ms: Some(20),
         }
     }
 
@@ -94,17 +130,23 @@ impl Proxy {
             _ => Ipv4Addr::LOCALHOST.into(),
         };
         let address = SocketAddr::new(ip, free_port());
-        let folder = folder.join(format!("{kind:?}").to_lowercase());
+        let folder = folder.join(kind.name());
         fs::create_dir(&folder).unwrap();
         if setup.tls() {
             certificate(&folder);
         }
-        let config = folder.join("proxy.conf");
+        let config = folder.join(match kind {
+            // They go by what the name ends in.
+            Kind::Traefik | Kind::Envoy => "proxy.yaml",
+            _ => "proxy.conf",
+        });
         let (text, command) = match kind {
             Kind::Nginx => nginx::prepare(&folder, &config, setup, address),
             Kind::Apache => apache::prepare(&folder, &config, setup, address),
             Kind::Haproxy => haproxy::prepare(&folder, &config, setup, address),
             Kind::Caddy => caddy::prepare(&folder, &config, setup, address),
+            Kind::Traefik => traefik::prepare(&folder, &config, setup, address),
+            Kind::Envoy => envoy::prepare(&folder, &config, setup, address),
         };
         fs::write(&config, text).unwrap();
         let output = folder.join("output.log");
@@ -117,6 +159,7 @@ impl Proxy {
             log: match kind {
                 Kind::Nginx | Kind::Apache => folder.join("error.log"),
                 Kind::Haproxy | Kind::Caddy => output,
+                Kind::Traefik | Kind::Envoy => folder.join("access.log"),
             },
             daemon,
         };
@@ -171,6 +214,20 @@ impl Proxy {
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// A program that the test set-up installed from PyPI.
+#[track_caller]
+fn from_pypi(path: &str) -> PathBuf {
+    let cache = std::env::var_os("TRACER_TEST_CACHE")
+        .expect("TRACER_TEST_CACHE is not set: run `cargo xtask test`");
+    let program = Path::new(&cache).join("pypi").join(path);
+    assert!(
+        program.exists(),
+        "{} is not there: run `cargo xtask setup --tests`",
+        program.display()
+    );
+    program
 }
 
 /// A key and a certificate of its own: `key.pem`, `cert.pem`, and both in `both.pem`.

@@ -1,5 +1,6 @@
 //! Stories of failed requests: what witnesses tell in, findings out.
 
+mod late;
 mod order;
 mod stories;
 mod storms;

@@ -371,6 +371,44 @@ fn notices_of_haproxy_and_caddys_access_logs_tell_of_no_errors() {
 }
 
 #[test]
+fn access_logs_of_traefik_and_envoy_are_followed_and_their_own_logs_are_not() {
+    let _alone = alone();
+    for (kind, lines) in [
+        (
+            ProxyKind::Traefik,
+            include_str!("../../../proxylog/src/tests/corpus/traefik.log"),
+        ),
+        (
+            ProxyKind::Envoy,
+            include_str!("../../../proxylog/src/tests/corpus/envoy.log"),
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let is_own = |line: &&str| line.contains(" DBG ") || line.contains("[info]");
+        let (own, access): (Vec<&str>, Vec<&str>) = lines.lines().partition(is_own);
+        let (own, access) = (own.join("\n") + "\n", access.join("\n") + "\n");
+        let mut own_log = appending(&dir.path().join("proxy.log"));
+        let mut access_log = appending(&dir.path().join("access.log"));
+        // While they are empty, either may be it.
+        let mut logs = following(ProxyProcess { kind, ..me() });
+        assert_eq!(logs.files.len(), 2);
+        while logs.files.len() > 1 {
+            own_log.write_all(own.as_bytes()).unwrap();
+            assert!(told(&mut logs).is_empty(), "{kind:?}");
+        }
+        access_log.write_all(access.as_bytes()).unwrap();
+        let entries = told(&mut logs);
+        assert!(entries.len() > 20, "{kind:?}: {entries:?}");
+        let is_entry = |what: &What| matches!(what, What::ProxyLog(_));
+        assert!(entries.iter().all(is_entry), "{kind:?}: {entries:?}");
+        // What has lines is judged by them.
+        let logs = following(ProxyProcess { kind, ..me() });
+        assert_eq!(logs.files.len(), 1, "{kind:?}");
+        drop((own_log, access_log));
+    }
+}
+
+#[test]
 fn a_configured_log_is_followed_whoever_writes_it() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
