@@ -11,7 +11,7 @@ fn each_failed_request_of_apache_is_reported_once_with_its_cause() {
 }
 
 #[test]
-fn so_it_is_behind_tls() {
+fn each_is_behind_tls() {
     let mut scene = Scene::start("shop-apache-tls", Kind::Apache, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
     });
@@ -20,7 +20,7 @@ fn so_it_is_behind_tls() {
 }
 
 #[test]
-fn so_it_is_when_connections_to_the_upstream_are_kept() {
+fn each_is_when_connections_to_the_upstream_are_kept() {
     let mut scene = Scene::start("shop-apache-kept", Kind::Apache, Upstream::Tcp, |setup| {
         setup.keep_alive = true;
     });

@@ -11,7 +11,7 @@ fn each_failed_request_of_caddy_is_reported_once_with_its_cause() {
 }
 
 #[test]
-fn so_it_is_behind_tls() {
+fn each_is_behind_tls() {
     let mut scene = Scene::start("shop-caddy-tls", Kind::Caddy, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
         setup.access_log = true;
@@ -20,9 +20,9 @@ fn so_it_is_behind_tls() {
     scene.check();
 }
 
-/// The log then has two lines for a request that failed, and the kernel tells of it too.
+/// The log then has two lines for a request that failed, and the kernel sees it too.
 #[test]
-fn so_it_is_when_all_requests_are_logged() {
+fn each_is_when_all_requests_are_logged() {
     let mut scene = Scene::start("shop-caddy-log", Kind::Caddy, Upstream::Tcp, |setup| {
         setup.access_log = true;
         setup.keep_alive = true;

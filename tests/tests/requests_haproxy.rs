@@ -11,7 +11,7 @@ fn each_failed_request_of_haproxy_is_reported_once_with_its_cause() {
 }
 
 #[test]
-fn so_it_is_behind_tls() {
+fn each_is_behind_tls() {
     let mut scene = Scene::start("shop-haproxy-tls", Kind::Haproxy, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
     });
@@ -20,7 +20,7 @@ fn so_it_is_behind_tls() {
 }
 
 #[test]
-fn so_it_is_when_connections_are_kept() {
+fn each_is_when_connections_are_kept() {
     let mut scene = Scene::start("shop-haproxy-kept", Kind::Haproxy, Upstream::Tcp, |setup| {
         setup.keep_alive = true;
     });
@@ -29,7 +29,7 @@ fn so_it_is_when_connections_are_kept() {
 }
 
 #[test]
-fn so_it_is_when_the_upstream_is_a_unix_socket() {
+fn each_is_when_the_upstream_is_a_unix_socket() {
     let mut scene = Scene::start("shop-haproxy-unix", Kind::Haproxy, Upstream::Unix, |_| {});
     scene.all_ways();
     scene.check();

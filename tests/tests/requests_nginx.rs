@@ -17,14 +17,14 @@ fn each_failed_request_of_nginx_is_reported_once_with_its_cause() {
 }
 
 #[test]
-fn so_it_is_when_the_upstream_is_a_unix_socket() {
+fn each_is_when_the_upstream_is_a_unix_socket() {
     let mut scene = Scene::start("shop-nginx-unix", Kind::Nginx, Upstream::Unix, |_| {});
     scene.all_ways();
     scene.check();
 }
 
 #[test]
-fn so_it_is_when_connections_to_the_upstream_are_kept() {
+fn each_is_when_connections_to_the_upstream_are_kept() {
     let mut scene = Scene::start("shop-nginx-kept", Kind::Nginx, Upstream::Tcp, |setup| {
         setup.keep_alive = true;
     });
@@ -33,7 +33,7 @@ fn so_it_is_when_connections_to_the_upstream_are_kept() {
 }
 
 #[test]
-fn so_it_is_behind_tls() {
+fn each_is_behind_tls() {
     let mut scene = Scene::start("shop-nginx-tls", Kind::Nginx, Upstream::Tcp, |setup| {
         setup.listen = Listen::Tls;
     });
@@ -41,9 +41,10 @@ fn so_it_is_behind_tls() {
     scene.check();
 }
 
-/// Only its log tells then: not the status, and nothing of what the application answered itself.
+/// Only its log has those requests: without the status, and without those that the application
+/// answered itself.
 #[test]
-fn so_it_is_with_http_2_as_far_as_the_log_tells() {
+fn each_that_the_log_has_is_with_http_2() {
     let mut scene = Scene::start("shop-nginx-h2", Kind::Nginx, Upstream::Tcp, |setup| {
         setup.listen = Listen::TlsHttp2;
     });

@@ -5,8 +5,8 @@
 //! 127.0.0.1:9101`
 //!
 //! Messages are known by their numbers. A connection that fails takes two lines of one thread: the
-//! first (`AH00957`) tells where to and why, the second (`AH01114`) tells whose request it was.
-//! [`Threads`] makes one entry of them. No line tells the method; none here tells the request.
+//! first (`AH00957`) says where to and why, the second (`AH01114`) says whose request it was.
+//! [`Threads`] makes one entry of them. No line has the method, and none of these has the request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ const MAX_ID: u64 = 1 << 22;
 
 /// `APR_TIMEUP`.
 const TIMED_OUT: &str = "70007";
-/// `APR_INCOMPLETE`, `APR_EOF`, `APR_EGENERAL`: how the end of a connection is told.
+/// `APR_INCOMPLETE`, `APR_EOF`, `APR_EGENERAL`: how the end of a connection is logged.
 const ENDED: [&str; 3] = ["70008", "70014", "20014"];
 
 /// Reads a line. A connection that failed is given as an entry without a client.
@@ -71,7 +71,7 @@ fn parse(line: &str) -> Line {
         "01114" | "01079" | "00896" | "02452" | "00866" | "10101" | "03352" => {
             Some((Failure::Unknown, Phase::Connecting))
         }
-        // All workers of a balancer are in error state; there are none.
+        // All workers of a balancer are in error state, or it has none.
         "01170" | "01167" | "01171" => Some((Failure::NoLiveUpstreams, Phase::Connecting)),
         // The status line, FastCGI's answer, SCGI's headers, AJP's; sending the request.
         "01102" | "01075" | "01074" | "01073" | "00860" | "00878" | "01084" | "00858" | "10098" => {
@@ -100,7 +100,7 @@ fn parse(line: &str) -> Line {
 /// `AH00898`: what made the proxy answer with an error of its own.
 fn proxy_error(message: &str) -> Option<(Failure, Phase)> {
     if message.starts_with("Error reading from remote server") {
-        // Told by AH01102, the line before.
+        // AH01102, the line before, has it.
         return None;
     }
     let unresolved = message.starts_with("DNS lookup failure for");

@@ -159,7 +159,7 @@ fn judge(record: &Record<'_>) -> Option<(Failure, Phase)> {
         });
     }
     if logger.starts_with("http.log.access") {
-        // Whose answer it was is not told.
+        // The line does not say whose answer it was.
         return (record.status >= 500).then_some((Failure::Unknown, Phase::Unknown));
     }
     let error = logger == "http.log.error" || logger.starts_with("http.log.error.");

@@ -29,7 +29,7 @@ mod errno {
 /// Longest method there is by far.
 const MAX_METHOD: usize = 32;
 
-/// An entry of which nothing is known yet. Its proxy is set by whoever knows whose log it is.
+/// An entry with nothing but its failure. Whoever knows whose log it is sets the proxy.
 pub(super) fn entry(kind: ProxyKind, failure: Failure, phase: Phase) -> LogEntry {
     LogEntry {
         proxy: ProcessKey::default(),
@@ -51,7 +51,7 @@ pub(super) fn entry(kind: ProxyKind, failure: Failure, phase: Phase) -> LogEntry
     }
 }
 
-/// A request line such as `GET /path HTTP/1.1`, with what it tells of the protocol: whether it is
+/// A request line such as `GET /path HTTP/1.1`, and whether its version is
 /// HTTP/1 or older. `whole`: the line was not cut.
 pub(super) fn request(
     line: &str,

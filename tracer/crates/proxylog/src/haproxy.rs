@@ -4,8 +4,8 @@
 //! `127.0.0.1:40090 [22/Nov/2026:23:53:51.176] fe w/s1 0/0/0/-1/1001 504 198 - - sH-- 1/1/0/0/0 0/0
 //! {shop.example} "GET /w/hang HTTP/1.1"`
 //!
-//! One line per request, written when it is over. What went wrong is told by the first two letters
-//! of the termination state (`sH`): who ended it, and what HAProxy was waiting for.
+//! One line per request, written when it is over. The first two letters of the termination
+//! state say what went wrong (`sH`): who ended it, and what HAProxy was waiting for.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl<'a> Fields<'a> {
             }
             // Answered by HAProxy itself, as configured.
             b'L' => return None,
-            // A client that leaves in the middle of an answer is none of ours.
+            // A client that leaves in the middle of an answer is no failure.
             b'C' | b'c' if phase == Phase::Answering => return None,
             b'C' | b'c' => Failure::ClientGone,
             b'S' | b's' | b'P' if self.server == NO_SERVER && self.what == b'C' => {

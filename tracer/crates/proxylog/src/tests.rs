@@ -246,7 +246,7 @@ fn nginx_writes_more_than_was_caught() {
 }
 
 #[test]
-fn caddy_of_later_releases_tells_whose_answer_broke_off() {
+fn later_releases_of_caddy_say_whose_answer_broke_off() {
     let of = |error: &str| {
         let line = format!(
             "{{\"level\":\"error\",\"ts\":1.5,\"logger\":\"http.handlers.reverse_proxy\",\"msg\":\"aborting \

@@ -1,5 +1,5 @@
-//! Which files of a proxy's process may be its error log: regular files that it has open for
-//! writing. Whether one is, its lines tell.
+//! Which files of a proxy's process may be its log of failed requests: regular files that it has open for
+//! writing. Its lines show whether one is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,8 +22,8 @@ pub(super) struct Candidate {
     pub(super) profile: &'static Profile,
     /// Who has it open; the oldest first.
     pub(super) holders: Vec<ProcessKey>,
-    /// Whether its name, or what it is to the process, says that it is a log: an empty file has
-    /// nothing else to tell.
+    /// Whether its name, or being the process's output, shows that it is a log: an empty file has
+    /// no lines to judge by.
     pub(super) named_log: bool,
     path: PathBuf,
     root: PathBuf,

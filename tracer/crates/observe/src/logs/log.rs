@@ -1,4 +1,4 @@
-//! A followed file, whose it is, and what its lines tell.
+//! A followed file, whose it is, and what its lines say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,7 +114,7 @@ impl Log {
         }
     }
 
-    /// Tells what was written since the last look, or a portion of it.
+    /// Observes what was written since the last look, or a portion of it.
     pub(super) fn read(
         &mut self,
         room: &mut Vec<u8>,

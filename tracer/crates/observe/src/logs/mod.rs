@@ -1,7 +1,7 @@
-//! The proxies' own error logs: finds them, follows them, and reads their lines. What is written
-//! after the start is told; what was there before is not.
+//! The proxies' own logs: finds them, follows them, and reads their lines. What is written after the
+//! start is observed; what was there before is not.
 //!
-//! A file is believed to be an error log when its lines read as one. It is found because a process
+//! A file is believed to be such a log when its lines read as one. It is found because a process
 //! of a proxy has it open, or by configuration.
 
 mod discover;
@@ -36,7 +36,7 @@ const SEARCH_EVERY: Duration = Duration::from_secs(10);
 /// A file that was replaced, or that no proxy has open any more, is followed this long after the
 /// last line: workers that finish their requests still write to it, a restarted proxy does again.
 const LINGER: Duration = Duration::from_secs(30);
-/// Lines after which a file is no error log, when none could be read.
+/// A file is let go after this many lines when none of them belongs to such a log.
 const MAX_TRIAL: u32 = 100;
 
 /// See the module.
@@ -131,15 +131,15 @@ impl Logs {
         }
     }
 
-    /// Tells the lines that were written before `at`, if they were not told yet.
+    /// Observes the lines that were written before `at`, unless they were observed already.
     pub(super) fn read_written_before(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
-        let told = self.last_round >= at && self.files.iter().all(|log| !log.dirty);
-        if !told {
+        let done = self.last_round >= at && self.files.iter().all(|log| !log.dirty);
+        if !done {
             self.read(clock::now(), out);
         }
     }
 
-    /// Tells the lines that were written since the last look, as seen `at`.
+    /// Observes the lines that were written since the last look, as seen `at`.
     pub(super) fn read(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
         self.take_events();
         self.round = None;
