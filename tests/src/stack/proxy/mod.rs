@@ -166,6 +166,13 @@ impl Proxy {
         wait_until("the proxy's start", Duration::from_secs(10), || {
             TcpStream::connect(address).ok()
         });
+        if kind == Kind::Traefik {
+            // It listens before it has read its routes.
+            wait_until("Traefik's routes", Duration::from_secs(10), || {
+                let status = proxy.curl().get("/ok").status;
+                (status != Some(404)).then_some(())
+            });
+        }
         proxy
     }
 

@@ -23,17 +23,11 @@ pub(super) fn prepare(
         })
         .collect();
     let mut router = json!({ "rule": "PathPrefix(`/`)", "service": "shop" });
-    let mut tls = json!({});
     if setup.tls() {
         router["tls"] = json!({});
-        tls = json!({ "certificates": [{
-            "certFile": folder.join("cert.pem"),
-            "keyFile": folder.join("key.pem"),
-        }] });
     }
     // JSON is YAML. -1: no connection is kept.
-    let text = json!({
-        "tls": tls,
+    let mut text = json!({
         "http": {
             "routers": { "shop": router },
             "services": {
@@ -48,6 +42,12 @@ pub(super) fn prepare(
             } },
         },
     });
+    if setup.tls() {
+        text["tls"] = json!({ "certificates": [{
+            "certFile": folder.join("cert.pem"),
+            "keyFile": folder.join("key.pem"),
+        }] });
+    }
     let format = if setup.json_log { "json" } else { "common" };
     let mut command = Command::new(from_pypi("bin/traefik"));
     command

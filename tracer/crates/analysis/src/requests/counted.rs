@@ -150,6 +150,7 @@ impl Analysis {
             at: sum.at,
             end: None,
             status: sum.status,
+            timed: false,
             connected: None,
             logged: None,
         };

@@ -228,8 +228,10 @@ impl Analysis {
             Worth::Nothing
         };
         let marker = &self.requests.waiting.marker;
-        let at = self.world.ended(entry, at);
-        let line = Attempts::new(marker, proxy, at, Arc::clone(entry), worth);
+        let ended = self.world.ended(entry, at);
+        let at = ended.unwrap_or(at);
+        let mut line = Attempts::new(marker, proxy, at, Arc::clone(entry), worth);
+        line.timed = ended.is_some();
         let mut decided = Vec::new();
         self.requests.waiting.line(line, self.now, &mut decided);
         self.tell(decided, findings);

@@ -110,7 +110,7 @@ pub(super) struct Proxy {
     pub key: ServiceKey,
 }
 
-/// A line, and when it was read.
+/// A line, and when its request ended or, where that isn't known, when it was read.
 type Line = (Timestamp, Arc<LogEntry>);
 
 /// The log lines of one request, at most [`MAX_LINES`].
@@ -119,6 +119,8 @@ pub(super) struct Attempts {
     first: Line,
     /// Few requests have any.
     further: Vec<Line>,
+    /// Whether the first line's time is that of the request, not that of its reading.
+    pub timed: bool,
     /// What their marks are made of.
     stems: Stems,
     /// What the first line has in common with the next of the same request; None: there is no next.
@@ -143,6 +145,7 @@ impl Attempts {
             proxy,
             first: (at, entry),
             further: Vec::new(),
+            timed: false,
             stems,
             worth,
             until: at,
@@ -163,6 +166,16 @@ impl Attempts {
         self.worth == Worth::All && self.last().status.is_some()
     }
 
+    /// Whether the line is about a whole request that failed and was over when it was written. An
+    /// exchange of the same request ended earlier.
+    pub(super) fn is_final(&self) -> bool {
+        let last = self.last();
+        let profile = last.format.and_then(profile_of);
+        self.worth != Worth::Nothing
+            && last.status.is_some()
+            && profile.is_some_and(|profile| profile.line_for == LineFor::Request)
+    }
+
     /// The line that tells how it ended: the last attempt's.
     pub(super) fn decisive(&self) -> &LogEntry {
         let mut latest = self.lines().rev();
@@ -175,7 +188,7 @@ impl Attempts {
         &self.last_line().1
     }
 
-    /// When the last of them was read.
+    /// When the request of the last of them ended, or when that was read.
     pub(super) fn at(&self) -> Timestamp {
         self.last_line().0
     }

@@ -68,14 +68,21 @@ impl Analysis {
                 ..Actor::default()
             });
         let elapsed = attempts.tell(|entry| entry.elapsed);
+        let timed = elapsed.is_some() && attempts.timed;
+        let slack = if timed {
+            upstream::BLUR
+        } else {
+            upstream::READ_WITHIN
+        };
         let request = attempts.tell(|entry| entry.request.as_ref());
         let case = Case {
             proxy: &proxy.key,
             netns,
             worker,
             request,
-            began: elapsed.map(|elapsed| upstream::before(at, elapsed + upstream::READ_WITHIN)),
+            began: elapsed.map(|elapsed| upstream::before(at, elapsed + slack)),
             at,
+            timed,
             end: None,
             status,
             connected: None,
@@ -191,6 +198,7 @@ pub(super) fn case_of(inbound: &Inbound) -> Case<'_> {
             .or_else(|| log?.tell(|entry| entry.request.as_ref())),
         began: Some(exchange.began),
         at: inbound.at,
+        timed: false,
         end: Some(exchange.end),
         status: match exchange.end {
             HttpEnd::Status(status) => Some(status),

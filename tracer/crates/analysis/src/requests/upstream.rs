@@ -30,7 +30,7 @@ const MAX_TRIED: usize = 2048;
 const MAX_CUTS: usize = 4096;
 /// Two witnesses of processors that do not share a clock's last digits, and a log that is read a
 /// little later.
-const BLUR: Duration = Duration::from_millis(10);
+pub(super) const BLUR: Duration = Duration::from_millis(10);
 /// A line of the log that doesn't tell how long the request took is read within this.
 pub(super) const READ_WITHIN: Duration = Duration::from_millis(500);
 
@@ -43,6 +43,9 @@ pub(super) struct Case<'a> {
     /// None: only the log tells of it, and not since when.
     pub began: Option<Timestamp>,
     pub at: Timestamp,
+    /// Whether `began` and `at` are the request's own, not only the times around the reading of its
+    /// line.
+    pub timed: bool,
     /// None: only the log tells of it.
     pub end: Option<HttpEnd>,
     pub status: Option<u16>,
@@ -254,6 +257,15 @@ impl Clues {
                 .or_else(|| result?.err().filter(|_| connects_to.is_some())),
             connects_to,
         );
+        let failure = match (&upstream, failure) {
+            // The log doesn't say why, and a try that was seen may be forgotten when a line comes late.
+            (Some((to, _)), Failure::Unknown)
+                if case.timed && named.is_some() && is_down(to, case.from(), case.at) =>
+            {
+                Failure::Refused
+            }
+            (_, failure) => failure,
+        };
         let killed = outbound
             .as_ref()
             .filter(|_| matches!(failure, Failure::Cut | Failure::Reset))

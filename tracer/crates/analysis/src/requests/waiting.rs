@@ -174,7 +174,8 @@ impl Waiting {
         while let Some(inbound) = self.take_exchange() {
             self.tell(inbound, now, out);
         }
-        let decided = |attempts: &Attempts| last || !attempts.may_pair() || attempts.is_over();
+        // All exchanges of requests that ended before this have been observed.
+        let decided = |attempts: &Attempts| last || !attempts.may_pair() || attempts.is_final();
         let numbers: Vec<u64> = self
             .attempts
             .iter()

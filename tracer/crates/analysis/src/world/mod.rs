@@ -26,6 +26,8 @@ use super::rules::Rules;
 /// A line is not written later than this after its request: what seems older, a clock that was
 /// stepped made so.
 const LATEST_LINE: Duration = Duration::from_secs(15);
+/// Lines have times to the millisecond, and say the latest that they may mean.
+const CUT_OFF: Duration = Duration::from_millis(10);
 
 /// Names a service regardless of what told so.
 pub type ServiceKey = (Manager, Arc<str>);
@@ -78,11 +80,11 @@ impl World {
         self.clock.wall(at)
     }
 
-    /// When the request of a log's line ended. `read`: when the line was read.
-    pub fn ended(&self, entry: &LogEntry, read: Timestamp) -> Timestamp {
-        let ended = entry.ended.and_then(|wall| self.clock.boot(wall));
-        let believed = ended.filter(|&ended| read.since(ended) <= LATEST_LINE);
-        believed.map_or(read, |ended| ended.min(read))
+    /// When the request of a log's line ended, if the line says it. `read`: when the line was read.
+    pub fn ended(&self, entry: &LogEntry, read: Timestamp) -> Option<Timestamp> {
+        let ended = self.clock.boot(entry.ended?)?;
+        let believed = read.since(ended) <= LATEST_LINE && ended.since(read) <= CUT_OFF;
+        believed.then_some(ended.min(read))
     }
 
     /// Facts from /proc.

@@ -110,6 +110,31 @@ fn a_time_that_can_not_be_is_not_believed() {
     }
 }
 
+/// The kernel saw the refusal; but then saw others, which say nothing about this one.
+#[test]
+fn what_nothing_explains_was_refused_while_nothing_listened() {
+    let unexplained = |ended| LogEntry {
+        http1: Some(false),
+        failure: Failure::Unknown,
+        ..envoy("/h2", ended)
+    };
+    let findings = story([
+        with_envoy(),
+        dies(),
+        vec![
+            back(3000),
+            at(9000, line(unexplained(1500))),
+            at(9000, line(unexplained(5000))),
+        ],
+    ]);
+    let told: Vec<_> = failed(&findings)
+        .iter()
+        .map(|one| (one.failure, death(one)))
+        .collect();
+    let (refused, unknown) = (Failure::Refused, Failure::Unknown);
+    assert_eq!(told, [(refused, Some(60)), (unknown, None)]);
+}
+
 #[test]
 fn a_line_without_a_client_belongs_to_a_request_with_its_method_and_path() {
     let findings = story([
