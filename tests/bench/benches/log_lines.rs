@@ -38,6 +38,12 @@ const MASTER: Pid = 5168;
 const WORKERS: [Pid; 2] = [5169, 5170];
 const UPSTREAM: Pid = 6000;
 
+/// Requests that went well.
+const TRAEFIK: &str = "127.0.0.1 - - [27/Nov/2026:21:06:54 +0000] \"GET /api/orders/7 HTTP/1.1\" 200 \
+    312 \"-\" \"-\" 1 \"shop@file\" \"http://127.0.0.1:9101\" 4ms";
+const ENVOY: &str = "[2026-11-27T21:08:59.235Z] \"GET /api/orders/7 HTTP/1.1\" 200 - 0 312 4 3 \"-\" \
+    \"curl/7.88.1\" \"adf42ebd-2d4f-4225-8bc7-e870385ea98b\" \"shop.example\" \"127.0.0.1:9101\"";
+
 /// What the storm's requests are.
 #[derive(Clone, Copy)]
 enum Storm {
@@ -270,6 +276,12 @@ fn read(criterion: &mut Criterion) {
     group.bench_function("nginx", |bencher| {
         bencher.iter(|| log_entry(ProxyKind::Nginx, black_box(&line)));
     });
+    // What an access log mostly has.
+    for (kind, line) in [(ProxyKind::Traefik, TRAEFIK), (ProxyKind::Envoy, ENVOY)] {
+        group.bench_function(format!("{} 200", kind.as_str()), |bencher| {
+            bencher.iter(|| log_entry(kind, black_box(line)));
+        });
+    }
     group.finish();
 }
 

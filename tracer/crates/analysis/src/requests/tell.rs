@@ -198,7 +198,7 @@ pub(super) fn case_of(inbound: &Inbound) -> Case<'_> {
             .or_else(|| log?.tell(|entry| entry.request.as_ref())),
         began: Some(exchange.began),
         at: inbound.at,
-        timed: false,
+        timed: true,
         end: Some(exchange.end),
         status: match exchange.end {
             HttpEnd::Status(status) => Some(status),

@@ -59,6 +59,22 @@ impl Case<'_> {
     pub(super) fn from(&self) -> Timestamp {
         self.began.unwrap_or_else(|| before(self.at, READ_WITHIN))
     }
+
+    /// How the request failed if nothing but the state of its upstream says it: Traefik's log has no
+    /// reasons, and a connection may end before a request is seen on it.
+    fn failure_by_absence(
+        &self,
+        upstream: &Endpoint,
+        is_down: &dyn Fn(&Endpoint, Timestamp, Timestamp) -> bool,
+    ) -> Failure {
+        if is_down(upstream, self.from(), self.from()) {
+            Failure::Refused
+        } else if is_down(upstream, self.from(), self.at) {
+            Failure::Cut
+        } else {
+            Failure::Unknown
+        }
+    }
 }
 
 /// What was found out.
@@ -257,13 +273,8 @@ impl Clues {
                 .or_else(|| result?.err().filter(|_| connects_to.is_some())),
             connects_to,
         );
-        let failure = match (&upstream, failure) {
-            // The log doesn't say why, and a try that was seen may be forgotten when a line comes late.
-            (Some((to, _)), Failure::Unknown)
-                if case.timed && named.is_some() && is_down(to, case.from(), case.at) =>
-            {
-                Failure::Refused
-            }
+        let failure = match (named, failure) {
+            (Some(to), Failure::Unknown) if case.timed => case.failure_by_absence(to, is_down),
             (_, failure) => failure,
         };
         let killed = outbound

@@ -110,7 +110,6 @@ fn a_time_that_can_not_be_is_not_believed() {
     }
 }
 
-/// The kernel saw the refusal; but then saw others, which say nothing about this one.
 #[test]
 fn what_nothing_explains_was_refused_while_nothing_listened() {
     let unexplained = |ended| LogEntry {
@@ -133,6 +132,26 @@ fn what_nothing_explains_was_refused_while_nothing_listened() {
         .collect();
     let (refused, unknown) = (Failure::Refused, Failure::Unknown);
     assert_eq!(told, [(refused, Some(60)), (unknown, None)]);
+}
+
+#[test]
+fn what_nothing_explains_was_cut_when_its_upstream_went_away_meanwhile() {
+    let entry = LogEntry {
+        failure: Failure::Unknown,
+        ..envoy("/a", 1003)
+    };
+    let exchange = HttpExchange {
+        actor: actor(70, "envoy"),
+        local: Some(tcp(81)),
+        ..inbound(998, "/a", 5000, HttpEnd::Status(502))
+    };
+    let findings = story([
+        with_envoy(),
+        dies(),
+        vec![at(1003, http(exchange)), at(1010, line(entry))],
+    ]);
+    let request = one(&findings);
+    assert_eq!((request.failure, death(&request)), (Failure::Cut, Some(60)));
 }
 
 #[test]
