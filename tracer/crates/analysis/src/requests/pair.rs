@@ -3,8 +3,8 @@
 //! - Lines and an exchange fit when they are of the same proxy and nothing that both tell differs:
 //!   the client's address (or the X-Forwarded-For that the proxy was told to believe) and port,
 //!   method and target. Where one of them doesn't tell the client (a TLS session without its
-//!   connection, Apache's first line), the worker's pid must be the same; where the line tells neither
-//!   (Envoy's default format), method and target must be told by both and be the same.
+//!   connection, Apache's first line), the worker's pid must be the same; where the line has neither
+//!   (Envoy's default format), both must have method and target, and the same ones.
 //! - Of several that fit, those that were not read before the request began go first, then those of
 //!   the same worker and thread, then the oldest: identical concurrent requests are paired one to
 //!   one in order.
@@ -216,7 +216,7 @@ impl Attempts {
         self.tell(|entry| Some((entry.client?.to_canonical(), entry.client_port)))
     }
 
-    /// Whether the lines tell a request and neither whose it was nor who served it.
+    /// Whether the lines have a request, but neither its client nor its worker.
     fn is_anonymous(&self) -> bool {
         let lines = self
             .lines()
@@ -292,7 +292,7 @@ impl Attempts {
                 }
             }
             _ if worker.is_some() => {}
-            // Nothing but the request is told: that must be the same.
+            // The lines have nothing but the request: that must be the same.
             (None, _) if self.is_anonymous() => {
                 exchange.request.as_ref()?;
             }
@@ -331,7 +331,7 @@ struct Stems {
 enum Common {
     /// The client.
     Request(Option<IpAddr>),
-    /// A client that the line does not tell.
+    /// A client that the line does not have.
     Anybody,
     /// The connection's other end.
     Client(Option<(IpAddr, u16)>),
