@@ -125,3 +125,13 @@ fn requests_that_haproxy_failed_in_a_restart_are_those_that_its_clients_saw_fail
 fn requests_that_caddy_failed_in_a_restart_are_those_that_its_clients_saw_fail() {
     story("restart-caddy", Kind::Caddy);
 }
+
+#[test]
+fn what_traefik_lost_in_a_restart_is_what_its_clients_lost() {
+    story("restart-traefik", Kind::Traefik);
+}
+
+#[test]
+fn what_envoy_lost_in_a_restart_is_what_its_clients_lost() {
+    story("restart-envoy", Kind::Envoy);
+}

@@ -21,7 +21,7 @@ use tracer_model::{
     HttpExchange, Listener, LogEntry, Observation, Pid, ProcessFacts, ProcessKey, ProxyKind,
     Request, Session, Side, SocketId, TaskFacts, Timestamp, WallTime, What, Witness, Witnesses,
 };
-use tracer_proxylog::{Line, parse};
+use tracer_proxylog::{Line, profile_of};
 
 const NETNS: u32 = 4_026_531_840;
 /// One second of the storm.
@@ -37,6 +37,12 @@ const CLIENTS: u64 = 32;
 const MASTER: Pid = 5168;
 const WORKERS: [Pid; 2] = [5169, 5170];
 const UPSTREAM: Pid = 6000;
+
+/// Requests that went well.
+const TRAEFIK: &str = "127.0.0.1 - - [27/Nov/2026:21:06:54 +0000] \"GET /api/orders/7 HTTP/1.1\" 200 \
+    312 \"-\" \"-\" 1 \"shop@file\" \"http://127.0.0.1:9101\" 4ms";
+const ENVOY: &str = "[2026-11-27T21:08:59.235Z] \"GET /api/orders/7 HTTP/1.1\" 200 - 0 312 4 3 \"-\" \
+    \"curl/7.88.1\" \"adf42ebd-2d4f-4225-8bc7-e870385ea98b\" \"shop.example\" \"127.0.0.1:9101\"";
 
 /// What the storm's requests are.
 #[derive(Clone, Copy)]
@@ -252,9 +258,9 @@ impl Storm {
 }
 
 fn log_entry(kind: ProxyKind, line: &str) -> Option<Arc<LogEntry>> {
-    match parse(kind, line, false) {
+    match profile_of(kind)?.read(line, false) {
         Line::Entry(entry) => Some(entry),
-        Line::Ignored | Line::Unreadable => None,
+        Line::Ignored | Line::Notice | Line::Unreadable => None,
     }
 }
 
@@ -270,6 +276,12 @@ fn read(criterion: &mut Criterion) {
     group.bench_function("nginx", |bencher| {
         bencher.iter(|| log_entry(ProxyKind::Nginx, black_box(&line)));
     });
+    // What an access log mostly has.
+    for (kind, line) in [(ProxyKind::Traefik, TRAEFIK), (ProxyKind::Envoy, ENVOY)] {
+        group.bench_function(format!("{} 200", kind.as_str()), |bencher| {
+            bencher.iter(|| log_entry(kind, black_box(line)));
+        });
+    }
     group.finish();
 }
 

@@ -1,7 +1,7 @@
 //! Finds the programs that `cargo xtask setup --tests` installs.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A program in `PATH` or a folder for administrators. Its file name is `name`, with or without a
 /// version at the end.
@@ -20,4 +20,18 @@ pub fn program(name: &str) -> PathBuf {
         .find(|file| is_it(&file.file_name()))
         .unwrap_or_else(|| panic!("{name} is not installed: run `cargo xtask setup --tests`"))
         .path()
+}
+
+/// A program that the test set-up installed from PyPI.
+#[track_caller]
+pub fn from_pypi(path: &str) -> PathBuf {
+    let cache = std::env::var_os("TRACER_TEST_CACHE")
+        .expect("TRACER_TEST_CACHE is not set: run `cargo xtask test`");
+    let program = Path::new(&cache).join("pypi").join(path);
+    assert!(
+        program.exists(),
+        "{} is not installed: run `cargo xtask setup --tests`",
+        program.display()
+    );
+    program
 }

@@ -221,16 +221,15 @@ impl Scene {
     pub fn answers_seen_by(&self) -> Vec<&'static str> {
         match (self.setup.listen, self.proxy.kind()) {
             (Listen::Plain | Listen::PlainV6, _) => vec!["http"],
-            (Listen::Tls, Kind::Nginx | Kind::Apache | Kind::Haproxy) => vec!["tls"],
-            (Listen::Tls, Kind::Caddy) | (Listen::TlsHttp2, _) => vec![],
+            (Listen::Tls, kind) if kind.has_openssl() => vec!["tls"],
+            (Listen::Tls | Listen::TlsHttp2, _) => vec![],
         }
     }
 
     /// Whether a witness sees the status of the response: none looks into HTTP/2, and the error
     /// logs of nginx and Apache do not have it.
     fn status_seen(&self) -> bool {
-        !self.answers_seen_by().is_empty()
-            || matches!(self.proxy.kind(), Kind::Haproxy | Kind::Caddy)
+        !self.answers_seen_by().is_empty() || self.proxy.kind().logs_whole_requests()
     }
 
     /// Notes a request that failed because of the application.
@@ -254,10 +253,11 @@ impl Scene {
         blame: Vec<Blame>,
     ) {
         let mut evidence = self.answers_seen_by();
-        let logged = match self.proxy.kind() {
-            Kind::Nginx | Kind::Apache => !failures.contains(&"answered"),
+        let logged = if self.proxy.kind().logs_whole_requests() {
             // They log after the response, sometimes too late for the finding.
-            Kind::Haproxy | Kind::Caddy => evidence.is_empty(),
+            evidence.is_empty()
+        } else {
+            !failures.contains(&"answered")
         };
         if logged {
             evidence.push("log");
@@ -417,19 +417,16 @@ impl Scene {
             self.tracer.watch_for(Duration::from_millis(50));
         }
         self.tracer.watch_for(SETTLE);
-        let proxy = match self.proxy.kind() {
-            Kind::Nginx => "nginx",
-            Kind::Apache => "apache",
-            Kind::Haproxy => "haproxy",
-            Kind::Caddy => "caddy",
-        };
+        let proxy = self.proxy.kind().name();
         // When the tracer stops, it reports the final state of open incidents.
         let (ours, ledger) = (self.ours(), std::mem::take(&mut self.ledger));
         let log = self.proxy.log();
         let run = self.tracer.stop();
         let wrong = ledger.compare(proxy, &ours, &run.findings);
         assert!(wrong.is_empty(), "{wrong}\nThe proxy's log:\n{log}");
-        if matches!(self.proxy.kind(), Kind::Haproxy) && !ledger.is_empty() {
+        let late = self.setup.log_every_ms.is_none();
+        let logs = [Kind::Haproxy, Kind::Traefik, Kind::Envoy];
+        if logs.contains(&self.proxy.kind()) && !late && !ledger.is_empty() {
             let logged = |finding: &Value| {
                 let evidence = finding["evidence"].as_array().unwrap();
                 evidence.iter().any(|witness| witness == "log")

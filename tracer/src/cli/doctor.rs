@@ -7,7 +7,7 @@ use tracer_analysis::Analysis;
 use tracer_analysis::rules::Rules;
 use tracer_kernel::settings::Settings;
 use tracer_kernel::{Followed, Kernel, KernelFacts, plan};
-use tracer_model::{Hook, Pid};
+use tracer_model::{Hook, Pid, ProxyKind};
 use tracer_observe::Observer;
 use tracer_present::doctor::{self, Check, Status};
 
@@ -186,11 +186,12 @@ fn what_runs(analysis: &Analysis, observer: &Observer) -> Vec<Check> {
             listening.count()
         ),
     )];
+    let known: Vec<&str> = ProxyKind::ALL.iter().map(|kind| kind.as_str()).collect();
     checks.push(if proxies.is_empty() {
         check(
             "proxies",
             Status::Warn,
-            "no running proxy found (nginx, Apache, HAProxy, Caddy, Traefik, Envoy)".to_owned(),
+            format!("no running proxy found ({})", known.join(", ")),
         )
     } else {
         check("proxies", Status::Ok, proxies.join(", "))

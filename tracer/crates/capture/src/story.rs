@@ -287,7 +287,7 @@ fn asides() -> Vec<Observation> {
     };
     let entry = LogEntry {
         proxy: proxy(),
-        format: ProxyKind::Nginx,
+        format: Some(ProxyKind::Nginx),
         pid: Some(800),
         tid: Some(800),
         connection: Some(57),
@@ -301,6 +301,7 @@ fn asides() -> Vec<Observation> {
         failure: Failure::Refused,
         phase: Phase::Connecting,
         elapsed: None,
+        ended: None,
     };
     let container = ContainerFacts {
         id: "0123456789abcdef".repeat(4).into(),

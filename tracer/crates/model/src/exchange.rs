@@ -11,7 +11,7 @@ use crate::connect::ConnectError;
 use crate::identity::{Actor, Pid, ProcessKey};
 use crate::request::{Failure, Request, Witness};
 use crate::service::ProxyKind;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, WallTime};
 
 /// Which side of a proxy a connection is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +109,8 @@ pub enum Phase {
 pub struct LogEntry {
     /// A process that has the log open.
     pub proxy: ProcessKey,
-    /// The log's format.
-    pub format: ProxyKind,
+    /// The proxy whose format the log has; None when only a newer release knows it.
+    pub format: Option<ProxyKind>,
     /// The worker that wrote the line, from the line: a pid inside the proxy's pid namespace.
     pub pid: Option<Pid>,
     /// Its thread.
@@ -139,6 +139,8 @@ pub struct LogEntry {
     pub phase: Phase,
     /// How long the request took, if the line says.
     pub elapsed: Option<Duration>,
+    /// When the request ended, if the line says: some proxies write their lines seconds later.
+    pub ended: Option<WallTime>,
 }
 
 /// A process that is a proxy.

@@ -16,7 +16,7 @@ pub enum Witness {
     Http,
     /// The proxy's TLS library. Uprobes on OpenSSL's `SSL_read` and `SSL_write`.
     Tls,
-    /// The proxy's own error log.
+    /// The proxy's own log.
     Log,
 }
 

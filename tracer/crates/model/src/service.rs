@@ -37,6 +37,38 @@ macro_rules! named {
     };
 }
 
+/// The same for an enum that is in captures: each row also has the variant's number there, which
+/// never changes.
+macro_rules! numbered {
+    ($(#[$about:meta])* pub enum $kind:ident {
+        $($(#[$doc:meta])* $variant:ident = $name:literal, $number:literal;)*
+    }) => {
+        named! {
+            $(#[$about])*
+            pub enum $kind {
+                $($(#[$doc])* $variant = $name,)*
+            }
+        }
+
+        impl $kind {
+            /// Its number in captures; never 0.
+            pub const fn number(self) -> i32 {
+                match self {
+                    $(Self::$variant => $number,)*
+                }
+            }
+
+            /// The variant with this number in captures; None when only a newer release knows it.
+            pub const fn from_number(number: i32) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
 named! {
     /// What starts and restarts a service.
     pub enum Manager {
@@ -69,21 +101,21 @@ named! {
     }
 }
 
-named! {
+numbered! {
     /// A program that hands requests to upstreams.
     pub enum ProxyKind {
         /// nginx, OpenResty, Tengine.
-        Nginx = "nginx",
+        Nginx = "nginx", 1;
         /// Apache httpd.
-        Apache = "apache",
+        Apache = "apache", 2;
         /// HAProxy.
-        Haproxy = "haproxy",
+        Haproxy = "haproxy", 3;
         /// Caddy.
-        Caddy = "caddy",
+        Caddy = "caddy", 4;
         /// Traefik.
-        Traefik = "traefik",
+        Traefik = "traefik", 5;
         /// Envoy.
-        Envoy = "envoy",
+        Envoy = "envoy", 6;
     }
 }
 
@@ -110,5 +142,14 @@ mod tests {
         for kind in ProxyKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
+    }
+
+    #[test]
+    fn a_proxy_has_one_number_in_captures() {
+        for &kind in ProxyKind::ALL {
+            assert_eq!(ProxyKind::from_number(kind.number()), Some(kind));
+        }
+        // Captures have 0 where the kind is not known.
+        assert_eq!(ProxyKind::from_number(0), None);
     }
 }

@@ -46,6 +46,19 @@ impl Sub for Timestamp {
 pub struct WallTime(pub i64);
 
 impl WallTime {
+    /// Reads RFC 3339: `2026-11-27T21:08:59.235Z`. None also for what doesn't fit.
+    pub fn parse(text: &str) -> Option<Self> {
+        let at: jiff::Timestamp = text.parse().ok()?;
+        i64::try_from(at.as_nanosecond()).ok().map(Self)
+    }
+
+    /// `self` plus `by`; None when that doesn't fit.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Option<Self> {
+        let by = i64::try_from(by.as_nanos()).ok()?;
+        self.0.checked_add(by).map(Self)
+    }
+
     /// The same instant for `jiff`, which formats it.
     pub fn to_jiff(self) -> jiff::Timestamp {
         // Every i64 of nanoseconds (1677 to 2262) is inside jiff's range.
@@ -95,6 +108,13 @@ impl ClockAnchor {
         let wall = (i128::from(self.wall.0) + delta).clamp(i64::MIN.into(), i64::MAX.into());
         WallTime(i64::try_from(wall).unwrap_or(i64::MAX))
     }
+
+    /// The instant of a wall time; None when it is before boot.
+    pub fn boot(&self, wall: WallTime) -> Option<Timestamp> {
+        let delta = i128::from(wall.0) - i128::from(self.wall.0);
+        let boot = i128::from(self.boot.0) + delta;
+        u64::try_from(boot).ok().map(Timestamp)
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +130,18 @@ mod tests {
     }
 
     #[test]
+    fn wall_time_is_read_as_logs_write_it() {
+        let at = WallTime(1_700_000_000_235_000_000);
+        for text in ["2023-11-14T22:13:20.235Z", "2023-11-14T23:13:20.235+01:00"] {
+            assert_eq!(WallTime::parse(text), Some(at), "{text}");
+        }
+        assert_eq!(WallTime::parse("22/Nov/2023:23:53:49"), None);
+        let later = WallTime(1_700_000_001_235_000_000);
+        assert_eq!(at.after(Duration::from_secs(1)), Some(later));
+        assert_eq!(at.after(Duration::MAX), None);
+    }
+
+    #[test]
     fn an_anchor_converts_instants_before_and_after_it() {
         let anchor = ClockAnchor {
             boot: Timestamp(1_000),
@@ -117,6 +149,8 @@ mod tests {
         };
         assert_eq!(anchor.wall(Timestamp(1_500)), WallTime(50_500));
         assert_eq!(anchor.wall(Timestamp(500)), WallTime(49_500));
+        assert_eq!(anchor.boot(WallTime(50_500)), Some(Timestamp(1_500)));
+        assert_eq!(anchor.boot(WallTime(48_999)), None);
         let extreme = ClockAnchor {
             boot: Timestamp(0),
             wall: WallTime(i64::MAX),

@@ -5,16 +5,45 @@
 //! 127.0.0.1:9101`
 //!
 //! Messages are known by their numbers. A connection that fails takes two lines of one thread: the
-//! first (`AH00957`) tells where to and why, the second (`AH01114`) tells whose request it was.
-//! [`Threads`] makes one entry of them. No line tells the method; none here tells the request.
+//! first (`AH00957`) says where to and why, the second (`AH01114`) says whose request it was.
+//! [`Threads`] makes one entry of them. No line has the method, and none of these has the request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracer_model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
 
-use super::fields;
+use crate::fields;
 use crate::line::Line;
+use crate::profile::{Fact, FailuresIn, LineFor, Memory, Profile};
+
+pub(crate) const PROFILE: Profile = Profile {
+    kind: ProxyKind::Apache,
+    programs: &[
+        "apache2",
+        "httpd",
+        "apache",
+        "httpd-prefork",
+        "httpd-worker",
+        "httpd-event",
+    ],
+    failures_in: FailuresIn::ErrorLog,
+    line_for: LineFor::AttemptByThread,
+    says: &[
+        Fact::UpstreamAddress,
+        Fact::UpstreamName,
+        Fact::Reason,
+        Fact::Client,
+        Fact::ClientPort,
+        Fact::Worker,
+    ],
+    delay: Duration::ZERO,
+    // No line has a target with a query.
+    read: |line, _| parse(line),
+    is_elsewhere: |_| false,
+    memory: Some(|| Box::new(Threads::default())),
+};
 
 /// First lines that wait for their second one.
 const MAX_WAITING: usize = 64;
@@ -23,11 +52,11 @@ const MAX_ID: u64 = 1 << 22;
 
 /// `APR_TIMEUP`.
 const TIMED_OUT: &str = "70007";
-/// `APR_INCOMPLETE`, `APR_EOF`, `APR_EGENERAL`: how the end of a connection is told.
+/// `APR_INCOMPLETE`, `APR_EOF`, `APR_EGENERAL`: how the end of a connection is logged.
 const ENDED: [&str; 3] = ["70008", "70014", "20014"];
 
 /// Reads a line. A connection that failed is given as an entry without a client.
-pub(super) fn parse(line: &str) -> Line {
+fn parse(line: &str) -> Line {
     let Some(head) = Head::parse(line) else {
         return Line::Unreadable;
     };
@@ -42,7 +71,7 @@ pub(super) fn parse(line: &str) -> Line {
         "01114" | "01079" | "00896" | "02452" | "00866" | "10101" | "03352" => {
             Some((Failure::Unknown, Phase::Connecting))
         }
-        // All workers of a balancer are in error state; there are none.
+        // All workers of a balancer are in error state, or it has none.
         "01170" | "01167" | "01171" => Some((Failure::NoLiveUpstreams, Phase::Connecting)),
         // The status line, FastCGI's answer, SCGI's headers, AJP's; sending the request.
         "01102" | "01075" | "01074" | "01073" | "00860" | "00878" | "01084" | "00858" | "10098" => {
@@ -71,7 +100,7 @@ pub(super) fn parse(line: &str) -> Line {
 /// `AH00898`: what made the proxy answer with an error of its own.
 fn proxy_error(message: &str) -> Option<(Failure, Phase)> {
     if message.starts_with("Error reading from remote server") {
-        // Told by AH01102, the line before.
+        // AH01102, the line before, has it.
         return None;
     }
     let unresolved = message.starts_with("DNS lookup failure for");
@@ -186,14 +215,14 @@ fn upstream(entry: &mut LogEntry, number: &str, message: &str) {
 
 /// The first lines of connections that failed, by thread.
 #[derive(Debug, Default)]
-pub(super) struct Threads {
+struct Threads {
     waiting: VecDeque<((u64, u64), Arc<LogEntry>)>,
 }
 
-impl Threads {
+impl Memory for Threads {
     /// Keeps an entry without a client, and completes the one that follows it. The proxy's own
-    /// checks of its upstreams have no second line, and stay untold.
-    pub(super) fn join(&mut self, line: &str, read: Line) -> Line {
+    /// checks of its upstreams have no second line: they become no entry.
+    fn join(&mut self, line: &str, read: Line) -> Line {
         let Line::Entry(mut entry) = read else {
             return read;
         };

@@ -11,8 +11,35 @@ use std::time::Duration;
 use serde::Deserialize;
 use tracer_model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
 
-use super::fields;
+use crate::fields;
 use crate::line::Line;
+use crate::profile::{Fact, FailuresIn, LineFor, Memory, Profile};
+use crate::text::find;
+
+pub(crate) const PROFILE: Profile = Profile {
+    kind: ProxyKind::Caddy,
+    programs: &["caddy"],
+    failures_in: FailuresIn::ErrorLog,
+    line_for: LineFor::Request,
+    says: &[
+        Fact::Status,
+        Fact::UpstreamAddress,
+        Fact::UpstreamName,
+        Fact::Reason,
+        Fact::Client,
+        Fact::ClientPort,
+        Fact::Request,
+        Fact::Host,
+        Fact::Elapsed,
+        Fact::Answered,
+        Fact::ClientGone,
+    ],
+    delay: Duration::ZERO,
+    read: parse,
+    // An access log has the same format.
+    is_elsewhere: is_access,
+    memory: Some(|| Box::new(Reported::default())),
+};
 
 /// Longest answer time believed, seconds.
 const MAX_SECONDS: f64 = 1e6;
@@ -79,9 +106,10 @@ struct Headers<'a> {
     forwarded_for: Vec<Cow<'a, str>>,
 }
 
-/// Reads a line.
-pub(super) fn parse(line: &str, show_query: bool) -> Line {
-    if !(line.starts_with('{') && line.ends_with('}') && line.contains("\"level\":")) {
+fn parse(line: &str, show_query: bool) -> Line {
+    // Traefik's own log begins in the same way, but has a `message`.
+    let whole = line.starts_with("{\"level\":") && line.ends_with('}');
+    if !whole || find(line, b"\"msg\":").is_none() {
         return Line::Unreadable;
     }
     if !line.contains("\"http.log.") && !line.contains("\"http.handlers.reverse_proxy\"") {
@@ -115,7 +143,7 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
 }
 
 /// Whether a line is one of an access log, which nobody wants to follow.
-pub(super) fn is_access(line: &str) -> bool {
+fn is_access(line: &str) -> bool {
     line.contains("\"logger\":\"http.log.access")
 }
 
@@ -131,7 +159,7 @@ fn judge(record: &Record<'_>) -> Option<(Failure, Phase)> {
         });
     }
     if logger.starts_with("http.log.access") {
-        // Whose answer it was is not told.
+        // The line does not say whose answer it was.
         return (record.status >= 500).then_some((Failure::Unknown, Phase::Unknown));
     }
     let error = logger == "http.log.error" || logger.starts_with("http.log.error.");
@@ -252,12 +280,12 @@ fn read_request(entry: &mut LogEntry, request: &Request<'_>, show_query: bool) {
 
 /// Entries of late, by which the access log's line about the same request is known.
 #[derive(Debug, Default)]
-pub(super) struct Told(VecDeque<(Option<IpAddr>, Option<u16>, Option<Duration>)>);
+struct Reported(VecDeque<(Option<IpAddr>, Option<u16>, Option<Duration>)>);
 
-impl Told {
+impl Memory for Reported {
     /// Drops what an access log's line repeats: it has the same client and the same duration, to
     /// the nanosecond.
-    pub(super) fn once(&mut self, line: &str, read: Line) -> Line {
+    fn join(&mut self, line: &str, read: Line) -> Line {
         const MAX: usize = 64;
         let Line::Entry(entry) = read else {
             return read;

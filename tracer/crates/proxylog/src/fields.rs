@@ -29,11 +29,11 @@ mod errno {
 /// Longest method there is by far.
 const MAX_METHOD: usize = 32;
 
-/// An entry of which nothing is known yet. Its proxy is set by whoever knows whose log it is.
-pub(super) fn entry(format: ProxyKind, failure: Failure, phase: Phase) -> LogEntry {
+/// An entry with nothing but its failure. Whoever knows whose log it is sets the proxy.
+pub(super) fn entry(kind: ProxyKind, failure: Failure, phase: Phase) -> LogEntry {
     LogEntry {
         proxy: ProcessKey::default(),
-        format,
+        format: Some(kind),
         pid: None,
         tid: None,
         connection: None,
@@ -47,10 +47,11 @@ pub(super) fn entry(format: ProxyKind, failure: Failure, phase: Phase) -> LogEnt
         failure,
         phase,
         elapsed: None,
+        ended: None,
     }
 }
 
-/// A request line such as `GET /path HTTP/1.1`, with what it tells of the protocol: whether it is
+/// A request line such as `GET /path HTTP/1.1`, and whether its version is
 /// HTTP/1 or older. `whole`: the line was not cut.
 pub(super) fn request(
     line: &str,

@@ -4,8 +4,8 @@
 //! `127.0.0.1:40090 [22/Nov/2026:23:53:51.176] fe w/s1 0/0/0/-1/1001 504 198 - - sH-- 1/1/0/0/0 0/0
 //! {shop.example} "GET /w/hang HTTP/1.1"`
 //!
-//! One line per request, written when it is over. What went wrong is told by the first two letters
-//! of the termination state (`sH`): who ended it, and what HAProxy was waiting for.
+//! One line per request, written when it is over. The first two letters of the termination
+//! state say what went wrong (`sH`): who ended it, and what HAProxy was waiting for.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,8 +13,33 @@ use std::time::Duration;
 
 use tracer_model::{Failure, LogEntry, Phase, ProxyKind};
 
-use super::fields;
+use crate::fields;
 use crate::line::Line;
+use crate::profile::{Fact, FailuresIn, LineFor, Profile};
+
+pub(crate) const PROFILE: Profile = Profile {
+    kind: ProxyKind::Haproxy,
+    programs: &["haproxy"],
+    failures_in: FailuresIn::ErrorLog,
+    line_for: LineFor::Request,
+    says: &[
+        Fact::Status,
+        Fact::UpstreamName,
+        Fact::Reason,
+        Fact::Client,
+        Fact::ClientPort,
+        Fact::Request,
+        Fact::Elapsed,
+        Fact::Worker,
+        Fact::Answered,
+        Fact::ClientGone,
+    ],
+    delay: Duration::ZERO,
+    read: parse,
+    // The daemon's notices go to a file of their own.
+    is_elsewhere: is_notice,
+    memory: None,
+};
 
 /// `[22/Nov/2026:23:53:51.176] `, with letters for `a` and digits for `0`.
 const DATE: &[u8] = b"[00/aaa/0000:00:00:00.000] ";
@@ -34,8 +59,7 @@ const NOTICES: [&str; 10] = [
     "[ALERT]",
 ];
 
-/// Reads a line.
-pub(super) fn parse(line: &str, show_query: bool) -> Line {
+fn parse(line: &str, show_query: bool) -> Line {
     let Some(at) = date(line) else {
         return notice(line);
     };
@@ -56,7 +80,7 @@ pub(super) fn parse(line: &str, show_query: bool) -> Line {
 }
 
 /// Whether a line is about no client: only about HAProxy itself and its servers.
-pub(super) fn is_notice(line: &str) -> bool {
+fn is_notice(line: &str) -> bool {
     date(line).is_none()
 }
 
@@ -150,7 +174,7 @@ impl<'a> Fields<'a> {
             }
             // Answered by HAProxy itself, as configured.
             b'L' => return None,
-            // A client that leaves in the middle of an answer is none of ours.
+            // A client that leaves in the middle of an answer is no failure.
             b'C' | b'c' if phase == Phase::Answering => return None,
             b'C' | b'c' => Failure::ClientGone,
             b'S' | b's' | b'P' if self.server == NO_SERVER && self.what == b'C' => {

@@ -1,13 +1,20 @@
-//! What a line of each proxy's log means. Pure: lines in, log entries out; finding and following the
-//! files is done by `tracer-observe`.
+//! What a line of each proxy's log means, and how a proxy is recognised. Pure: lines in, log entries
+//! out; `tracer-observe` finds and follows the files.
+//!
+//! Each proxy has one file here with its [`Profile`], and one line in [`PROFILES`]. `tracer-analysis`
+//! asks the profiles too: which programs are proxies, and what their logs can say.
 
 mod apache;
 mod caddy;
+mod envoy;
 mod fields;
 mod haproxy;
 mod line;
 mod nginx;
+mod profile;
+mod reader;
 mod text;
+mod traefik;
 
 #[cfg(test)]
 mod tests;
@@ -15,63 +22,35 @@ mod tests;
 use tracer_model::ProxyKind;
 
 pub use line::Line;
+pub use profile::{Fact, FailuresIn, LineFor, Profile};
+pub use reader::Reader;
 
-/// Reads a line of `kind`'s log.
-pub fn parse(kind: ProxyKind, line: &str, show_query: bool) -> Line {
-    match kind {
-        ProxyKind::Nginx => nginx::parse(line, show_query),
-        ProxyKind::Apache => apache::parse(line),
-        ProxyKind::Haproxy => haproxy::parse(line, show_query),
-        ProxyKind::Caddy => caddy::parse(line, show_query),
-        ProxyKind::Traefik | ProxyKind::Envoy => Line::Unreadable,
-    }
-}
-
-/// Whether a line shows that its file is the one where errors about requests are written.
-pub fn tells_of_errors(kind: ProxyKind, line: &str) -> bool {
-    match kind {
-        // It has the same format.
-        ProxyKind::Caddy if caddy::is_access(line) => false,
-        // The daemon's notices go to a file of their own.
-        ProxyKind::Haproxy if haproxy::is_notice(line) => false,
-        _ => parse(kind, line, false) != Line::Unreadable,
-    }
-}
-
-/// The kinds of which there is a parser.
-pub const KINDS: [ProxyKind; 4] = [
-    ProxyKind::Nginx,
-    ProxyKind::Apache,
-    ProxyKind::Haproxy,
-    ProxyKind::Caddy,
+/// All proxies. A line whose proxy is not known is tried with each, in this order.
+pub static PROFILES: [Profile; 6] = [
+    nginx::PROFILE,
+    apache::PROFILE,
+    haproxy::PROFILE,
+    caddy::PROFILE,
+    traefik::PROFILE,
+    envoy::PROFILE,
 ];
 
-/// A line of a file whose format is not known yet.
-pub fn parse_any(found: &mut Option<ProxyKind>, line: &str, show_query: bool) -> Line {
-    for kind in KINDS {
-        let read = parse(kind, line, show_query);
-        if read != Line::Unreadable {
-            *found = Some(kind);
-            return read;
-        }
-    }
-    Line::Unreadable
+/// What is known of that proxy.
+pub fn profile_of(kind: ProxyKind) -> Option<&'static Profile> {
+    PROFILES.iter().find(|profile| profile.kind == kind)
 }
 
-/// What of a log's earlier lines matters to later ones.
-#[derive(Debug, Default)]
-pub struct Memory {
-    threads: apache::Threads,
-    told: caddy::Told,
+/// The proxy that an executable of this name is: `nginx`, and `nginx.old` while it is upgraded.
+pub fn profile_of_program(name: &str) -> Option<&'static Profile> {
+    let name = name.split('.').next().unwrap_or(name);
+    PROFILES
+        .iter()
+        .find(|profile| profile.programs.contains(&name))
 }
 
-impl Memory {
-    /// Makes one entry of the lines that tell of one failure.
-    pub fn relate(&mut self, kind: Option<ProxyKind>, line: &str, read: Line) -> Line {
-        match kind {
-            Some(ProxyKind::Apache) => self.threads.join(line, read),
-            Some(ProxyKind::Caddy) => self.told.once(line, read),
-            _ => read,
-        }
-    }
+/// The proxy whose log has this line.
+pub fn profile_of_line(line: &str) -> Option<&'static Profile> {
+    PROFILES
+        .iter()
+        .find(|profile| profile.read(line, false) != Line::Unreadable)
 }

@@ -1,4 +1,4 @@
-//! What a line of a log is.
+//! What a line of a log can be.
 
 use std::sync::Arc;
 
@@ -9,8 +9,10 @@ use tracer_model::LogEntry;
 pub enum Line {
     /// An error about a request. Its proxy is not filled in.
     Entry(Arc<LogEntry>),
-    /// A line of the format that tells of no such error.
+    /// A line of the format that is about no such error.
     Ignored,
+    /// A line that the proxy writes about itself, to a log that may or may not be the same.
+    Notice,
     /// Not a line of the format.
     Unreadable,
 }

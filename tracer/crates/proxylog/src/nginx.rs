@@ -9,18 +9,47 @@
 //! those requests were answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracer_model::{Endpoint, Failure, LogEntry, Phase, ProxyKind};
 
-use super::fields;
-use super::text::{find, rsplit_once, split_once};
+use crate::fields;
 use crate::line::Line;
+use crate::profile::{Fact, FailuresIn, LineFor, Profile};
+use crate::text::{find, rsplit_once, split_once};
+
+pub(crate) const PROFILE: Profile = Profile {
+    kind: ProxyKind::Nginx,
+    programs: &[
+        "nginx",
+        "nginx-debug",
+        "openresty",
+        "tengine",
+        "angie",
+        "freenginx",
+    ],
+    failures_in: FailuresIn::ErrorLog,
+    line_for: LineFor::AttemptOnConnection,
+    says: &[
+        Fact::UpstreamAddress,
+        Fact::UpstreamName,
+        Fact::Reason,
+        Fact::Client,
+        Fact::Request,
+        Fact::Host,
+        Fact::Worker,
+        Fact::ClientGone,
+    ],
+    delay: Duration::ZERO,
+    read: parse,
+    is_elsewhere: |_| false,
+    memory: None,
+};
 
 /// What a line begins with; a 0 stands for any digit.
 const DATE: [u8; 20] = *b"0000/00/00 00:00:00 ";
 
-/// Reads a line.
-pub(super) fn parse(line: &str, show_query: bool) -> Line {
+fn parse(line: &str, show_query: bool) -> Line {
     let Some(head) = Head::parse(line) else {
         return Line::Unreadable;
     };

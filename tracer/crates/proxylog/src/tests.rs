@@ -3,16 +3,45 @@
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
-use tracer_model::LogEntry;
+use tracer_model::{Failure, LogEntry};
 
 use super::*;
+
+const CORPORA: [(ProxyKind, &str); 10] = [
+    (ProxyKind::Nginx, include_str!("tests/corpus/nginx.log")),
+    (ProxyKind::Apache, include_str!("tests/corpus/apache.log")),
+    (ProxyKind::Haproxy, include_str!("tests/corpus/haproxy.log")),
+    (
+        ProxyKind::Haproxy,
+        include_str!("tests/corpus/haproxy-syslog.log"),
+    ),
+    (ProxyKind::Caddy, include_str!("tests/corpus/caddy.log")),
+    (ProxyKind::Traefik, include_str!("tests/corpus/traefik.log")),
+    (
+        ProxyKind::Traefik,
+        include_str!("tests/corpus/traefik-json.log"),
+    ),
+    (ProxyKind::Envoy, include_str!("tests/corpus/envoy.log")),
+    (
+        ProxyKind::Envoy,
+        include_str!("tests/corpus/envoy-istio.log"),
+    ),
+    (
+        ProxyKind::Envoy,
+        include_str!("tests/corpus/envoy-json.log"),
+    ),
+];
+
+fn profile(kind: ProxyKind) -> &'static Profile {
+    profile_of(kind).unwrap()
+}
 
 /// What is read from each line of a corpus, shown compactly.
 fn read(kind: ProxyKind, corpus: &str) -> String {
     let mut shown = String::new();
-    let mut memory = Memory::default();
+    let mut reader = Reader::new(profile(kind));
     for line in corpus.lines() {
-        match memory.relate(Some(kind), line, parse(kind, line, false)) {
+        match reader.read(line, false) {
             Line::Entry(entry) => writeln!(shown, "{}", compact(&entry)).unwrap(),
             other => writeln!(shown, "{other:?}: {line:.100}").unwrap(),
         }
@@ -47,6 +76,7 @@ fn compact(entry: &LogEntry) -> String {
             "ms",
             entry.elapsed.map(|value| value.as_millis().to_string()),
         ),
+        ("ended", entry.ended.map(|value| value.to_string())),
     ] {
         if let Some(value) = value {
             write!(shown, " {name}={value}").unwrap();
@@ -95,9 +125,49 @@ fn lines_of_apache_are_read_and_those_of_one_failure_joined() {
     ));
 }
 
+#[test]
+fn lines_of_traefik_in_the_common_format_are_read() {
+    insta::assert_snapshot!(read(
+        ProxyKind::Traefik,
+        include_str!("tests/corpus/traefik.log")
+    ));
+}
+
+#[test]
+fn lines_of_traefik_in_json_are_read() {
+    insta::assert_snapshot!(read(
+        ProxyKind::Traefik,
+        include_str!("tests/corpus/traefik-json.log")
+    ));
+}
+
+#[test]
+fn lines_of_envoy_in_its_default_format_are_read() {
+    insta::assert_snapshot!(read(
+        ProxyKind::Envoy,
+        include_str!("tests/corpus/envoy.log")
+    ));
+}
+
+#[test]
+fn lines_of_envoy_in_the_format_of_istio_are_read() {
+    insta::assert_snapshot!(read(
+        ProxyKind::Envoy,
+        include_str!("tests/corpus/envoy-istio.log")
+    ));
+}
+
+#[test]
+fn lines_of_envoy_in_json_are_read() {
+    insta::assert_snapshot!(read(
+        ProxyKind::Envoy,
+        include_str!("tests/corpus/envoy-json.log")
+    ));
+}
+
 /// A line that was made by hand, as the entry it gives.
 fn entry(kind: ProxyKind, line: &str) -> String {
-    match parse(kind, line, false) {
+    match profile(kind).read(line, false) {
         Line::Entry(entry) => compact(&entry),
         other => format!("{other:?}"),
     }
@@ -176,7 +246,7 @@ fn nginx_writes_more_than_was_caught() {
 }
 
 #[test]
-fn caddy_of_later_releases_tells_whose_answer_broke_off() {
+fn later_releases_of_caddy_say_whose_answer_broke_off() {
     let of = |error: &str| {
         let line = format!(
             "{{\"level\":\"error\",\"ts\":1.5,\"logger\":\"http.handlers.reverse_proxy\",\"msg\":\"aborting \
@@ -202,27 +272,231 @@ fn caddy_of_later_releases_tells_whose_answer_broke_off() {
     );
 }
 
-const CORPORA: [(ProxyKind, &str); 5] = [
-    (ProxyKind::Nginx, include_str!("tests/corpus/nginx.log")),
-    (ProxyKind::Apache, include_str!("tests/corpus/apache.log")),
-    (ProxyKind::Haproxy, include_str!("tests/corpus/haproxy.log")),
-    (
-        ProxyKind::Haproxy,
-        include_str!("tests/corpus/haproxy-syslog.log"),
-    ),
-    (ProxyKind::Caddy, include_str!("tests/corpus/caddy.log")),
-];
+#[test]
+fn older_envoys_and_rare_flags_are_read() {
+    let of = |status: u16, flags: &str, reason: &str| {
+        let line = format!(
+            "[2026-11-27T21:09:08.572Z] \"GET /a?key=s3cret HTTP/2\" {status} {flags} via_x - \
+             \"{reason}\" 0 98 7 - \"198.51.100.7, 10.0.0.1\" \"a \" b\" \"id\" \"h\" \"10.0.0.2:80\" \
+             outbound|80||shop - 10.0.0.3:80 10.0.0.4:5 - default"
+        );
+        entry(ProxyKind::Envoy, &line)
+    };
+    for (status, flags, reason, want) in [
+        (
+            503,
+            "UF",
+            "delayed connect error: 111",
+            "Refused Connecting",
+        ),
+        (
+            503,
+            "UF,URX",
+            "immediate connect error: 2",
+            "NoSocketFile Connecting",
+        ),
+        (
+            503,
+            "UF",
+            "TLS_error:|268435581:SSL_routines",
+            "Unknown Connecting",
+        ),
+        (503, "UF", "connection_timeout", "Timeout Connecting"),
+        (503, "UR", "-", "Reset Waiting"),
+        (200, "UR", "-", "Reset Answering"),
+        (503, "LR", "-", "Unknown Waiting"),
+        (503, "DF", "-", "Unreachable Connecting"),
+        (504, "DT", "-", "Timeout Waiting"),
+        (503, "UO", "-", "Unknown Unknown"),
+        (500, "UAEX", "-", "Unknown Unknown"),
+        (500, "URX", "-", "Answered Waiting"),
+        (408, "SI", "-", "Ignored"),
+        (429, "RL", "-", "Ignored"),
+        (200, "DC", "-", "Ignored"),
+        (0, "DPE", "-", "Ignored"),
+    ] {
+        let want = match want {
+            "Ignored" => want.to_owned(),
+            _ => format!(
+                "{want} GET /a host=h for=198.51.100.7 http1=false up=10.0.0.2:80 status={status} \
+                 client=10.0.0.4 port=5 ms=7 ended=2026-11-27T21:09:08.581000000Z"
+            ),
+        };
+        assert_eq!(of(status, flags, reason), want, "{status} {flags} {reason}");
+    }
+    let texts = "{\"start_time\":\"2026-11-27T21:09:08.572Z\",\"response_code\":\"503\",\"duration\":\"4\",\
+        \"response_flags\":\"UC\",\"method\":\"GET\",\"path\":\"/\",\"protocol\":\"HTTP/1.1\",\
+        \"upstream_host\":\"-\",\"upstream_cluster\":\"shop\"}";
+    assert_eq!(
+        entry(ProxyKind::Envoy, texts),
+        "Cut Waiting GET / http1=true name=shop status=503 ms=4 ended=2026-11-27T21:09:08.578000000Z"
+    );
+}
+
+#[test]
+fn a_format_of_the_users_own_is_not_misread() {
+    for (kind, line) in [
+        // genericCLF.
+        (
+            ProxyKind::Traefik,
+            "127.0.0.1 - - [27/Nov/2026:21:06:54 +0000] \"GET /w HTTP/1.1\" 502 11 \"-\" \"-\"",
+        ),
+        // JSON without the status.
+        (
+            ProxyKind::Traefik,
+            "{\"RequestMethod\":\"GET\",\"RequestPath\":\"/\",\"level\":\"info\"}",
+        ),
+        // No flags.
+        (
+            ProxyKind::Envoy,
+            "[2026-11-27T21:09:08.572Z] \"GET / HTTP/1.1\" 503 12 98 \"-\"",
+        ),
+        (
+            ProxyKind::Envoy,
+            "{\"start_time\":\"2026-11-27T21:09:08.572Z\",\"response_code\":503}",
+        ),
+        // One field more, one less, another order.
+        (
+            ProxyKind::Envoy,
+            "[2026-11-27T21:09:08.572Z] \"GET / HTTP/1.1\" 503 UF 0 98 0 9 - \"-\" \"a\" \"i\" \"h\" \
+             \"10.0.0.1:1\"",
+        ),
+        (
+            ProxyKind::Envoy,
+            "[2026-11-27T21:09:08.572Z] \"GET / HTTP/1.1\" 503 UF 0 98 0 \"-\" \"a\" \"i\" \"h\" \
+             \"10.0.0.1:1\"",
+        ),
+        (
+            ProxyKind::Envoy,
+            "[2026-11-27T21:09:08.572Z] \"GET / HTTP/1.1\" UF 503 0 98 0 - \"-\" \"a\" \"i\" \"h\" \
+             \"10.0.0.1:1\"",
+        ),
+        // Another way to write the time.
+        (
+            ProxyKind::Envoy,
+            "[27/Nov/2026 21:09] \"GET / HTTP/1.1\" 503 UF 0 98 0 - \"-\" \"a\" \"i\" \"h\" \
+             \"10.0.0.1:1\"",
+        ),
+    ] {
+        assert_eq!(profile(kind).read(line, false), Line::Unreadable, "{line}");
+    }
+}
+
+#[test]
+fn what_a_proxy_writes_about_itself_shows_no_failed_requests() {
+    for (kind, line) in [
+        (
+            ProxyKind::Traefik,
+            "2026-11-27T21:06:54Z DBG log/log.go:244 > httputil: x: unexpected EOF",
+        ),
+        (
+            ProxyKind::Traefik,
+            "{\"level\":\"debug\",\"error\":\"EOF\",\"time\":\"2026-11-27T21:06:54Z\",\"caller\":\
+             \"github.com/traefik/traefik/v3/pkg/proxy/httputil/proxy.go:199\",\"message\":\"502 Bad Gateway\"}",
+        ),
+        (
+            ProxyKind::Envoy,
+            "[2026-11-27 21:08:55.767][13779][info][main] [source/server/server.cc:1098] starting",
+        ),
+    ] {
+        assert_eq!(profile(kind).read(line, false), Line::Notice, "{line}");
+        assert!(!profile(kind).is_evidence(line), "{line}");
+    }
+    for (kind, line) in [
+        (ProxyKind::Traefik, include_str!("tests/corpus/traefik.log")),
+        (ProxyKind::Envoy, include_str!("tests/corpus/envoy.log")),
+    ] {
+        assert!(profile(kind).is_evidence(line.lines().next().unwrap()));
+    }
+}
+
+#[test]
+fn each_proxy_has_a_profile_that_its_programs_lead_to() {
+    for &kind in ProxyKind::ALL {
+        let profile = profile(kind);
+        assert_eq!(profile.kind, kind);
+        for name in profile.programs {
+            for name in [(*name).to_owned(), format!("{name}.old")] {
+                let found = profile_of_program(&name).map(|profile| profile.kind);
+                assert_eq!(found, Some(kind), "{name}");
+            }
+        }
+    }
+    assert!(profile_of_program("node").is_none());
+}
+
+#[test]
+fn a_profile_promises_what_the_lines_of_its_corpus_say() {
+    use Fact::*;
+    for &kind in ProxyKind::ALL {
+        let mut said = Vec::new();
+        for (_, corpus) in CORPORA.iter().filter(|(other, _)| *other == kind) {
+            let mut reader = Reader::new(profile(kind));
+            for line in corpus.lines() {
+                let Line::Entry(entry) = reader.read(line, false) else {
+                    continue;
+                };
+                let host = entry.request.as_ref().and_then(|it| it.host.as_ref());
+                said.extend(
+                    [
+                        (Status, entry.status.is_some()),
+                        (UpstreamAddress, entry.upstream.is_some()),
+                        (UpstreamName, entry.upstream_name.is_some()),
+                        (Reason, entry.failure == Failure::Refused),
+                        (Client, entry.client.is_some()),
+                        (ClientPort, entry.client_port.is_some()),
+                        (Request, entry.request.is_some()),
+                        (Host, host.is_some()),
+                        (Time, entry.ended.is_some()),
+                        (Elapsed, entry.elapsed.is_some()),
+                        (Worker, entry.pid.is_some()),
+                        (Answered, entry.failure == Failure::Answered),
+                        (ClientGone, entry.failure == Failure::ClientGone),
+                    ]
+                    .into_iter()
+                    .filter_map(|(fact, is_said)| is_said.then_some(fact)),
+                );
+            }
+        }
+        let all = [
+            Status,
+            UpstreamAddress,
+            UpstreamName,
+            Reason,
+            Client,
+            ClientPort,
+            Request,
+            Host,
+            Time,
+            Elapsed,
+            Worker,
+            Answered,
+            ClientGone,
+        ];
+        // Clients that left are not in these corpora, and what Caddy's application answered is only in
+        // its access log.
+        let elsewhere = [
+            (ProxyKind::Nginx, ClientGone),
+            (ProxyKind::Haproxy, ClientGone),
+            (ProxyKind::Caddy, ClientGone),
+            (ProxyKind::Caddy, Answered),
+        ];
+        let wrong: Vec<_> = all
+            .into_iter()
+            .filter(|&fact| !elsewhere.contains(&(kind, fact)))
+            .filter(|fact| profile(kind).says(*fact) != said.contains(fact))
+            .collect();
+        assert!(wrong.is_empty(), "{kind:?}: {wrong:?}");
+    }
+}
 
 #[test]
 fn no_line_is_taken_for_one_of_another_format() {
     for (kind, corpus) in CORPORA {
         for line in corpus.lines() {
-            for other in KINDS.into_iter().filter(|other| *other != kind) {
-                assert_eq!(
-                    parse(other, line, false),
-                    Line::Unreadable,
-                    "{other:?}: {line}"
-                );
+            for other in PROFILES.iter().filter(|other| other.kind != kind) {
+                let read = other.read(line, false);
+                assert_eq!(read, Line::Unreadable, "{:?}: {line}", other.kind);
             }
         }
     }
@@ -232,10 +506,10 @@ fn no_line_is_taken_for_one_of_another_format() {
 fn no_query_leaves_a_parser_unless_it_is_asked_for() {
     for (kind, corpus) in CORPORA {
         for line in corpus.lines().filter(|line| line.contains('?')) {
-            if let Line::Entry(entry) = parse(kind, line, false) {
+            if let Line::Entry(entry) = profile(kind).read(line, false) {
                 assert!(!format!("{entry:?}").contains('?'), "{entry:?}");
             }
-            if let Line::Entry(entry) = parse(kind, line, true) {
+            if let Line::Entry(entry) = profile(kind).read(line, true) {
                 let request = entry.request.as_ref().unwrap();
                 assert!(request.target.contains('?'), "{request:?}");
             }
@@ -246,9 +520,8 @@ fn no_query_leaves_a_parser_unless_it_is_asked_for() {
 proptest! {
     #[test]
     fn any_text_is_read(text in any::<String>()) {
-        for kind in KINDS {
-            let read = parse(kind, &text, true);
-            let _ = Memory::default().relate(Some(kind), &text, read);
+        for profile in &PROFILES {
+            let _ = Reader::new(profile).read(&text, true);
         }
     }
 
@@ -274,8 +547,7 @@ proptest! {
             .collect();
         for end in [damaged.len(), cut.index(damaged.len() + 1)] {
             let text: String = damaged[..end].iter().collect();
-            let read = parse(kind, &text, false);
-            let _ = Memory::default().relate(Some(kind), &text, read);
+            let _ = Reader::new(profile(kind)).read(&text, false);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Proxies: whether a process is one, and the name of those without a manager.
 
 use tracer_model::{Manager, ProxyKind, Service};
+use tracer_proxylog::profile_of_program;
 
 use crate::candidate::{Candidate, basename, named};
 
@@ -20,29 +21,16 @@ pub(crate) fn service(candidate: &Candidate<'_>) -> Option<Service> {
 /// the kernel knows.
 pub(super) fn role(candidate: &Candidate<'_>) -> Option<ProxyKind> {
     if let Some(exe) = candidate.facts.exe.as_deref() {
-        return kind(basename(exe));
+        return kind_of(basename(exe));
     }
     let title = candidate.title();
     if title.is_empty() {
-        return kind(&candidate.facts.task.comm.to_text());
+        return kind_of(&candidate.facts.task.comm.to_text());
     }
     // `nginx: worker process` or `/usr/sbin/nginx`.
-    kind(basename(title.split(':').next().unwrap_or(title)))
+    kind_of(basename(title.split(':').next().unwrap_or(title)))
 }
 
-fn kind(program: &str) -> Option<ProxyKind> {
-    // `nginx.old` while it is upgraded, `caddy.custom` beside the distribution's.
-    Some(match program.split('.').next().unwrap_or(program) {
-        "nginx" | "nginx-debug" | "openresty" | "tengine" | "angie" | "freenginx" => {
-            ProxyKind::Nginx
-        }
-        "apache2" | "httpd" | "apache" | "httpd-prefork" | "httpd-worker" | "httpd-event" => {
-            ProxyKind::Apache
-        }
-        "haproxy" => ProxyKind::Haproxy,
-        "caddy" => ProxyKind::Caddy,
-        "traefik" => ProxyKind::Traefik,
-        "envoy" => ProxyKind::Envoy,
-        _ => return None,
-    })
+fn kind_of(program: &str) -> Option<ProxyKind> {
+    profile_of_program(program).map(|profile| profile.kind)
 }

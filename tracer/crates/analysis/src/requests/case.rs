@@ -19,6 +19,9 @@ pub(super) struct Case<'a> {
     /// None: only the log has it, without the time of its beginning.
     pub began: Option<Timestamp>,
     pub at: Timestamp,
+    /// Whether `began` and `at` are the request's own times, not only those around the reading of its
+    /// line.
+    pub timed: bool,
     /// None: only the log has it.
     pub end: Option<HttpEnd>,
     pub status: Option<u16>,
@@ -42,6 +45,7 @@ impl<'a> Case<'a> {
                 .or_else(|| log?.first_known(|entry| entry.request.as_ref())),
             began: Some(exchange.began),
             at: inbound.at,
+            timed: true,
             end: Some(exchange.end),
             status: match exchange.end {
                 HttpEnd::Status(status) => Some(status),
@@ -58,6 +62,22 @@ impl<'a> Case<'a> {
     /// The earliest instant at which it can have failed.
     pub(super) fn from(&self) -> Timestamp {
         self.began.unwrap_or_else(|| self.at.before(READ_WITHIN))
+    }
+
+    /// How the request failed, where only the state of its upstream shows it: Traefik's log has no
+    /// reasons, and a connection may end before a request is seen on it.
+    pub(super) fn failure_by_absence(
+        &self,
+        upstream: &Endpoint,
+        is_down: &dyn Fn(&Endpoint, Timestamp, Timestamp) -> bool,
+    ) -> Failure {
+        if is_down(upstream, self.from(), self.from()) {
+            Failure::Refused
+        } else if is_down(upstream, self.from(), self.at) {
+            Failure::Cut
+        } else {
+            Failure::Unknown
+        }
     }
 
     /// The upstream that the log names.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tracer_model::{Manager, ProcessKey, ProxyKind, Service, What, Witnesses};
+use tracer_model::{Manager, ProcessKey, Service, What, Witnesses};
+use tracer_proxylog::{Fact, Profile, profile_of};
 
 use super::pair::Proxy;
 use crate::world::{World, key_of, same};
@@ -18,8 +19,18 @@ const MAX_LOGS: usize = 64;
 pub(super) struct Coverage {
     http: bool,
     tls: bool,
-    /// The kind of the proxy whose log is followed.
-    pub log: Option<ProxyKind>,
+    /// Whether its log is followed.
+    pub log: bool,
+    /// What is known about the proxy whose log that is.
+    pub profile: Option<&'static Profile>,
+}
+
+impl Coverage {
+    /// Whether the log has no line about a request that the application answered.
+    pub(super) fn is_silent_about_answers(&self) -> bool {
+        self.profile
+            .is_some_and(|profile| !profile.says(Fact::Answered))
+    }
 }
 
 /// The proxy that writes a log.
@@ -108,8 +119,9 @@ impl Coverages {
             coverage.http |= witnesses.http;
             coverage.tls |= witnesses.tls;
             if witnesses.log {
-                let kind = process.attribution.role.unwrap_or(ProxyKind::Envoy);
-                coverage.log = coverage.log.or(Some(kind));
+                let role = process.attribution.role;
+                coverage.log = true;
+                coverage.profile = coverage.profile.or_else(|| profile_of(role?));
             }
         }
         coverage

@@ -14,10 +14,10 @@ use crate::world::ServiceKey;
 pub(super) type Fingerprint = u64;
 
 /// The fingerprints of one thing.
-pub(super) type Fingerprints = [Option<Fingerprint>; 4];
+pub(super) type Fingerprints = [Option<Fingerprint>; 5];
 
 /// A thing that is not found by any fingerprint.
-pub(super) const NONE: Fingerprints = [None; 4];
+pub(super) const NONE: Fingerprints = [None; 5];
 
 /// Fingerprints are hashes: tables need not hash them again.
 pub(super) type AsIs = BuildHasherDefault<AsIsHasher>;
@@ -45,7 +45,7 @@ impl Hasher for AsIsHasher {
 /// Where to look for what belongs to a thing.
 pub(super) enum Search {
     /// Under these fingerprints.
-    Under([Option<Fingerprint>; 5]),
+    Under([Option<Fingerprint>; 6]),
     /// Everywhere.
     Everywhere,
 }
@@ -72,6 +72,8 @@ pub(super) struct Stems {
 pub(super) enum Common {
     /// The client.
     Request(Option<IpAddr>),
+    /// A client that the line does not have.
+    Anybody,
     /// The other end of the client's connection.
     Client(Option<(IpAddr, u16)>),
     /// The client in X-Forwarded-For.

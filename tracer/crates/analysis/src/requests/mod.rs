@@ -42,10 +42,11 @@ mod upstream;
 mod waiting;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracer_model::{
     Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpEnd, HttpExchange, LogEntry, NetNs,
-    Phase, ProcessKey, ProxyKind, ServiceLoss, Side, Timestamp, What, Witnesses,
+    Phase, ProcessKey, ServiceLoss, Side, Timestamp, What, Witnesses,
 };
 
 use super::context::Context;
@@ -141,16 +142,17 @@ impl Requests {
         let Some(inbound) = inbound(world, &context.options, exchange, netns, at) else {
             return;
         };
-        let lines = match self.coverages.of(world, &inbound.proxy).log {
-            None => Lines::AlreadyRead,
-            // The process that would write the line is gone.
-            Some(_) if exchange.end == HttpEnd::Died => Lines::AlreadyRead,
-            Some(ProxyKind::Nginx | ProxyKind::Apache)
-                if self.reports.clues.was_answered(&Case::of(&inbound)) =>
-            {
-                Lines::None
-            }
-            Some(_) => Lines::MayFollow,
+        let coverage = self.coverages.of(world, &inbound.proxy);
+        // After its death, the proxy writes no line.
+        let lines = if !coverage.log || exchange.end == HttpEnd::Died {
+            Lines::AlreadyRead
+        } else if coverage.is_silent_about_answers()
+            && self.reports.clues.was_answered(&Case::of(&inbound))
+        {
+            Lines::None
+        } else {
+            let delay = coverage.profile.map_or(Duration::ZERO, |it| it.delay);
+            Lines::MayFollow { delay }
         };
         let mut decided = Vec::new();
         self.waiting
@@ -180,7 +182,10 @@ impl Requests {
             Proof::Nothing
         };
         let fingerprinter = &self.waiting.fingerprinter;
-        let line = Attempts::new(fingerprinter, proxy, at, Arc::clone(entry), proof);
+        let end = context.world.request_end(entry, at);
+        let at = end.unwrap_or(at);
+        let mut line = Attempts::new(fingerprinter, proxy, at, Arc::clone(entry), proof);
+        line.timed = end.is_some();
         let mut decided = Vec::new();
         self.waiting.line(line, context.now, &mut decided);
         self.report(context, decided, findings);

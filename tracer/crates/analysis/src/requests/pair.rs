@@ -3,7 +3,8 @@
 //! - Lines and an exchange fit if they are of the same proxy and agree in everything that both have:
 //!   the client's address (or X-Forwarded-For, where the proxy is configured to trust it) and port,
 //!   method and target. If either lacks the client (a TLS session without its connection, Apache's
-//!   first line), the worker's pid must be the same.
+//!   first line), the worker's pid must be the same. If the line has neither client nor worker (Envoy's
+//!   default format), both must have the same method and target.
 //! - Of several that fit, lines read after the request began come first, then lines of the same
 //!   worker and thread, then the oldest: identical concurrent requests are paired one to one, in
 //!   order.
@@ -15,11 +16,14 @@
 use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracer_model::{
-    Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, ProxyKind, Request,
-    Service, Timestamp,
+    Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, Request, Service,
+    Timestamp,
 };
+
+use tracer_proxylog::{LineFor, profile_of};
 
 use super::fingerprint::{Common, Fingerprint, Fingerprinter, Fingerprints, Search, Stems};
 use crate::world::ServiceKey;
@@ -46,6 +50,8 @@ pub(super) struct Inbound {
     pub attempts: Option<Attempts>,
     /// How long it waits, or is kept.
     pub until: Timestamp,
+    /// How late the proxy may write its lines.
+    pub delay: Duration,
 }
 
 impl Inbound {
@@ -68,6 +74,7 @@ impl Inbound {
             exchange,
             attempts: None,
             until: at,
+            delay: Duration::ZERO,
         }
     }
 
@@ -95,6 +102,7 @@ impl Inbound {
             forwarded.and_then(|ip| hash(stems.request, Common::Request(Some(ip)))),
             hash(stems.bare, Common::Client(client)),
             forwarded.and_then(|ip| hash(stems.bare, Common::Forwarded(ip))),
+            hash(stems.request, Common::Anybody).filter(|_| stems.has_request),
         ]
     }
 
@@ -112,6 +120,7 @@ impl Inbound {
             hash(stems.bare, Common::Client(Some((ip, port)))),
             forwarded.and_then(|ip| hash(stems.bare, Common::Forwarded(ip))),
             hash(stems.bare, Common::Bare),
+            hash(stems.request, Common::Anybody),
         ])
     }
 }
@@ -142,6 +151,8 @@ pub(super) struct Attempts {
     first: Line,
     /// Few requests have any.
     further: Vec<Line>,
+    /// Whether the first line's time is when its request ended, not when it was read.
+    pub timed: bool,
     /// What their fingerprints begin with.
     stems: Stems,
     /// What the first line has in common with the next line of the same request; None: there can be
@@ -167,6 +178,7 @@ impl Attempts {
             proxy,
             first: (at, entry),
             further: Vec::new(),
+            timed: false,
             stems,
             proof,
             until: at,
@@ -187,6 +199,16 @@ impl Attempts {
         self.proof == Proof::OnlyWitness && self.last().status.is_some()
     }
 
+    /// Whether the line is about a whole request that failed and was over when the line was written. An
+    /// exchange of the same request ended earlier.
+    pub(super) fn is_final(&self) -> bool {
+        let last = self.last();
+        let profile = last.format.and_then(profile_of);
+        self.proof != Proof::Nothing
+            && last.status.is_some()
+            && profile.is_some_and(|profile| profile.line_for == LineFor::Request)
+    }
+
     /// The decisive line: of the last attempt.
     pub(super) fn decisive(&self) -> &LogEntry {
         let mut latest = self.lines().rev();
@@ -199,7 +221,7 @@ impl Attempts {
         &self.last_line().1
     }
 
-    /// When the last of them was read.
+    /// When the request of the last of them ended or, where that is unknown, when it was read.
     pub(super) fn at(&self) -> Timestamp {
         self.last_line().0
     }
@@ -236,6 +258,12 @@ impl Attempts {
         self.first_known(|entry| Some((entry.client?.to_canonical(), entry.client_port)))
     }
 
+    /// Whether the lines have a request, but neither its client nor its worker.
+    fn is_anonymous(&self) -> bool {
+        let anonymous = |(_, it): &Line| it.pid.is_none() && it.client.is_none();
+        self.lines().all(anonymous) && self.request().is_some()
+    }
+
     /// Adds `next`, which belongs to the same request.
     pub(super) fn append(&mut self, next: Self) {
         if self.request().is_none() {
@@ -265,8 +293,8 @@ impl Attempts {
         let same = |(_, line): &Line| {
             (&line.upstream, &line.upstream_name) == (&entry.upstream, &entry.upstream_name)
         };
-        match entry.format {
-            ProxyKind::Nginx => {
+        match entry.format.and_then(profile_of).map(|it| it.line_for) {
+            Some(LineFor::AttemptOnConnection) => {
                 first.connection.is_some()
                     && first.connection == entry.connection
                     && !self.lines().any(same)
@@ -274,7 +302,7 @@ impl Attempts {
                     && first.request == entry.request
             }
             // First the upstream and the error, then the client; or an attempt at another upstream.
-            ProxyKind::Apache => match self.client() {
+            Some(LineFor::AttemptByThread) => match self.client() {
                 None => entry.client.is_some() && entry.upstream.is_none(),
                 Some((ip, port)) => {
                     port.is_some()
@@ -282,7 +310,7 @@ impl Attempts {
                         && !self.lines().any(same)
                 }
             },
-            _ => false,
+            Some(LineFor::Request) | None => false,
         }
     }
 
@@ -293,14 +321,18 @@ impl Attempts {
         match (self.client(), stems.has_request) {
             (Some((ip, _)), true) => {
                 let request = hash(stems.request, Common::Request(Some(ip)));
-                [request, None, None, None]
+                [request, None, None, None, None]
             }
             (Some((ip, Some(port))), false) => {
                 let client = hash(stems.bare, Common::Client(Some((ip, port))));
                 let forwarded = hash(stems.bare, Common::Forwarded(ip));
-                [client, forwarded, None, None]
+                [client, forwarded, None, None, None]
             }
-            _ => [hash(stems.bare, Common::Bare), None, None, None],
+            (None, true) if self.is_anonymous() => {
+                let anybody = hash(stems.request, Common::Anybody);
+                [anybody, None, None, None, None]
+            }
+            _ => [hash(stems.bare, Common::Bare), None, None, None, None],
         }
     }
 
@@ -315,6 +347,7 @@ impl Attempts {
                 hash(stems.request, Common::Request(None)),
                 hash(stems.bare, Common::Request(None)),
                 None,
+                None,
             ]),
             (Some((ip, Some(port))), false) => Search::Under([
                 hash(stems.bare, Common::Client(Some((ip, port)))),
@@ -322,7 +355,12 @@ impl Attempts {
                 hash(stems.bare, Common::Forwarded(ip)),
                 None,
                 None,
+                None,
             ]),
+            (None, true) if self.is_anonymous() => {
+                let anybody = hash(stems.request, Common::Anybody);
+                Search::Under([anybody, None, None, None, None, None])
+            }
             _ => Search::Everywhere,
         }
     }
@@ -344,8 +382,12 @@ impl Attempts {
                     return None;
                 }
             }
-            _ if worker.is_none() => return None,
-            _ => {}
+            _ if worker.is_some() => {}
+            // The lines have nothing but the request, so that must be the same.
+            (None, _) if self.is_anonymous() => {
+                exchange.request.as_ref()?;
+            }
+            _ => return None,
         }
         if let (Some(logged), Some(seen)) = (self.request(), &exchange.request)
             && !is_same_request(logged, seen)

@@ -11,7 +11,7 @@ use super::case::{Case, READ_WITHIN};
 use super::counted::Sum;
 use super::pair::{Attempts, Inbound};
 use super::reason::{absence, reason};
-use super::upstream::{Clue, Clues};
+use super::upstream::{BLUR, Clue, Clues};
 use crate::context::Context;
 use crate::history::Explained;
 use crate::losses::Ranking;
@@ -84,6 +84,8 @@ impl Reports {
                 ..Actor::default()
             });
         let elapsed = attempts.first_known(|entry| entry.elapsed);
+        let timed = elapsed.is_some() && attempts.timed;
+        let slack = if timed { BLUR } else { READ_WITHIN };
         let case = Case {
             proxy: &proxy.key,
             netns: context
@@ -91,8 +93,9 @@ impl Reports {
                 .netns(process.map_or(0, |process| process.facts.netns)),
             worker,
             request: attempts.first_known(|entry| entry.request.as_ref()),
-            began: elapsed.map(|elapsed| at.before(elapsed + READ_WITHIN)),
+            began: elapsed.map(|elapsed| at.before(elapsed + slack)),
             at,
+            timed,
             end: None,
             status: attempts.status(),
             connected: None,
@@ -133,6 +136,7 @@ impl Reports {
             request: None,
             began: Some(sum.began),
             at: sum.at,
+            timed: false,
             end: None,
             status: sum.status,
             connected: None,

@@ -178,12 +178,12 @@ mod tests {
     #[test]
     fn things_are_found_by_fingerprint_in_order() {
         let mut shelf = Shelf::default();
-        shelf.push("a", [Some(1), None, None, None]);
-        shelf.push("b", [Some(1), Some(2), None, None]);
-        shelf.push("c", [Some(2), None, None, None]);
+        shelf.push("a", [Some(1), None, None, None, None]);
+        shelf.push("b", [Some(1), Some(2), None, None, None]);
+        shelf.push("c", [Some(2), None, None, None, None]);
         assert_eq!(numbers(&shelf, 1), [0, 1]);
         assert_eq!(numbers(&shelf, 2), [1, 2]);
-        shelf.list(2, [Some(1), None, None, None]);
+        shelf.list(2, [Some(1), None, None, None, None]);
         shelf.list(0, NONE);
         assert_eq!(numbers(&shelf, 1), [1, 2]);
         assert_eq!(numbers(&shelf, 2), [1]);
@@ -193,7 +193,7 @@ mod tests {
     fn removal_leaves_nothing_behind() {
         let mut shelf = Shelf::default();
         for thing in ["a", "b", "c"] {
-            shelf.push(thing, [Some(7), None, None, None]);
+            shelf.push(thing, [Some(7), None, None, None, None]);
         }
         assert_eq!(shelf.remove(1), Some("b"));
         assert_eq!(shelf.remove(1), None);
@@ -213,7 +213,7 @@ mod tests {
     fn early_things_are_separate() {
         let mut shelf = Shelf::default();
         for thing in 0..6 {
-            shelf.push(thing, [Some(thing % 2), None, None, None]);
+            shelf.push(thing, [Some(thing % 2), None, None, None, None]);
         }
         let (early, others) = shelf.with(1, |&thing| thing < 3);
         assert_eq!(early.map(|(_, &thing)| thing).collect::<Vec<_>>(), [1]);

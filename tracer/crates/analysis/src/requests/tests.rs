@@ -1,5 +1,6 @@
 //! Stories of failed requests: reports of witnesses in, findings out.
 
+mod late;
 mod order;
 mod stories;
 mod storms;
@@ -100,7 +101,7 @@ fn status(began: u64, path: &str, port: u16, status: u16) -> What {
 fn nginx(path: &str, failure: Failure, upstream: Option<u16>) -> LogEntry {
     LogEntry {
         proxy: key(50),
-        format: ProxyKind::Nginx,
+        format: Some(ProxyKind::Nginx),
         pid: Some(50),
         tid: Some(50),
         connection: Some(57),
@@ -117,13 +118,14 @@ fn nginx(path: &str, failure: Failure, upstream: Option<u16>) -> LogEntry {
         failure,
         phase: Phase::Connecting,
         elapsed: None,
+        ended: None,
     }
 }
 
 /// A line of HAProxy's log.
 fn haproxy(path: &str, port: u16, status: u16) -> LogEntry {
     LogEntry {
-        format: ProxyKind::Haproxy,
+        format: Some(ProxyKind::Haproxy),
         tid: None,
         connection: None,
         client_port: Some(port),

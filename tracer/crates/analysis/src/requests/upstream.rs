@@ -32,7 +32,7 @@ const MAX_TRIED: usize = 2048;
 /// Cut connections that are kept; the oldest go first.
 const MAX_CUTS: usize = 4096;
 /// Clocks of two processors differ by less than this, and a log is read this much later.
-const BLUR: Duration = Duration::from_millis(10);
+pub(super) const BLUR: Duration = Duration::from_millis(10);
 
 /// What was found out about a case.
 #[derive(Debug)]
@@ -251,6 +251,10 @@ impl Clues {
                 .or_else(|| result?.err().filter(|_| connects_to.is_some())),
             connects_to,
         );
+        let failure = match (named, failure) {
+            (Some(to), Failure::Unknown) if case.timed => case.failure_by_absence(to, is_down),
+            (_, failure) => failure,
+        };
         let killed = outbound
             .as_ref()
             .filter(|_| matches!(failure, Failure::Cut | Failure::Reset))

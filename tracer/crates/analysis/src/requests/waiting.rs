@@ -15,14 +15,16 @@ use super::shelf::Shelf;
 const EXCHANGE_HOLD: Duration = Duration::from_millis(100);
 /// Lines wait this long for their exchange.
 const LINE_HOLD: Duration = Duration::from_secs(1);
-/// An exchange that was reported without lines still accepts lines for this long.
+/// An exchange that was reported without lines still accepts lines for this long, plus what the proxy
+/// delays its lines.
 const REPORTED_HOLD: Duration = Duration::from_secs(3);
 /// Exchanges that wait; more are reported at once.
 const MAX_HELD: usize = 4096;
 /// Requests whose lines wait; more are decided at once.
 const MAX_ATTEMPTS: usize = 4096;
-/// Reported exchanges that are kept; the oldest go first.
-const MAX_REPORTED: usize = 4096;
+/// Reported exchanges that are kept, the oldest go first: as many as the kernel can send while a proxy
+/// holds back its lines.
+const MAX_REPORTED: usize = 12_288;
 /// Equal requests of one connection that a line may continue: the last ones.
 const MAX_CONTINUED: usize = 4;
 
@@ -33,8 +35,8 @@ pub(super) enum Lines {
     None,
     /// Only lines that were already read: no log is followed.
     AlreadyRead,
-    /// Lines that were already read, or will be.
-    MayFollow,
+    /// Lines that were already read, or will be: the proxy writes them at most this late.
+    MayFollow { delay: Duration },
 }
 
 /// A request that failed.
@@ -101,10 +103,14 @@ impl Waiting {
             );
             inbound.attempts = number.and_then(|number| self.remove_attempts(number));
         }
-        if inbound.attempts.is_some() || lines != Lines::MayFollow {
-            out.push(Decided::Seen(Box::new(inbound)));
-            return;
-        }
+        let delay = match lines {
+            Lines::MayFollow { delay } if inbound.attempts.is_none() => delay,
+            _ => {
+                out.push(Decided::Seen(Box::new(inbound)));
+                return;
+            }
+        };
+        inbound.delay = delay;
         inbound.until = now.after(EXCHANGE_HOLD);
         let fingerprints = inbound.fingerprints(&self.fingerprinter);
         self.exchanges.push(inbound, fingerprints);
@@ -168,7 +174,8 @@ impl Waiting {
         while let Some(inbound) = self.pop_exchange() {
             self.decide(inbound, now, out);
         }
-        let decided = |attempts: &Attempts| last || !attempts.may_pair() || attempts.is_over();
+        // Every exchange of a request that ended before this has been observed.
+        let decided = |attempts: &Attempts| last || !attempts.may_pair() || attempts.is_final();
         let numbers: Vec<u64> = self
             .attempts
             .iter()
@@ -209,7 +216,7 @@ impl Waiting {
                 key: inbound.key.clone(),
                 exchange: inbound.exchange.clone(),
                 attempts: None,
-                until: now.after(REPORTED_HOLD),
+                until: now.after(REPORTED_HOLD + inbound.delay),
                 ..inbound
             };
             let fingerprints = reported.fingerprints(&self.fingerprinter);

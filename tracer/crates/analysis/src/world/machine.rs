@@ -2,9 +2,10 @@
 //! about what happened; the correlators do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracer_model::{
-    Actor, ClockAnchor, ContainerFacts, Endpoint, Hook, Listener, Manager, NetNs, Party,
+    Actor, ClockAnchor, ContainerFacts, Endpoint, Hook, Listener, LogEntry, Manager, NetNs, Party,
     ProcessFacts, ProcessKey, Service, Session, TaskFacts, Timestamp, WallTime,
 };
 
@@ -15,6 +16,12 @@ use super::processes::{End, Process, Processes};
 use crate::attribution::{Attribution, attribute};
 use crate::candidate::{Candidate, Parent};
 use crate::rules::Rules;
+
+/// A line is written at most this long after its request ended. A line that seems older is not
+/// believed: a clock has been stepped.
+const LATEST_LINE: Duration = Duration::from_secs(15);
+/// Lines have times to the millisecond; this much after the reading is still the same time.
+const CUT_OFF: Duration = Duration::from_millis(10);
 
 /// The machine as observed.
 pub struct World {
@@ -52,6 +59,13 @@ impl World {
     /// Wall time of an instant.
     pub fn wall(&self, at: Timestamp) -> WallTime {
         self.clock.wall(at)
+    }
+
+    /// When the request of a log's line ended, if the line says it. `read` is when the line was read.
+    pub fn request_end(&self, entry: &LogEntry, read: Timestamp) -> Option<Timestamp> {
+        let end = self.clock.boot(entry.ended?)?;
+        let believed = read.since(end) <= LATEST_LINE && end.since(read) <= CUT_OFF;
+        believed.then_some(end.min(read))
     }
 
     /// Facts from /proc.

@@ -377,14 +377,7 @@ fn failure() -> Boxed<Failure> {
 }
 
 fn log_entry() -> Boxed<LogEntry> {
-    let format = proptest::sample::select(vec![
-        ProxyKind::Nginx,
-        ProxyKind::Apache,
-        ProxyKind::Haproxy,
-        ProxyKind::Caddy,
-        ProxyKind::Traefik,
-        ProxyKind::Envoy,
-    ]);
+    let format = option::of(proptest::sample::select(ProxyKind::ALL));
     let phase = proptest::sample::select(vec![
         Phase::Connecting,
         Phase::Waiting,
@@ -396,10 +389,14 @@ fn log_entry() -> Boxed<LogEntry> {
         any::<(Option<u32>, Option<u32>, Option<u64>)>(),
         any::<(Option<IpAddr>, Option<u16>, Option<bool>, Option<u16>)>(),
         (option::of(request()), option::of(endpoint())),
-        (option::of(text()), option::of(elapsed())),
+        (
+            option::of(text()),
+            option::of(elapsed()),
+            any::<Option<i64>>(),
+        ),
     )
         .prop_map(
-            |(first, numbers, client, (request, upstream), (upstream_name, elapsed))| {
+            |(first, numbers, client, (request, upstream), (upstream_name, elapsed, ended))| {
                 let (proxy, format, failure, phase) = first;
                 let (pid, tid, connection) = numbers;
                 let (client, client_port, http1, status) = client;
@@ -419,6 +416,7 @@ fn log_entry() -> Boxed<LogEntry> {
                     failure,
                     phase,
                     elapsed,
+                    ended: ended.map(WallTime),
                 }
             },
         )

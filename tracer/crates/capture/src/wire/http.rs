@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracer_model::{
     self as model, Failure, HttpEnd, HttpExchange, LogEntry, Phase, ProxyKind, Side, Timestamp,
-    Witness,
+    WallTime, Witness,
 };
 
 use super::message::{Unknown, Wire, nanos, optional, required, short, some, text};
@@ -260,19 +260,6 @@ impl Wire for HttpCounted {
     }
 }
 
-/// [`ProxyKind`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
-#[repr(i32)]
-pub(super) enum LogFormat {
-    Unspecified = 0,
-    Nginx = 1,
-    Apache = 2,
-    Haproxy = 3,
-    Caddy = 4,
-    Traefik = 5,
-    Envoy = 6,
-}
-
 /// [`Failure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
@@ -350,7 +337,8 @@ pub(super) enum PhaseKind {
 pub(super) struct ProxyLog {
     #[prost(message, optional, tag = "1")]
     proxy: Option<Key>,
-    #[prost(enumeration = "LogFormat", tag = "2")]
+    /// [`ProxyKind::number`]; 0: not known.
+    #[prost(int32, tag = "2")]
     format: i32,
     #[prost(uint32, optional, tag = "3")]
     pid: Option<u32>,
@@ -378,6 +366,8 @@ pub(super) struct ProxyLog {
     phase: i32,
     #[prost(uint64, optional, tag = "15")]
     elapsed_ns: Option<u64>,
+    #[prost(sint64, optional, tag = "16")]
+    ended_ns: Option<i64>,
 }
 
 impl Wire for ProxyLog {
@@ -400,15 +390,8 @@ impl Wire for ProxyLog {
             failure,
             phase,
             elapsed,
+            ended,
         } = model;
-        let format = match format {
-            ProxyKind::Nginx => LogFormat::Nginx,
-            ProxyKind::Apache => LogFormat::Apache,
-            ProxyKind::Haproxy => LogFormat::Haproxy,
-            ProxyKind::Caddy => LogFormat::Caddy,
-            ProxyKind::Traefik => LogFormat::Traefik,
-            ProxyKind::Envoy => LogFormat::Envoy,
-        };
         let phase = match phase {
             Phase::Connecting => PhaseKind::Connecting,
             Phase::Waiting => PhaseKind::Waiting,
@@ -417,7 +400,7 @@ impl Wire for ProxyLog {
         };
         Self {
             proxy: some(proxy),
-            format: format.into(),
+            format: format.map_or(0, ProxyKind::number),
             pid: *pid,
             tid: *tid,
             connection: *connection,
@@ -431,19 +414,11 @@ impl Wire for ProxyLog {
             failure: FailureKind::from(*failure).into(),
             phase: phase.into(),
             elapsed_ns: elapsed.map(nanos),
+            ended_ns: ended.map(|ended| ended.0),
         }
     }
 
     fn model(self) -> Result<LogEntry, Unknown> {
-        let format = match self.format() {
-            LogFormat::Unspecified => return Err(Unknown("format")),
-            LogFormat::Nginx => ProxyKind::Nginx,
-            LogFormat::Apache => ProxyKind::Apache,
-            LogFormat::Haproxy => ProxyKind::Haproxy,
-            LogFormat::Caddy => ProxyKind::Caddy,
-            LogFormat::Traefik => ProxyKind::Traefik,
-            LogFormat::Envoy => ProxyKind::Envoy,
-        };
         let phase = match self.phase() {
             PhaseKind::Connecting => Phase::Connecting,
             PhaseKind::Waiting => Phase::Waiting,
@@ -454,7 +429,7 @@ impl Wire for ProxyLog {
         let port = |field| move |port| short(field, port);
         Ok(LogEntry {
             proxy: required(self.proxy)?,
-            format,
+            format: ProxyKind::from_number(self.format),
             pid: self.pid,
             tid: self.tid,
             connection: self.connection,
@@ -468,6 +443,7 @@ impl Wire for ProxyLog {
             failure,
             phase,
             elapsed: self.elapsed_ns.map(Duration::from_nanos),
+            ended: self.ended_ns.map(WallTime),
         })
     }
 }

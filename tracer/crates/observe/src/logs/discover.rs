@@ -1,10 +1,11 @@
-//! Which files of a proxy's process may be its error log: regular files that it has open for
-//! writing. Whether one is, its lines tell.
+//! Which files of a proxy's process may be its log of failed requests: regular files that it has open for
+//! writing. Its lines show whether one is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tracer_model::{ProcessKey, ProxyKind, ProxyProcess};
+use tracer_model::{ProcessKey, ProxyProcess};
+use tracer_proxylog::{FailuresIn, Profile, profile_of};
 
 use super::super::proc_dir;
 use super::follow::{FileId, Found, Place};
@@ -18,11 +19,11 @@ const MAX_DESCRIPTORS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) found: Found,
-    pub(super) kind: ProxyKind,
+    pub(super) profile: &'static Profile,
     /// Who has it open; the oldest first.
     pub(super) holders: Vec<ProcessKey>,
-    /// Whether its name, or what it is to the process, says that it is a log: an empty file has
-    /// nothing else to tell.
+    /// Whether its name, or being the process's output, shows that it is a log: an empty file has
+    /// no lines to judge by.
     pub(super) named_log: bool,
     path: PathBuf,
     root: PathBuf,
@@ -35,17 +36,17 @@ impl Candidate {
     }
 }
 
-/// The files that `proxies` have open for writing, access logs by name left out.
+/// The files that `proxies` have open for writing, without those that are named as access logs where
+/// failed requests are in another log.
 pub(super) fn candidates(proxies: &[ProxyProcess]) -> Vec<Candidate> {
-    let mut proxies: Vec<ProxyProcess> = proxies
-        .iter()
-        .filter(|one| readable(one.kind))
-        .copied()
-        .collect();
+    let mut proxies: Vec<ProxyProcess> = proxies.to_vec();
     proxies.sort_by_key(|one| (one.key.start_ticks, one.key.pid));
     let mut all: Vec<Candidate> = Vec::new();
     for proxy in proxies.iter().take(MAX_PROCESSES) {
-        let mut own = open_files(proxy);
+        let Some(profile) = profile_of(proxy.kind) else {
+            continue;
+        };
+        let mut own = open_files(proxy, profile);
         if proc_dir::start_ticks(proxy.key.pid) != Some(proxy.key.start_ticks) {
             continue;
         }
@@ -65,15 +66,7 @@ pub(super) fn holders(candidates: &[Candidate], id: FileId) -> Option<&Candidate
     candidates.iter().find(|one| one.found.id == id)
 }
 
-/// Whether there is a parser for its log.
-pub(super) fn readable(kind: ProxyKind) -> bool {
-    matches!(
-        kind,
-        ProxyKind::Nginx | ProxyKind::Apache | ProxyKind::Haproxy | ProxyKind::Caddy
-    )
-}
-
-fn open_files(proxy: &ProxyProcess) -> Vec<Candidate> {
+fn open_files(proxy: &ProxyProcess, profile: &'static Profile) -> Vec<Candidate> {
     let process = PathBuf::from(format!("/proc/{}", proxy.key.pid));
     let Ok(descriptors) = fs::read_dir(process.join("fd")) else {
         return Vec::new();
@@ -84,13 +77,13 @@ fn open_files(proxy: &ProxyProcess) -> Vec<Candidate> {
         .filter_map(|entry| {
             let number = entry.file_name();
             let path = fs::read_link(entry.path()).ok()?;
-            if !may_be_log(&path) || !writes(&process.join("fdinfo").join(&number)) {
+            if !may_be_log(&path, profile) || !writes(&process.join("fdinfo").join(&number)) {
                 return None;
             }
             let output = number == "1" || number == "2";
             Some(Candidate {
                 found: Found::at(&entry.path())?,
-                kind: proxy.kind,
+                profile,
                 holders: vec![proxy.key],
                 named_log: output || named_log(&path),
                 path,
@@ -111,16 +104,18 @@ fn writes(fdinfo: &Path) -> bool {
 }
 
 /// By name only; sockets and pipes have names without a slash.
-fn may_be_log(path: &Path) -> bool {
+fn may_be_log(path: &Path, profile: &Profile) -> bool {
     let elsewhere = ["/dev", "/proc", "/sys"];
     path.is_absolute()
         && !elsewhere.iter().any(|tree| path.starts_with(tree))
-        && !lower_name(path).contains("access")
+        && (profile.failures_in == FailuresIn::AccessLog || !lower_name(path).contains("access"))
 }
 
 fn named_log(path: &Path) -> bool {
     let name = lower_name(path);
-    name.contains("log") || name.contains("err")
+    ["log", "err", "access"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 fn lower_name(path: &Path) -> String {

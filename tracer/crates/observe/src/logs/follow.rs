@@ -39,7 +39,7 @@ pub(super) struct FileId {
 pub(super) struct Found {
     handle: OwnedFd,
     pub(super) id: FileId,
-    /// When it was created, where the file system tells.
+    /// When it was created, where the file system records that.
     pub(super) born: Option<WallTime>,
 }
 
@@ -60,7 +60,7 @@ impl Found {
         if KERNELS.contains(&rustix::fs::fstatfs(&handle).ok()?.f_type) {
             return None;
         }
-        let told = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+        let recorded = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
         let born = stat.stx_btime.tv_sec.saturating_mul(1_000_000_000);
         let born = born.saturating_add(stat.stx_btime.tv_nsec.into());
         Some(Self {
@@ -69,7 +69,7 @@ impl Found {
                 device: (stat.stx_dev_major, stat.stx_dev_minor),
                 inode: stat.stx_ino,
             },
-            born: told.then_some(WallTime(born)),
+            born: recorded.then_some(WallTime(born)),
         })
     }
 

@@ -1,10 +1,10 @@
-//! A followed file, whose it is, and what its lines tell.
+//! A followed file, whose it is, and what its lines say.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracer_model::{ProcessKey, ProxyKind, ProxyProcess, Timestamp, What};
-use tracer_proxylog::{Line, Memory, parse, parse_any};
+use tracer_proxylog::{Line, Profile, Reader, profile_of_line};
 
 use super::follow::Follower;
 use super::notify::Notify;
@@ -18,8 +18,9 @@ pub(super) struct Log {
     pub(super) follower: Follower,
     /// The number of its inotify events.
     pub(super) watch: Option<i32>,
-    /// Not known yet of a configured file that is empty and that no proxy has open.
-    pub(super) kind: Option<ProxyKind>,
+    /// Reads its lines. None: a configured file that is empty and that no proxy has open, so that
+    /// nothing shows whose it is.
+    reader: Option<Reader>,
     /// Who has it open, the oldest first.
     pub(super) holders: Vec<ProcessKey>,
     /// Named by the user.
@@ -28,7 +29,6 @@ pub(super) struct Log {
     pub(super) proven: bool,
     /// Lines that could not, while that is so.
     pub(super) trial: u32,
-    pub(super) memory: Memory,
     /// There may be something to read.
     pub(super) dirty: bool,
     pub(super) pace: Pace,
@@ -59,16 +59,15 @@ pub(super) struct LogRound {
 }
 
 impl Log {
-    pub(super) fn new(follower: Follower, kind: Option<ProxyKind>) -> Self {
+    pub(super) fn new(follower: Follower, profile: Option<&'static Profile>) -> Self {
         Self {
             follower,
             watch: None,
-            kind,
+            reader: profile.map(Reader::new),
             holders: Vec::new(),
             configured: false,
             proven: false,
             trial: 0,
-            memory: Memory::default(),
             // Lines may have been written before anything notified of them.
             dirty: true,
             pace: Pace::default(),
@@ -76,9 +75,15 @@ impl Log {
         }
     }
 
+    /// Whose log it is, as far as is known.
+    pub(super) fn kind(&self) -> Option<ProxyKind> {
+        self.reader.as_ref().map(|reader| reader.profile().kind)
+    }
+
     /// The log that has taken this one's place, when it was rotated. This one is let go at `until`.
     pub(super) fn successor(&mut self, until: Timestamp) -> Option<Self> {
-        let mut successor = Self::new(self.follower.successor()?, self.kind);
+        let profile = self.reader.as_ref().map(Reader::profile);
+        let mut successor = Self::new(self.follower.successor()?, profile);
         successor.holders.clone_from(&self.holders);
         successor.proven = self.proven;
         successor.configured = std::mem::take(&mut self.configured);
@@ -109,7 +114,7 @@ impl Log {
         }
     }
 
-    /// Tells what was written since the last look, or a portion of it.
+    /// Observes what was written since the last look, or a portion of it.
     pub(super) fn read(
         &mut self,
         room: &mut Vec<u8>,
@@ -119,33 +124,40 @@ impl Log {
     ) -> LogRound {
         let Self {
             follower,
-            kind,
+            reader,
             holders,
             configured,
             proven,
             trial,
-            memory,
             ..
         } = self;
         let mut unread = 0;
         let round = follower.read(room, &mut |line| {
-            let read = match *kind {
-                Some(kind) => parse(kind, line, show_query),
-                None => parse_any(kind, line, show_query),
-            };
-            if read == Line::Unreadable {
-                *trial = trial.saturating_add(1);
-                unread += u64::from(*proven || *configured);
-                return;
+            if reader.is_none() {
+                *reader = profile_of_line(line).map(Reader::new);
             }
-            *proven = true;
-            let read = memory.relate(*kind, line, read);
-            let owner = proxies.iter().find(|one| Some(one.kind) == *kind);
-            let owner = holders.first().copied().or(owner.map(|one| one.key));
-            if let (Line::Entry(mut entry), Some(owner)) = (read, owner) {
-                // Nobody else has it yet.
-                Arc::make_mut(&mut entry).proxy = owner;
-                each(What::ProxyLog(entry));
+            let kind = reader.as_ref().map(|reader| reader.profile().kind);
+            let read = match reader {
+                Some(reader) => reader.read(line, show_query),
+                None => Line::Unreadable,
+            };
+            match read {
+                Line::Entry(mut entry) => {
+                    *proven = true;
+                    let owner = proxies.iter().find(|one| Some(one.kind) == kind);
+                    let owner = holders.first().copied().or(owner.map(|one| one.key));
+                    if let Some(owner) = owner {
+                        // Nobody else has it yet.
+                        Arc::make_mut(&mut entry).proxy = owner;
+                        each(What::ProxyLog(entry));
+                    }
+                }
+                Line::Ignored => *proven = true,
+                Line::Notice => *trial = trial.saturating_add(1),
+                Line::Unreadable => {
+                    *trial = trial.saturating_add(1);
+                    unread += u64::from(*proven || *configured);
+                }
             }
         });
         let too_long = u32::try_from(round.too_long).unwrap_or(u32::MAX);

@@ -1,7 +1,7 @@
-//! The proxies' own error logs: finds them, follows them, and reads their lines. What is written
-//! after the start is told; what was there before is not.
+//! The proxies' own logs: finds them, follows them, and reads their lines. What is written after the
+//! start is observed; what was there before is not.
 //!
-//! A file is believed to be an error log when its lines read as one. It is found because a process
+//! A file is believed to be such a log when its lines read as one. It is found because a process
 //! of a proxy has it open, or by configuration.
 
 mod discover;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tracer_model::{Observation, ProcessKey, ProxyProcess, Ring, Timestamp, WallTime, What};
-use tracer_proxylog::{KINDS, Line, parse, tells_of_errors};
+use tracer_proxylog::profile_of_line;
 
 use discover::Candidate;
 use follow::{Follower, Found, Place};
@@ -36,7 +36,7 @@ const SEARCH_EVERY: Duration = Duration::from_secs(10);
 /// A file that was replaced, or that no proxy has open any more, is followed this long after the
 /// last line: workers that finish their requests still write to it, a restarted proxy does again.
 const LINGER: Duration = Duration::from_secs(30);
-/// Lines after which a file is no error log, when none could be read.
+/// A file is let go after this many lines when none of them belongs to such a log.
 const MAX_TRIAL: u32 = 100;
 
 /// See the module.
@@ -82,8 +82,7 @@ impl Logs {
     /// Follows the logs of `proxies` from now on, and those of nobody else.
     pub(super) fn follow(&mut self, proxies: &[ProxyProcess]) {
         self.proxies.clear();
-        let readable = proxies.iter().filter(|one| discover::readable(one.kind));
-        self.proxies.extend(readable);
+        self.proxies.extend(proxies);
         self.proxies
             .sort_by_key(|one| (one.key.start_ticks, one.key.pid));
         self.search(clock::now());
@@ -132,15 +131,15 @@ impl Logs {
         }
     }
 
-    /// Tells the lines that were written before `at`, if they were not told yet.
+    /// Observes the lines that were written before `at`, unless they were observed already.
     pub(super) fn read_written_before(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
-        let told = self.last_round >= at && self.files.iter().all(|log| !log.dirty);
-        if !told {
+        let done = self.last_round >= at && self.files.iter().all(|log| !log.dirty);
+        if !done {
             self.read(clock::now(), out);
         }
     }
 
-    /// Tells the lines that were written since the last look, as seen `at`.
+    /// Observes the lines that were written since the last look, as seen `at`.
     pub(super) fn read(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
         self.take_events();
         self.round = None;
@@ -269,15 +268,11 @@ impl Logs {
             return;
         };
         let holders = discover::holders(candidates, found.id);
-        let kind = match holders {
-            Some(holders) => Some(holders.kind),
-            None => KINDS.into_iter().find(|&kind| {
-                let mut fits = false;
-                follower.peek(&mut |line| fits |= parse(kind, line, false) != Line::Unreadable);
-                fits
-            }),
-        };
-        let mut log = Log::new(follower, kind);
+        let mut profile = holders.map(|holders| holders.profile);
+        if profile.is_none() {
+            follower.peek(&mut |line| profile = profile.or_else(|| profile_of_line(line)));
+        }
+        let mut log = Log::new(follower, profile);
         log.configured = true;
         log.holders = holders.map_or(Vec::new(), |one| one.holders.clone());
         self.add(log);
@@ -294,13 +289,14 @@ impl Logs {
         let Ok(follower) = Follower::new(&candidate.found, candidate.place(), beginning) else {
             return;
         };
+        let profile = candidate.profile;
         let (mut empty, mut fits) = (true, false);
         follower.peek(&mut |line| {
             empty = false;
-            fits |= tells_of_errors(candidate.kind, line);
+            fits |= profile.is_evidence(line);
         });
         if fits || (empty && candidate.named_log) {
-            let mut log = Log::new(follower, Some(candidate.kind));
+            let mut log = Log::new(follower, Some(profile));
             log.holders.clone_from(&candidate.holders);
             log.proven = fits;
             self.add(log);
@@ -364,7 +360,10 @@ impl Logs {
         for log in &self.files {
             logged.extend(&log.holders);
             if log.holders.is_empty() && log.configured {
-                let same = self.proxies.iter().filter(|one| Some(one.kind) == log.kind);
+                let same = self
+                    .proxies
+                    .iter()
+                    .filter(|one| Some(one.kind) == log.kind());
                 logged.extend(same.map(|one| one.key));
             }
         }

@@ -46,27 +46,27 @@ fn appending(path: &Path) -> File {
     options.append(true).create(true).open(path).unwrap()
 }
 
-/// The connection numbers that were told, once everything was looked at.
+/// The connection numbers that were observed, once everything was read.
 fn numbers(logs: &mut Logs) -> Vec<u64> {
-    connections(told(logs))
+    connections(observe(logs))
 }
 
-/// Those that one round tells.
+/// Those that one round observes.
 fn read_once(logs: &mut Logs) -> Vec<u64> {
     let mut out = Vec::new();
     logs.read(clock::now(), &mut out);
     connections(out.into_iter().map(|observation| observation.what))
 }
 
-fn connections(told: impl IntoIterator<Item = What>) -> Vec<u64> {
-    let entries = told.into_iter().filter_map(|what| match what {
+fn connections(observed: impl IntoIterator<Item = What>) -> Vec<u64> {
+    let entries = observed.into_iter().filter_map(|what| match what {
         What::ProxyLog(entry) => entry.connection,
         _ => None,
     });
     entries.collect()
 }
 
-fn told(logs: &mut Logs) -> Vec<What> {
+fn observe(logs: &mut Logs) -> Vec<What> {
     let mut out = Vec::new();
     let now = clock::now();
     logs.check(now);
@@ -81,7 +81,7 @@ fn told(logs: &mut Logs) -> Vec<What> {
 
 fn following(proxy: ProxyProcess) -> Logs {
     let mut logs = Logs::new(false, Vec::new());
-    // Times of files are too coarse to tell that they were created a moment before.
+    // Times of files are too coarse to show that they were created a moment before.
     let began = std::mem::replace(&mut logs.began, WallTime(i64::MAX));
     logs.follow(&[proxy]);
     logs.began = began;
@@ -89,7 +89,7 @@ fn following(proxy: ProxyProcess) -> Logs {
 }
 
 #[test]
-fn what_a_proxy_writes_to_its_open_log_after_the_start_is_told() {
+fn what_a_proxy_writes_to_its_open_log_after_the_start_is_observed() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let mut log = appending(&dir.path().join("error.log"));
@@ -102,9 +102,9 @@ fn what_a_proxy_writes_to_its_open_log_after_the_start_is_told() {
     log.write_all(first.as_bytes()).unwrap();
     assert_eq!(numbers(&mut logs), [2]);
     log.write_all(second.as_bytes()).unwrap();
-    let told = told(&mut logs);
-    let [What::ProxyLog(entry)] = &*told else {
-        panic!("{told:?}");
+    let observed = observe(&mut logs);
+    let [What::ProxyLog(entry)] = &*observed else {
+        panic!("{observed:?}");
     };
     assert_eq!(entry.proxy, me().key);
     assert_eq!(entry.failure, Failure::Refused);
@@ -211,17 +211,17 @@ fn a_log_that_is_copied_and_cut_off_is_read_on() {
     log.write_all((line(22) + &line(23)).as_bytes()).unwrap();
     assert_eq!(numbers(&mut logs), [22, 23], "as long as before");
     log.write_all(b"2026/11/22 half a li").unwrap();
-    assert!(told(&mut logs).is_empty());
+    assert!(observe(&mut logs).is_empty());
     log.set_len(0).unwrap();
     log.write_all(line(30).as_bytes()).unwrap();
-    let told = told(&mut logs);
+    let observed = observe(&mut logs);
     assert!(
         matches!(
-            &*told,
+            &*observed,
             [What::ProxyLog(entry), What::Lost { ring: Ring::ProxyLog, count: 1 }]
                 if entry.connection == Some(30)
         ),
-        "{told:?}"
+        "{observed:?}"
     );
 }
 
@@ -262,10 +262,12 @@ fn much_is_read_in_rounds_and_too_much_is_given_up() {
     for _ in 0..20 {
         log.write_all(many.as_bytes()).unwrap();
     }
-    let told = told(&mut logs);
-    let lost = told.iter().filter(|what| matches!(what, What::Lost { .. }));
+    let observed = observe(&mut logs);
+    let lost = observed
+        .iter()
+        .filter(|what| matches!(what, What::Lost { .. }));
     assert_eq!(lost.count(), 1);
-    let newest = told.iter().rev().find_map(|what| match what {
+    let newest = observed.iter().rev().find_map(|what| match what {
         What::ProxyLog(entry) => entry.connection,
         _ => None,
     });
@@ -288,13 +290,13 @@ fn lines_that_are_no_lines_of_the_format_are_counted() {
     ]
     .concat();
     log.write_all(&junk).unwrap();
-    let told = told(&mut logs);
+    let observed = observe(&mut logs);
     assert!(
         matches!(
-            &*told,
+            &*observed,
             [What::ProxyLog(entry), What::LogLinesUnread(2)] if entry.connection == Some(3)
         ),
-        "{told:?}"
+        "{observed:?}"
     );
 }
 
@@ -325,19 +327,19 @@ fn access_logs_and_other_files_are_not_followed() {
     assert!(logs.files.is_empty(), "{:?}", logs.files);
     assert!(!logs.logged(me().key));
     std::io::Read::read_to_end(&mut only_read, &mut Vec::new()).unwrap();
-    // It may be anything while it is empty; its lines tell that it is none, and aren't counted.
+    // While it is empty, it may be a log; its lines show that it is not, and aren't counted.
     let mut later = file("shop.example.log", "");
     logs.follow(&[me()]);
     assert!(logs.logged(me().key));
     for _ in 0..=MAX_TRIAL {
         later.write_all(b"127.0.0.1 - - GET / 200\n").unwrap();
     }
-    assert!(told(&mut logs).is_empty());
+    assert!(observe(&mut logs).is_empty());
     assert!(logs.files.is_empty() && !logs.logged(me().key));
 }
 
 #[test]
-fn notices_of_haproxy_and_caddys_access_logs_tell_of_no_errors() {
+fn notices_of_haproxy_and_caddys_access_logs_are_not_followed() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let mut first = appending(&dir.path().join("err.log"));
@@ -362,12 +364,52 @@ fn notices_of_haproxy_and_caddys_access_logs_tell_of_no_errors() {
     second
         .write_all((errors.join("\n") + "\n" + &access.join("\n")).as_bytes())
         .unwrap();
-    let entries = told(&mut logs).into_iter().filter_map(|what| match what {
-        What::ProxyLog(entry) => entry.request.clone(),
-        _ => None,
-    });
+    let entries = observe(&mut logs)
+        .into_iter()
+        .filter_map(|what| match what {
+            What::ProxyLog(entry) => entry.request.clone(),
+            _ => None,
+        });
     let repeated = entries.filter(|request| &*request.target == "/acc").count();
     assert_eq!(repeated, 2, "an access log's line does not repeat an error");
+}
+
+#[test]
+fn access_logs_of_traefik_and_envoy_are_followed_and_their_own_logs_are_not() {
+    let _alone = alone();
+    for (kind, lines) in [
+        (
+            ProxyKind::Traefik,
+            include_str!("../../../proxylog/src/tests/corpus/traefik.log"),
+        ),
+        (
+            ProxyKind::Envoy,
+            include_str!("../../../proxylog/src/tests/corpus/envoy.log"),
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let is_own = |line: &&str| line.contains(" DBG ") || line.contains("[info]");
+        let (own, access): (Vec<&str>, Vec<&str>) = lines.lines().partition(is_own);
+        let (own, access) = (own.join("\n") + "\n", access.join("\n") + "\n");
+        let mut own_log = appending(&dir.path().join("proxy.log"));
+        let mut access_log = appending(&dir.path().join("access.log"));
+        // While they are empty, either may be it.
+        let mut logs = following(ProxyProcess { kind, ..me() });
+        assert_eq!(logs.files.len(), 2);
+        while logs.files.len() > 1 {
+            own_log.write_all(own.as_bytes()).unwrap();
+            assert!(observe(&mut logs).is_empty(), "{kind:?}");
+        }
+        access_log.write_all(access.as_bytes()).unwrap();
+        let entries = observe(&mut logs);
+        assert!(entries.len() > 20, "{kind:?}: {entries:?}");
+        let is_entry = |what: &What| matches!(what, What::ProxyLog(_));
+        assert!(entries.iter().all(is_entry), "{kind:?}: {entries:?}");
+        // What has lines is judged by them.
+        let logs = following(ProxyProcess { kind, ..me() });
+        assert_eq!(logs.files.len(), 1, "{kind:?}");
+        drop((own_log, access_log));
+    }
 }
 
 #[test]
@@ -392,16 +434,16 @@ fn a_configured_log_is_followed_whoever_writes_it() {
     fs::write(&path, &lines[..2000]).unwrap();
     logs.follow(&[proxy, me()]);
     assert!(
-        told(&mut logs)
+        observe(&mut logs)
             .iter()
             .any(|what| matches!(what, What::ProxyLog(entry) if entry.proxy == proxy.key))
     );
     assert!(logs.logged(proxy.key) && !logs.logged(me().key));
     // The directory's contents are replaced.
     fs::remove_file(&path).unwrap();
-    assert!(told(&mut logs).is_empty());
+    assert!(observe(&mut logs).is_empty());
     fs::write(&path, lines).unwrap();
-    assert!(told(&mut logs).len() > 10);
+    assert!(observe(&mut logs).len() > 10);
 }
 
 #[test]
@@ -439,7 +481,7 @@ fn a_log_whose_directory_is_recreated_is_found_again() {
     let old = appending(&logs_dir.join("error.log"));
     let mut logs = following(me());
     fs::remove_dir_all(&logs_dir).unwrap();
-    assert!(told(&mut logs).is_empty());
+    assert!(observe(&mut logs).is_empty());
     drop(old);
     fs::create_dir(&logs_dir).unwrap();
     let mut new = appending(&logs_dir.join("error.log"));

@@ -345,7 +345,7 @@ fn attempts_at_several_upstreams_are_one_request() {
 #[test]
 fn apaches_two_lines_are_one_request() {
     let first = LogEntry {
-        format: ProxyKind::Apache,
+        format: Some(ProxyKind::Apache),
         client: None,
         connection: None,
         request: None,
