@@ -77,10 +77,10 @@ impl Proxy {
             TcpStream::connect(address).ok()
         });
         if kind == Kind::Traefik {
-            // It listens before it has read its routes.
+            // It listens before it has read its routes. The application runs already.
             wait_until("Traefik's routes", Duration::from_secs(10), || {
                 let status = proxy.curl().get("/ok").status;
-                (status != Some(404)).then_some(())
+                (status == Some(200)).then_some(())
             });
         }
         proxy
