@@ -12,7 +12,7 @@ const PAGE: &str = "docs/benchmarks.md";
 
 /// Measure the cost of the tracer on this machine (as root)
 ///
-/// Builds the release binary and the benchmark program (`tests/src/bin/bench/`), then runs the
+/// Builds the release binary and the benchmark program (`tests/bench/src/`), then runs the
 /// program as root. It puts this machine under load (exiting processes, refused connects, nginx) and
 /// measures how much slower the load runs while the tracer watches, compared with other tools. It
 /// also measures the tracer's own start time, memory, processor time and latency. All traffic stays
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         "build",
         "--release",
         "--package",
-        "tracer-tests",
+        "tracer-bench",
         "--bin",
         "bench",
     ]);

@@ -1,5 +1,5 @@
 //! What a line of a proxy's error log costs in a storm of 502 answers, and how often it allocates:
-//! to read it, and to match it with the requests that the kernel told of.
+//! to read it, and to match it with the requests that the kernel reported.
 
 #![expect(
     clippy::unwrap_used,
@@ -28,7 +28,7 @@ const NETNS: u32 = 4_026_531_840;
 const LINES: u64 = 50_000;
 const APART_NS: u64 = 20_000;
 const BEGAN_NS: u64 = 1_000_000_000;
-/// Of so many requests the kernel tells one in detail, and counts the others.
+/// The kernel sends one of this many requests in detail, and counts the others.
 const DETAIL_EVERY: u64 = 50;
 /// So many lines are read together, well after their requests failed.
 const ROUND: u64 = 1_000;

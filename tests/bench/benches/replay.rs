@@ -119,7 +119,7 @@ fn stream(what: fn(u64) -> What) -> Vec<Observation> {
         .collect();
     stream.push(seen(100, What::Session(Box::new(session()))));
     stream.push(seen(200, What::Armed));
-    // A storm is told every 10 ms by each process.
+    // In a storm, the kernel programs send a total every 10 ms for each process.
     let at = |number: u64| 1_000_000_000 + number * 1_250_000 + jitter(number);
     stream.extend((0..OBSERVATIONS).map(|number| seen(at(number), what(number))));
     stream

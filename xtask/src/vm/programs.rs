@@ -13,9 +13,6 @@ use super::disk;
 use super::scenario::{NATIVE, Plan};
 use crate::run;
 
-/// Built by the same command but useless in guests: measurements in an emulated machine mean nothing.
-const NOT_FOR_GUESTS: [&str; 1] = ["bench"];
-
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The programs, by their path on the disk of programs.
@@ -90,7 +87,7 @@ fn program(artifact: &Value) -> Option<(String, PathBuf)> {
         ("bin", false) => name.to_owned(),
         _ => return None,
     };
-    (!NOT_FOR_GUESTS.contains(&name)).then(|| (at, file.into()))
+    Some((at, file.into()))
 }
 
 impl Programs {

@@ -51,7 +51,7 @@ pub(crate) enum End {
     Gone,
 }
 
-/// A fact that a step reports to the host: `@@vm tell <topic> <text>`.
+/// A fact that a step reports to the host: `@@vm fact <topic> <text>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fact {
     /// Its kind.
@@ -99,7 +99,7 @@ impl Transcript {
             }
             "begin" => self.running = Some((rest.to_owned(), at, Vec::new())),
             "pass" | "fail" => self.ended(verb == "pass", rest),
-            "tell" => {
+            "fact" => {
                 let (topic, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 self.facts.push(Fact {
                     topic: topic.to_owned(),
@@ -166,7 +166,7 @@ mod tests {
             "@@vm up 6.1.0-50-cloud-amd64",
             "@@vm begin systemd",
             "test output",
-            "@@vm tell doctor {\"a\": 1}",
+            "@@vm fact doctor {\"a\": 1}",
             "@@vm alive",
             "@@vm pass 12500 systemd",
             "@@vm begin stops",

@@ -8,7 +8,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// A loader without the kernel's type information, which only fentry and fexit programs need.
 ///
-/// `EbpfLoader::new` reads and parses all of it, before it can be told not to: this used to take
+/// `EbpfLoader::new` reads and parses all of it, before it can be configured not to: this used to take
 /// longer than anything else at the start, and 17 MiB. So a thread that cannot find the file makes
 /// the loader. Without the capability that this needs (`CAP_SYS_CHROOT`), the loader is only slower.
 pub(super) fn without_types<'a>() -> EbpfLoader<'a> {

@@ -47,7 +47,7 @@ pub fn run() {
             "hooks": start["hooks"],
             "blind": start["blind"],
         });
-        host::send(&format!("tell support {support}"));
+        host::send(&format!("fact support {support}"));
     }
     systemctl(&["stop", "nginx.service"]);
 }

@@ -86,9 +86,15 @@ fn connected(target: &ConnectTarget) -> Option<Connected> {
 
 /// Failed requests that the kernel counted without sending records.
 pub(crate) fn counted(key: &HttpUnsentKey, count: u64) -> What {
+    // A TLS session without a known connection has no family: its address is `[::]:0`.
+    let family = if key.family == AF_INET {
+        AF_INET
+    } else {
+        AF_INET6
+    };
     What::HttpCounted(Box::new(HttpCounted {
         netns: key.netns,
-        local: endpoint(key.family, &key.local, key.local_port),
+        local: endpoint(family, &key.local, key.local_port),
         status: u16::try_from(key.status).unwrap_or(0),
         count,
     }))

@@ -126,12 +126,12 @@ fn what_nothing_explains_was_refused_while_nothing_listened() {
             at(9000, line(unexplained(5000))),
         ],
     ]);
-    let told: Vec<_> = failed(&findings)
+    let reported: Vec<_> = failed(&findings)
         .iter()
         .map(|one| (one.failure, death(one)))
         .collect();
     let (refused, unknown) = (Failure::Refused, Failure::Unknown);
-    assert_eq!(told, [(refused, Some(60)), (unknown, None)]);
+    assert_eq!(reported, [(refused, Some(60)), (unknown, None)]);
 }
 
 #[test]
@@ -166,14 +166,15 @@ fn a_line_without_a_client_belongs_to_a_request_with_its_method_and_path() {
             at(1120, line(envoy("/c", 1103))),
         ],
     ]);
-    let told: Vec<_> = failed(&findings)
+    let reported: Vec<_> = failed(&findings)
         .into_iter()
         .map(|one| (one.path.unwrap(), one.evidence))
         .collect();
-    let told: Vec<(&str, &[Witness])> = told.iter().map(|(path, by)| (&**path, &**by)).collect();
+    let reported: Vec<(&str, &[Witness])> =
+        reported.iter().map(|(path, by)| (&**path, &**by)).collect();
     let (http, log) = (Witness::Http, Witness::Log);
     assert_eq!(
-        told,
+        reported,
         [("/a", &[http][..]), ("/b", &[http, log]), ("/c", &[log])]
     );
 }

@@ -4,8 +4,8 @@
 //!
 //! A benchmark belongs here if it needs the kernel: the tracer's binary and its hooks, root, and a
 //! machine without other work. Traffic stays on loopback, and loads are bounded in time. A
-//! benchmark of a function (decoding, analysis, log lines, replay) belongs in the `benches/` of its
-//! crate and runs with `cargo bench`.
+//! benchmark of a function (decoding, analysis, log lines, replay) belongs in `tests/bench/benches/`
+//! and runs with `cargo bench -p tracer-bench`.
 
 mod compare;
 mod figures;

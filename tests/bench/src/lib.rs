@@ -1,1 +1,0 @@
-//! What tracer costs per event: the benchmarks are in `benches/`.
