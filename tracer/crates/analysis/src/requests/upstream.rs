@@ -101,6 +101,22 @@ pub(super) struct Clues {
     cuts: VecDeque<Cut>,
 }
 
+/// The upstream, from what the worker connected to and the best of the failed connects.
+fn likely_upstream(
+    connected: Option<&Endpoint>,
+    tried: Option<&(Endpoint, Tried, Confidence)>,
+    refused: &dyn Fn(&Endpoint) -> bool,
+) -> Option<(Endpoint, Confidence)> {
+    match (connected, tried) {
+        (Some(to @ Endpoint::Tcp(_)), Some((remote, _, Confidence::Likely))) if !refused(to) => {
+            Some((remote.clone(), Confidence::Likely))
+        }
+        (Some(to), _) => Some((to.clone(), Confidence::Likely)),
+        (None, Some((remote, _, confidence))) => Some((remote.clone(), *confidence)),
+        (None, None) => None,
+    }
+}
+
 impl Clues {
     /// Adds a proxy's own request that failed.
     pub(super) fn outbound(
@@ -220,16 +236,7 @@ impl Clues {
         {
             Some((remote, Confidence::Certain))
         } else {
-            match (connected, &tried) {
-                (Some(to @ Endpoint::Tcp(_)), Some((remote, _, Confidence::Likely)))
-                    if !refused(to) =>
-                {
-                    Some((remote.clone(), Confidence::Likely))
-                }
-                (Some(to), _) => Some((to.clone(), Confidence::Likely)),
-                (None, Some((remote, _, confidence))) => Some((remote.clone(), *confidence)),
-                (None, None) => None,
-            }
+            likely_upstream(connected, tried.as_ref(), &refused)
         };
         let failed_try = upstream.as_ref().and_then(|(to, _)| {
             tried
