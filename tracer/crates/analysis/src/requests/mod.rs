@@ -38,7 +38,6 @@ mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracer_model::{
     Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpEnd, HttpExchange, LogEntry, NetNs,
@@ -184,10 +183,11 @@ impl Analysis {
             return;
         }
         let netns = self.known(exchange.netns);
-        let Some(inbound) = inbound(&self.world, &self.options, exchange, netns, at) else {
+        let Some(mut inbound) = inbound(&self.world, &self.options, exchange, netns, at) else {
             return;
         };
         let coverage = self.coverage(&inbound.proxy);
+        inbound.log = coverage.profile;
         let lines = if !coverage.log {
             Lines::WereRead
         } else if exchange.end == HttpEnd::Died {
@@ -198,8 +198,7 @@ impl Analysis {
         {
             Lines::None
         } else {
-            let delay = coverage.profile.map_or(Duration::ZERO, |it| it.delay);
-            Lines::MayFollow { delay }
+            Lines::MayFollow
         };
         let mut decided = Vec::new();
         self.requests

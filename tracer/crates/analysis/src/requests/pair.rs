@@ -16,14 +16,13 @@
 use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ahash::RandomState;
 use tracer_model::{
     Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, Request, Service,
     Timestamp,
 };
-use tracer_proxylog::{LineFor, profile_of};
+use tracer_proxylog::{LineFor, Profile, profile_of};
 
 use super::shelf::{Mark, Marks};
 use crate::world::ServiceKey;
@@ -50,8 +49,8 @@ pub(super) struct Inbound {
     pub attempts: Option<Attempts>,
     /// Until when it waits, or is remembered.
     pub until: Timestamp,
-    /// How late the proxy may write its lines.
-    pub delay: Duration,
+    /// What is known of the proxy whose log is followed.
+    pub log: Option<&'static Profile>,
 }
 
 impl Inbound {
@@ -74,7 +73,7 @@ impl Inbound {
             exchange,
             attempts: None,
             until: at,
-            delay: Duration::ZERO,
+            log: None,
         }
     }
 
@@ -84,6 +83,11 @@ impl Inbound {
             Some(Endpoint::Tcp(remote)) => Some((remote.ip(), remote.port())),
             _ => None,
         }
+    }
+
+    /// Whether a line may not have its client.
+    fn may_be_anybodys(&self) -> bool {
+        self.log.is_none_or(|profile| profile.anonymous)
     }
 
     /// The client that the proxy was told of.
@@ -374,7 +378,8 @@ impl Marker {
             forwarded.and_then(|ip| mark(stems.request, Common::Request(Some(ip)))),
             mark(stems.bare, Common::Client(client)),
             forwarded.and_then(|ip| mark(stems.bare, Common::Forwarded(ip))),
-            mark(stems.request, Common::Anybody).filter(|_| stems.told),
+            mark(stems.request, Common::Anybody)
+                .filter(|_| stems.told && inbound.may_be_anybodys()),
         ]
     }
 

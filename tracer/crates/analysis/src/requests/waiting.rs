@@ -34,8 +34,8 @@ pub(super) enum Lines {
     None,
     /// Those that were read: no log is known to be followed.
     WereRead,
-    /// Those, or some that are still to be read. The proxy writes them at most so late.
-    MayFollow { delay: Duration },
+    /// Those, or some that are still to be read.
+    MayFollow,
 }
 
 /// What is decided.
@@ -102,14 +102,10 @@ impl Waiting {
             );
             inbound.attempts = number.and_then(|number| self.take_attempts(number));
         }
-        let delay = match lines {
-            Lines::MayFollow { delay } if inbound.attempts.is_none() => delay,
-            _ => {
-                out.push(Decided::Seen(Box::new(inbound)));
-                return;
-            }
-        };
-        inbound.delay = delay;
+        if inbound.attempts.is_some() || lines != Lines::MayFollow {
+            out.push(Decided::Seen(Box::new(inbound)));
+            return;
+        }
         inbound.until = now.after(EXCHANGE_HOLD);
         let marks = self.marker.of_exchange(&inbound);
         self.exchanges.push(inbound, marks);
@@ -210,12 +206,13 @@ impl Waiting {
             {
                 self.told.remove(number);
             }
+            let delay = inbound.log.map_or(Duration::ZERO, |profile| profile.delay);
             let told = Inbound {
                 proxy: inbound.proxy.clone(),
                 key: inbound.key.clone(),
                 exchange: inbound.exchange.clone(),
                 attempts: None,
-                until: now.after(TOLD_FOR + inbound.delay),
+                until: now.after(TOLD_FOR + delay),
                 ..inbound
             };
             let marks = self.marker.of_exchange(&told);
