@@ -38,6 +38,7 @@ pub(crate) const PROFILE: Profile = Profile {
         Fact::ClientPort,
         Fact::Worker,
     ],
+    anonymous: false,
     delay: Duration::ZERO,
     // No line has a target with a query.
     read: |line, _| parse(line),

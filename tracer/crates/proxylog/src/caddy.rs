@@ -34,6 +34,7 @@ pub(crate) const PROFILE: Profile = Profile {
         Fact::Answered,
         Fact::ClientGone,
     ],
+    anonymous: false,
     delay: Duration::ZERO,
     read: parse,
     // An access log has the same format.

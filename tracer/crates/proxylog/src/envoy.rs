@@ -41,6 +41,8 @@ pub(crate) const PROFILE: Profile = Profile {
         Fact::Answered,
         Fact::ClientGone,
     ],
+    // The default format.
+    anonymous: true,
     // `--file-flush-interval-msec`, and a little.
     delay: Duration::from_secs(12),
     read: parse,

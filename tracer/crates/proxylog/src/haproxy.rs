@@ -34,6 +34,8 @@ pub(crate) const PROFILE: Profile = Profile {
         Fact::Answered,
         Fact::ClientGone,
     ],
+    // A client on a unix socket.
+    anonymous: true,
     delay: Duration::ZERO,
     read: parse,
     // The daemon's notices go to a file of their own.

@@ -40,6 +40,7 @@ pub(crate) const PROFILE: Profile = Profile {
         Fact::Worker,
         Fact::ClientGone,
     ],
+    anonymous: false,
     delay: Duration::ZERO,
     read: parse,
     is_elsewhere: |_| false,

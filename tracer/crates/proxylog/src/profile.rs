@@ -22,6 +22,8 @@ pub struct Profile {
     pub line_for: LineFor,
     /// What its lines can say.
     pub says: &'static [Fact],
+    /// Whether a line may have neither the client nor the worker.
+    pub anonymous: bool,
     /// The longest time from the end of a request to its line, when the proxy buffers its log.
     pub delay: Duration,
     /// Reads a line; the flag keeps query strings. Use [`Profile::read`].

@@ -42,6 +42,8 @@ pub(crate) const PROFILE: Profile = Profile {
         Fact::Answered,
         Fact::ClientGone,
     ],
+    // A configuration may drop the client.
+    anonymous: true,
     delay: Duration::ZERO,
     read: parse,
     is_elsewhere: |_| false,

@@ -42,7 +42,6 @@ mod upstream;
 mod waiting;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracer_model::{
     Actor, ConnectFailed, Endpoint, Finding, HttpCounted, HttpEnd, HttpExchange, LogEntry, NetNs,
@@ -139,10 +138,11 @@ impl Requests {
             return;
         }
         let netns = context.options.netns(exchange.netns);
-        let Some(inbound) = inbound(world, &context.options, exchange, netns, at) else {
+        let Some(mut inbound) = inbound(world, &context.options, exchange, netns, at) else {
             return;
         };
         let coverage = self.coverages.of(world, &inbound.proxy);
+        inbound.log = coverage.profile;
         // After its death, the proxy writes no line.
         let lines = if !coverage.log || exchange.end == HttpEnd::Died {
             Lines::AlreadyRead
@@ -151,8 +151,7 @@ impl Requests {
         {
             Lines::None
         } else {
-            let delay = coverage.profile.map_or(Duration::ZERO, |it| it.delay);
-            Lines::MayFollow { delay }
+            Lines::MayFollow
         };
         let mut decided = Vec::new();
         self.waiting

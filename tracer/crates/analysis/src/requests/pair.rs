@@ -16,14 +16,13 @@
 use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracer_model::{
     Actor, Endpoint, Failure, HttpExchange, LogEntry, NetNs, Phase, Pid, Request, Service,
     Timestamp,
 };
 
-use tracer_proxylog::{LineFor, profile_of};
+use tracer_proxylog::{LineFor, Profile, profile_of};
 
 use super::fingerprint::{Common, Fingerprint, Fingerprinter, Fingerprints, Search, Stems};
 use crate::world::ServiceKey;
@@ -50,8 +49,8 @@ pub(super) struct Inbound {
     pub attempts: Option<Attempts>,
     /// How long it waits, or is kept.
     pub until: Timestamp,
-    /// How late the proxy may write its lines.
-    pub delay: Duration,
+    /// What is known about the proxy whose log is followed.
+    pub log: Option<&'static Profile>,
 }
 
 impl Inbound {
@@ -74,7 +73,7 @@ impl Inbound {
             exchange,
             attempts: None,
             until: at,
-            delay: Duration::ZERO,
+            log: None,
         }
     }
 
@@ -84,6 +83,11 @@ impl Inbound {
             Some(Endpoint::Tcp(remote)) => Some((remote.ip(), remote.port())),
             _ => None,
         }
+    }
+
+    /// Whether a line about it may lack the client.
+    fn may_be_anonymous(&self) -> bool {
+        self.log.is_none_or(|profile| profile.anonymous)
     }
 
     /// The client in X-Forwarded-For.
@@ -102,7 +106,8 @@ impl Inbound {
             forwarded.and_then(|ip| hash(stems.request, Common::Request(Some(ip)))),
             hash(stems.bare, Common::Client(client)),
             forwarded.and_then(|ip| hash(stems.bare, Common::Forwarded(ip))),
-            hash(stems.request, Common::Anybody).filter(|_| stems.has_request),
+            hash(stems.request, Common::Anybody)
+                .filter(|_| stems.has_request && self.may_be_anonymous()),
         ]
     }
 

@@ -35,8 +35,8 @@ pub(super) enum Lines {
     None,
     /// Only lines that were already read: no log is followed.
     AlreadyRead,
-    /// Lines that were already read, or will be: the proxy writes them at most this late.
-    MayFollow { delay: Duration },
+    /// Lines that were already read, or will be.
+    MayFollow,
 }
 
 /// A request that failed.
@@ -103,14 +103,10 @@ impl Waiting {
             );
             inbound.attempts = number.and_then(|number| self.remove_attempts(number));
         }
-        let delay = match lines {
-            Lines::MayFollow { delay } if inbound.attempts.is_none() => delay,
-            _ => {
-                out.push(Decided::Seen(Box::new(inbound)));
-                return;
-            }
-        };
-        inbound.delay = delay;
+        if inbound.attempts.is_some() || lines != Lines::MayFollow {
+            out.push(Decided::Seen(Box::new(inbound)));
+            return;
+        }
         inbound.until = now.after(EXCHANGE_HOLD);
         let fingerprints = inbound.fingerprints(&self.fingerprinter);
         self.exchanges.push(inbound, fingerprints);
@@ -211,12 +207,13 @@ impl Waiting {
             {
                 self.reported.remove(number);
             }
+            let delay = inbound.log.map_or(Duration::ZERO, |profile| profile.delay);
             let reported = Inbound {
                 proxy: inbound.proxy.clone(),
                 key: inbound.key.clone(),
                 exchange: inbound.exchange.clone(),
                 attempts: None,
-                until: now.after(REPORTED_HOLD + inbound.delay),
+                until: now.after(REPORTED_HOLD + delay),
                 ..inbound
             };
             let fingerprints = reported.fingerprints(&self.fingerprinter);
