@@ -266,7 +266,7 @@ impl Live {
             self.observer.run_due(now, &mut self.enriched);
             self.analyze(emit)?;
         }
-        if self.observer.rescanned_since_last_call() {
+        if self.observer.clear_rescanned() {
             self.missing = Missing::look(self.analysis.world(), now);
         }
         for key in self.missing.drain_due(self.analysis.world(), now) {

@@ -23,7 +23,7 @@ use super::verdict::{
     verdict,
 };
 use super::victims::OomVictims;
-use super::world::{End, Hold, Process, World, is_shell, same};
+use super::world::{Exited, Hold, Process, World, is_shell, same};
 
 const LONG_LIVED: Duration = Duration::from_secs(10);
 
@@ -211,7 +211,7 @@ impl Deaths {
         };
         let relevant = context.options.all || is_relevant(process, &verdict, evidence, part);
         let reports = context.armed && relevant && key.pid != context.options.own_pid;
-        let end = End {
+        let end = Exited {
             at: evidence.at,
             cause: verdict.cause,
             summary: self.summaries.keep(&verdict.summary),
@@ -230,7 +230,7 @@ impl Deaths {
             evidence,
             verdict,
         });
-        context.world.died(key, end);
+        context.world.exited(key, end);
         if let Some(reported) = reported {
             self.report(context, &reported, findings);
         }

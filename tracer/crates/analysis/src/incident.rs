@@ -10,7 +10,7 @@ use tracer_model::{Body, Cause, IncidentState, LostRequest, ProcessKey, Service,
 
 use super::history::{Explained, History};
 use super::outage::{Explanation, Outage};
-use super::world::{End, Place, ServiceKey, World, key_of};
+use super::world::{Exited, Place, ServiceKey, World, key_of};
 
 /// A service that is down again this soon is flapping: it has recovered once it stays up this long.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -127,7 +127,7 @@ impl Incidents {
         service: &Service,
         place: Place,
         at: Timestamp,
-        death: Option<(ProcessKey, &End)>,
+        death: Option<(ProcessKey, &Exited)>,
         opens: bool,
         world: &World,
     ) -> (Option<u64>, Vec<Body>) {

@@ -263,7 +263,7 @@ impl Kernel {
 
     /// Reads the counters that may have grown since their last record.
     fn read_due_counters(&mut self, now: Timestamp) {
-        for due in self.tally.take_due(now) {
+        for due in self.tally.drain_due(now) {
             self.read_counter(&due.key);
             if due.free {
                 self.armed.connect_counters.free(&due.key);

@@ -100,7 +100,7 @@ impl Tally {
     }
 
     /// The counters that are due, each once.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<Due> {
+    pub(super) fn drain_due(&mut self, now: Timestamp) -> Vec<Due> {
         if self.next.is_none_or(|next| next > now) {
             return Vec::new();
         }
@@ -177,20 +177,20 @@ mod tests {
     fn a_counter_is_read_once_after_each_record() {
         let mut tally = Tally::default();
         tally.update(&key(1, 80), 1, at(0));
-        assert_eq!(tally.take_due(at(24)), []);
+        assert_eq!(tally.drain_due(at(24)), []);
         assert_eq!(tally.next_due(), Some(at(25)));
         let due = Due {
             key: key(1, 80),
             free: false,
         };
-        assert_eq!(tally.take_due(at(25)), std::slice::from_ref(&due));
+        assert_eq!(tally.drain_due(at(25)), std::slice::from_ref(&due));
         assert_eq!(tally.next_due(), None);
         assert_eq!(
             tally.update(&key(1, 80), 7, at(9)),
             Some(6),
             "the remainder"
         );
-        assert_eq!(tally.take_due(at(40)), [due], "and once more, in case");
+        assert_eq!(tally.drain_due(at(40)), [due], "and once more, in case");
         assert_eq!(tally.update(&key(1, 80), 7, at(9)), None);
         assert_eq!(tally.next_due(), None);
     }
@@ -201,10 +201,10 @@ mod tests {
         for (pid, port) in [(1, 80), (2, 80), (2, 81), (3, 80)] {
             tally.update(&key(pid, port), 1, at(0));
         }
-        assert_eq!(tally.take_due(at(100)).len(), 4);
+        assert_eq!(tally.drain_due(at(100)).len(), 4);
         tally.process_exited(2, at(100));
-        assert_eq!(tally.take_due(at(1_000)), []);
-        let due = tally.take_due(at(1_100));
+        assert_eq!(tally.drain_due(at(1_000)), []);
+        let due = tally.drain_due(at(1_100));
         assert_eq!(due.len(), 2);
         for due in due {
             assert!(due.free);
@@ -221,7 +221,7 @@ mod tests {
             tally.update(&key(pid, 80), 1, at(0));
         }
         tally.update(&key(5_000, 80), 1, at(20_000));
-        let due = tally.take_due(at(20_030));
+        let due = tally.drain_due(at(20_030));
         assert_eq!(due.iter().filter(|due| due.free).count(), 1_000);
         assert_eq!(due.len(), 1_001);
     }

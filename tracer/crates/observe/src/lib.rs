@@ -149,7 +149,7 @@ impl Observer {
 
     /// Whether the answers of [`Self::logged`] may have changed since the last call.
     pub fn clear_logged_changed(&mut self) -> bool {
-        self.logs.as_mut().is_some_and(Logs::take_changed)
+        self.logs.as_mut().is_some_and(Logs::clear_changed)
     }
 
     /// Returns when proxies wrote to their logs; [`Self::due`] then says when to read them. Needs tokio's
@@ -340,7 +340,7 @@ impl Observer {
 
     /// Whether a rescan has completed since the last call. Only a rescan that shows all processes counts:
     /// a process that it did not find does not exist.
-    pub fn rescanned_since_last_call(&mut self) -> bool {
+    pub fn clear_rescanned(&mut self) -> bool {
         std::mem::take(&mut self.rescanned)
     }
 

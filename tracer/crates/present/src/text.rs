@@ -62,7 +62,7 @@ impl<W: Write> Text<W> {
     pub fn finding(&mut self, finding: &Finding) -> io::Result<()> {
         self.lines.clear();
         if self.storm.is_over(finding) {
-            for (at, sum) in self.storm.take() {
+            for (at, sum) in self.storm.drain() {
                 self.request_line(at, &sum);
             }
         }

@@ -12,7 +12,7 @@ use tracer_model::{
 use super::cgroups::{Cgroups, Containers};
 use super::listeners::{Change, Listeners, Listening, Place};
 use super::names::same;
-use super::processes::{End, Process, Processes};
+use super::processes::{Exited, Process, Processes};
 use crate::attribution::{Attribution, attribute};
 use crate::candidate::{Candidate, Parent};
 use crate::rules::Rules;
@@ -253,11 +253,11 @@ impl World {
     }
 
     /// A process is dead: what it listened at keeps its name when it is forgotten.
-    pub(crate) fn died(&mut self, key: ProcessKey, end: End) {
+    pub(crate) fn exited(&mut self, key: ProcessKey, end: Exited) {
         if let Some(process) = self.processes.get(key) {
             self.listeners.rename_of(key, &process.attribution.service);
         }
-        self.processes.died(key, end);
+        self.processes.exited(key, end);
     }
 
     /// Who listens, or listened last, where a connect goes to: in its namespace, or in a container

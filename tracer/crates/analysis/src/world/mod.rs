@@ -13,5 +13,5 @@ pub use cgroups::{Cgroup, Cgroups, Containers};
 pub use listeners::{Change, Hold, Listeners, Listening, Place};
 pub use machine::World;
 pub use names::{ServiceKey, is_shell, key_of, same};
-pub use processes::{End, Process, Processes};
+pub use processes::{Exited, Process, Processes};
 pub use services::ServiceView;

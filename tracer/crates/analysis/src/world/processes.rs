@@ -35,13 +35,13 @@ pub struct Process {
     pub forked_only: bool,
     /// Whether it ever held a listener.
     pub listened: bool,
-    /// When it died, and the cause.
-    pub dead: Option<End>,
+    /// When it exited, and the cause.
+    pub dead: Option<Exited>,
 }
 
-/// How a process died.
+/// When and why a process exited.
 #[derive(Clone, Debug)]
-pub struct End {
+pub struct Exited {
     /// When.
     pub at: Timestamp,
     /// The cause.
@@ -180,7 +180,7 @@ impl Processes {
     }
 
     /// Marks a process as dead; the one of its kind that died longest ago is forgotten.
-    pub fn died(&mut self, key: ProcessKey, end: End) {
+    pub fn exited(&mut self, key: ProcessKey, end: Exited) {
         let Some(process) = self.get_mut(key) else {
             return;
         };

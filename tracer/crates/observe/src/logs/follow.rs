@@ -222,12 +222,12 @@ impl Follower {
             self.jump(len - MAX_ROUND);
             round.lost += 1;
         }
-        self.take(room, &mut round, each);
+        self.read_lines(room, &mut round, each);
         self.behind = round.more;
         round
     }
 
-    fn take(&mut self, room: &mut Vec<u8>, round: &mut Round, each: &mut dyn FnMut(&str)) {
+    fn read_lines(&mut self, room: &mut Vec<u8>, round: &mut Round, each: &mut dyn FnMut(&str)) {
         let mut restarted = false;
         loop {
             let marked = self.mark.len();

@@ -94,7 +94,7 @@ impl Logs {
     }
 
     /// Whether the answers of [`Self::logged`] may have changed since this was asked last.
-    pub(super) fn take_changed(&mut self) -> bool {
+    pub(super) fn clear_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
@@ -114,7 +114,7 @@ impl Logs {
             Some(notify) if self.round.is_none() => notify.readable().await?,
             _ => std::future::pending().await,
         }
-        self.take_events();
+        self.drain_events();
         Ok(())
     }
 
@@ -141,7 +141,7 @@ impl Logs {
 
     /// Observes the lines that were written since the last look, as seen `at`.
     pub(super) fn read(&mut self, at: Timestamp, out: &mut Vec<Observation>) {
-        self.take_events();
+        self.drain_events();
         self.round = None;
         self.last_round = at;
         let (mut unread, mut lost) = (0, 0);
@@ -181,7 +181,7 @@ impl Logs {
         self.let_go(at);
     }
 
-    fn take_events(&mut self) {
+    fn drain_events(&mut self) {
         let Some(notify) = &self.notify else {
             return;
         };

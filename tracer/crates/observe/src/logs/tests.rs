@@ -96,7 +96,7 @@ fn what_a_proxy_writes_to_its_open_log_after_the_start_is_observed() {
     log.write_all(line(1).as_bytes()).unwrap();
     let mut logs = following(me());
     assert!(numbers(&mut logs).is_empty());
-    assert!(logs.logged(me().key) && logs.take_changed() && !logs.take_changed());
+    assert!(logs.logged(me().key) && logs.clear_changed() && !logs.clear_changed());
     let text = format!("{}{}", line(2), line(3));
     let (first, second) = text.split_at(line(2).len() + 40);
     log.write_all(first.as_bytes()).unwrap();

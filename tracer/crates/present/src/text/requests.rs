@@ -45,7 +45,7 @@ impl Storm {
     }
 
     /// The sums so far, which are then forgotten.
-    pub(super) fn take(&mut self) -> Vec<(WallTime, FailedRequest)> {
+    pub(super) fn drain(&mut self) -> Vec<(WallTime, FailedRequest)> {
         std::mem::take(&mut self.sums).into_values().collect()
     }
 
