@@ -14,6 +14,8 @@ use super::shelf::{AsIs, Mark, Shelf, UNMARKED};
 const EXCHANGE_HOLD: Duration = Duration::from_millis(100);
 /// Lines wait this long for their exchange.
 const LINE_HOLD: Duration = Duration::from_secs(1);
+/// An exchange is observed at most so much later than a line about the same request.
+const SETTLED_AFTER: Duration = Duration::from_millis(20);
 /// A line this much later than the exchange that was told without it is still of it; later by what
 /// the proxy delays its lines.
 const TOLD_FOR: Duration = Duration::from_secs(3);
@@ -170,8 +172,13 @@ impl Waiting {
         while let Some(inbound) = self.take_exchange() {
             self.tell(inbound, now, out);
         }
-        // All exchanges of requests that ended before this have been observed.
-        let decided = |attempts: &Attempts| last || !attempts.may_pair() || attempts.is_final();
+        // Exchanges of requests that ended well before this have been observed.
+        let is_settled = |attempts: &Attempts| {
+            attempts.is_over()
+                || (attempts.is_final()
+                    && attempts.until.after(SETTLED_AFTER) <= now.after(LINE_HOLD))
+        };
+        let decided = |attempts: &Attempts| last || !attempts.may_pair() || is_settled(attempts);
         let numbers: Vec<u64> = self
             .attempts
             .iter()
