@@ -15,6 +15,8 @@ use super::shelf::Shelf;
 const EXCHANGE_HOLD: Duration = Duration::from_millis(100);
 /// Lines wait this long for their exchange.
 const LINE_HOLD: Duration = Duration::from_secs(1);
+/// An exchange is observed at most this much later than a line about the same request.
+const SETTLED_AFTER: Duration = Duration::from_millis(20);
 /// An exchange that was reported without lines still accepts lines for this long, plus what the proxy
 /// delays its lines.
 const REPORTED_HOLD: Duration = Duration::from_secs(3);
@@ -170,8 +172,12 @@ impl Waiting {
         while let Some(inbound) = self.pop_exchange() {
             self.decide(inbound, now, out);
         }
-        // Every exchange of a request that ended before this has been observed.
-        let decided = |attempts: &Attempts| last || !attempts.may_pair() || attempts.is_final();
+        // The exchanges of requests that ended well before this have been observed.
+        let is_settled = |attempts: &Attempts| {
+            let is_old = attempts.until.after(SETTLED_AFTER) <= now.after(LINE_HOLD);
+            attempts.is_over() || (attempts.is_final() && is_old)
+        };
+        let decided = |attempts: &Attempts| last || !attempts.may_pair() || is_settled(attempts);
         let numbers: Vec<u64> = self
             .attempts
             .iter()

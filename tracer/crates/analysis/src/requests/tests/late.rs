@@ -110,6 +110,25 @@ fn a_time_that_can_not_be_is_not_believed() {
     }
 }
 
+/// Then its incident counts it.
+#[test]
+fn a_whole_request_that_only_the_log_has_is_reported_before_its_upstream_is_back() {
+    let tls = |ended| envoy("/tls", ended);
+    let mut all = [
+        with_envoy(),
+        dies(),
+        vec![at(1100, line(tls(1099))), at(1190, line(tls(1189)))],
+    ]
+    .concat();
+    all.push(back(1200));
+    // The second line was read just before: its exchange may still follow.
+    assert_eq!(failed(&run(&all)).len(), 1);
+    all.push(at(3000, What::Tick));
+    let findings = run(&all);
+    let deaths: Vec<_> = failed(&findings).iter().map(death).collect();
+    assert_eq!(deaths, [Some(60), Some(60)]);
+}
+
 #[test]
 fn what_nothing_explains_was_refused_while_nothing_listened() {
     let unexplained = |ended| LogEntry {
