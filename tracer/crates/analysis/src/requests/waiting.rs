@@ -24,9 +24,10 @@ const REPORTED_HOLD: Duration = Duration::from_secs(3);
 const MAX_HELD: usize = 4096;
 /// Requests whose lines wait; more are decided at once.
 const MAX_ATTEMPTS: usize = 4096;
-/// Reported exchanges that are kept, the oldest go first: as many as the kernel can send while a proxy
-/// holds back its lines.
-const MAX_REPORTED: usize = 12_288;
+/// Reported exchanges that are kept; the oldest go first.
+const MAX_REPORTED: usize = 4096;
+/// The same for a proxy that holds back its lines: as many as the kernel can send meanwhile.
+const MAX_REPORTED_OF_DELAYED: usize = 12_288;
 /// Equal requests of one connection that a line may continue: the last ones.
 const MAX_CONTINUED: usize = 4;
 
@@ -208,12 +209,17 @@ impl Waiting {
     /// A witness saw the request fail: reports it with the lines that it has.
     fn decide(&mut self, inbound: Inbound, now: Timestamp, out: &mut Vec<Decided>) {
         if inbound.attempts.is_none() {
+            let delay = inbound.log.map_or(Duration::ZERO, |profile| profile.delay);
+            let most = if delay.is_zero() {
+                MAX_REPORTED
+            } else {
+                MAX_REPORTED_OF_DELAYED
+            };
             while let Some((number, oldest)) = self.reported.first()
-                && (oldest.until <= now || self.reported.len() >= MAX_REPORTED)
+                && (oldest.until <= now || self.reported.len() >= most)
             {
                 self.reported.remove(number);
             }
-            let delay = inbound.log.map_or(Duration::ZERO, |profile| profile.delay);
             let reported = Inbound {
                 proxy: inbound.proxy.clone(),
                 key: inbound.key.clone(),
