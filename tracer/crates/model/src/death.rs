@@ -9,7 +9,7 @@ use crate::identity::Pid;
 use crate::service::Service;
 
 /// The cause of a death: exactly one each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The kernel's OOM killer killed it: a cgroup reached its memory limit.

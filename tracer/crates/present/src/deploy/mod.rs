@@ -35,7 +35,18 @@ const MAX_REQUESTS: usize = 64;
 
 /// Name and manager.
 type ServiceKey = (Arc<str>, Manager);
-type RequestsKey = (String, Option<String>, Option<u16>, Failure);
+
+/// What failed requests have in common that are counted together.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct RequestsKey {
+    proxy: String,
+    upstream: Option<String>,
+    status: Option<u16>,
+    failure: Failure,
+    /// The incident and the cause of death that explain them: a deployment may stop a service, and the
+    /// new release die a moment later.
+    because: Option<(u64, Option<Cause>)>,
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -66,7 +77,7 @@ pub struct Deployment {
 #[derive(Debug, Default)]
 struct FailedAlike {
     count: u64,
-    /// What explains the first of them that is explained.
+    /// What explains the first of them.
     because: Option<Because>,
 }
 
@@ -205,13 +216,13 @@ impl Deployment {
         let mut requests: Vec<RequestsFailed> = self
             .requests
             .iter()
-            .map(|((proxy, upstream, status, failure), alike)| {
+            .map(|(key, alike)| {
                 let because = alike.because.as_ref();
                 RequestsFailed {
-                    proxy: proxy.clone(),
-                    upstream: upstream.clone(),
-                    status: *status,
-                    failure: *failure,
+                    proxy: key.proxy.clone(),
+                    upstream: key.upstream.clone(),
+                    status: key.status,
+                    failure: key.failure,
                     count: alike.count,
                     because: because.map(|it| it.sentence.clone()),
                     cause: because.and_then(|it| it.cause),
@@ -309,15 +320,23 @@ impl Deployment {
                 .as_ref()
                 .map_or_else(|| upstream.address.to_string(), ToString::to_string)
         });
-        let key = (
-            request.proxy.name.to_string(),
+        let because = request.because.as_ref();
+        let key = RequestsKey {
+            proxy: request.proxy.name.to_string(),
             upstream,
-            request.status,
-            request.failure,
-        );
+            status: request.status,
+            failure: request.failure,
+            because: because.map(|it| (it.incident, it.cause)),
+        };
         let full = self.requests.len() >= MAX_REQUESTS && !self.requests.contains_key(&key);
         let key = if full {
-            ("others".to_owned(), None, None, Failure::Unknown)
+            RequestsKey {
+                proxy: "others".to_owned(),
+                upstream: None,
+                status: None,
+                failure: Failure::Unknown,
+                because: None,
+            }
         } else {
             key
         };

@@ -164,7 +164,7 @@ impl Memory {
     }
 }
 
-/// Requests that failed alike.
+/// Requests that failed alike, because of the same incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestsFailed {
     /// At which proxy.

@@ -349,6 +349,38 @@ fn an_oom_kill_after_a_good_restart_fails_with_its_requests() {
 }
 
 #[test]
+fn requests_of_the_restart_and_of_the_death_after_it_are_counted_apart() {
+    let mut scene = Scene::start();
+    scene.good_restart();
+    scene.find(1210, failed_request("web stopped 10 ms earlier"));
+    scene.dies(3000, NEW, Cause::OomCgroup, killed(), &[]);
+    let Body::RequestFailed(mut request) =
+        failed_request("web died 10 ms earlier: OOM, cgroup limit")
+    else {
+        unreachable!()
+    };
+    if let Some(because) = &mut request.because {
+        because.incident = 2;
+        because.cause = Some(Cause::OomCgroup);
+    }
+    scene.find(3010, Body::RequestFailed(request.clone()));
+    scene.find(3020, Body::RequestFailed(request));
+    let counts: Vec<_> = scene
+        .verdict()
+        .requests
+        .iter()
+        .map(|failed| (failed.count, failed.because.clone().unwrap_or_default()))
+        .collect();
+    assert_eq!(
+        counts,
+        [
+            (4, "web died 10 ms earlier: OOM, cgroup limit".to_owned()),
+            (2, "web stopped 10 ms earlier".to_owned())
+        ]
+    );
+}
+
+#[test]
 fn a_listener_that_stays_down_fails_even_without_a_death() {
     let mut scene = Scene::start();
     scene.client(101, 1100, 1300, &["pm2", "restart", "web"]);
