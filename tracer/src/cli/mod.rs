@@ -21,6 +21,7 @@ mod record;
 mod recording;
 mod replay;
 mod report;
+mod requests;
 mod runtime;
 mod schema;
 mod selection;

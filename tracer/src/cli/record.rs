@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tracer_capture::{Setup, Target};
-use tracer_kernel::settings::{HttpMode, Settings};
 use tracer_model::Body;
 
 use super::config::ConfigArgs;
 use super::control;
 use super::outcome::Outcome;
 use super::recording::{self, RotationArgs};
+use super::requests::RequestArgs;
 use super::runtime::runtime;
 use super::stop::{duration, reader_gone, stop_request};
 use crate::live::pipeline::Live;
@@ -31,13 +31,8 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
 
-    /// Whose HTTP requests to follow
-    #[arg(long, value_name = "WHOSE", default_value = "proxies")]
-    http: HttpMode,
-
-    /// Keep the query strings of requests; they may contain secrets
-    #[arg(long)]
-    show_query: bool,
+    #[command(flatten)]
+    requests: RequestArgs,
 
     /// Stop after this time, for example 90s, 10m or 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
@@ -57,11 +52,7 @@ fn target(text: &str) -> Result<Target, String> {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let rules = args.config.load()?;
-    let settings = Settings {
-        all: args.all,
-        http: args.http,
-        show_query: args.show_query,
-    };
+    let settings = args.requests.settings(args.all);
     let to = &args.output;
     let streams = *to == Target::Stdout;
     let mut incidents = 0;

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tracer_kernel::settings::{HttpMode, Settings};
 use tracer_model::Kind;
 use tracer_present::report::Format;
 
@@ -12,6 +11,7 @@ use crate::cli::color::ColorChoice;
 use crate::cli::config::ConfigArgs;
 use crate::cli::filter::ServiceGlob;
 use crate::cli::recording::{self, RotationArgs};
+use crate::cli::requests::RequestArgs;
 use crate::cli::stop::duration;
 
 #[derive(Debug, clap::Args)]
@@ -41,13 +41,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", value_parser = ReportFile::parse)]
     pub(super) report: Option<ReportFile>,
 
-    /// Whose HTTP requests to follow
-    #[arg(long, value_name = "WHOSE", default_value = "proxies")]
-    pub(super) http: HttpMode,
-
-    /// Show the query strings of requests; they may contain secrets
-    #[arg(long)]
-    pub(super) show_query: bool,
+    #[command(flatten)]
+    pub(super) requests: RequestArgs,
 
     /// Colour the verdict
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -59,16 +54,6 @@ pub(crate) struct Args {
     /// The deployment's command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(super) command: Vec<OsString>,
-}
-
-impl Args {
-    pub(super) fn settings(&self) -> Settings {
-        Settings {
-            all: false,
-            http: self.http,
-            show_query: self.show_query,
-        }
-    }
 }
 
 /// The file of `--report`; its extension chooses the format.

@@ -122,7 +122,7 @@ impl<'a> Session<'a> {
 
     /// Starts tracing and, if requested, recording.
     fn start(&self, rules: Rules) -> anyhow::Result<Live> {
-        let mut live = Live::start(rules, &self.args.settings())?;
+        let mut live = Live::start(rules, &self.args.requests.settings(false))?;
         if let Some(path) = &self.args.record {
             let setup = Setup::new(Target::File(path.clone()), self.args.rotation.rotation());
             live.record(&setup, keep(Arc::clone(&self.notices)))?;

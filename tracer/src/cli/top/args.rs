@@ -1,11 +1,11 @@
 //! The arguments of `tracer top`.
 
 use tracer_capture::Source;
-use tracer_kernel::settings::{HttpMode, Settings};
 
 use crate::cli::color::ColorChoice;
 use crate::cli::config::ConfigArgs;
 use crate::cli::filter::ServiceGlob;
+use crate::cli::requests::RequestArgs;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -23,13 +23,8 @@ pub(crate) struct Args {
     )]
     pub(super) replay: Vec<Source>,
 
-    /// Whose HTTP requests to follow
-    #[arg(long, value_name = "WHOSE", default_value = "proxies")]
-    pub(super) http: HttpMode,
-
-    /// Show the query strings of requests; they may contain secrets
-    #[arg(long)]
-    pub(super) show_query: bool,
+    #[command(flatten)]
+    pub(super) requests: RequestArgs,
 
     /// Colour the screen
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -37,16 +32,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(super) config: ConfigArgs,
-}
-
-impl Args {
-    pub(super) fn settings(&self) -> Settings {
-        Settings {
-            all: false,
-            http: self.http,
-            show_query: self.show_query,
-        }
-    }
 }
 
 /// A capture that can be read more than once.

@@ -61,7 +61,7 @@ struct Inbox {
 
 pub(super) fn run(args: &Args, screen: Screen) -> anyhow::Result<()> {
     let rules = args.config.load()?;
-    let settings = args.settings();
+    let settings = args.requests.settings(false);
     let (queue, receiver) = mpsc::sync_channel(QUEUE);
     let unshown = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
