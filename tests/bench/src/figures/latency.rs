@@ -17,6 +17,9 @@ const DEATHS: usize = 500;
 const BETWEEN: Duration = Duration::from_millis(10);
 /// The time that the last lines may take.
 const LATE: Duration = Duration::from_secs(1);
+/// Milliseconds.
+pub type Delays = Arc<Mutex<Vec<f64>>>;
+
 /// The command of the processes that die.
 pub const VICTIM: &str = "exit 23";
 
@@ -30,15 +33,7 @@ pub fn measure(binary: &Path) -> Result<Vec<Figure>> {
 
 /// Milliseconds.
 fn deaths(binary: &Path) -> Result<Vec<f64>> {
-    let delays = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&delays);
-    let tracer = Tracer::start(binary, &["--all"], move |line| {
-        if let Some(delay) = delay_of(line)
-            && let Ok(mut seen) = seen.lock()
-        {
-            seen.push(delay);
-        }
-    })?;
+    let (tracer, delays) = start(binary)?;
     for _ in 0..DEATHS {
         die()?;
         sleep(BETWEEN);
@@ -57,6 +52,20 @@ fn deaths(binary: &Path) -> Result<Vec<f64>> {
     Ok(delays.clone())
 }
 
+/// Starts a tracer, and collects how many ms ago each victim died when the line about it came.
+pub fn start(binary: &Path) -> Result<(Tracer, Delays)> {
+    let delays = Delays::default();
+    let seen = Arc::clone(&delays);
+    let tracer = Tracer::start(binary, &["--all"], move |line| {
+        if let Some(delay) = delay_of(line)
+            && let Ok(mut seen) = seen.lock()
+        {
+            seen.push(delay);
+        }
+    })?;
+    Ok((tracer, delays))
+}
+
 /// Runs a process that exits with status 23.
 pub fn die() -> Result<()> {
     let status = Command::new("sh")
@@ -69,7 +78,7 @@ pub fn die() -> Result<()> {
 }
 
 /// If the line is about the death of one of these processes: how many ms ago it died.
-pub fn delay_of(line: &str) -> Option<f64> {
+fn delay_of(line: &str) -> Option<f64> {
     if !line.contains("\"kind\":\"death\"") || !line.contains("\"exit_code\":23") {
         return None;
     }

@@ -2,17 +2,16 @@
 //! them; then the same with a tracer that is paused for a while.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use rustix::process::Signal;
 
-use super::latency::{delay_of, die, of};
+use super::latency::{die, of, start};
 use super::{Figure, itself};
 use crate::load::{Driven, connects, exits};
-use crate::watcher::{Totals, Tracer};
+use crate::watcher::Totals;
 
 const BETWEEN_DEATHS: Duration = Duration::from_millis(100);
 const STOPPED: Duration = Duration::from_secs(5);
@@ -92,15 +91,7 @@ fn missed(storm: &Storm, what: &str) -> u64 {
 }
 
 fn rage(binary: &Path, time: Duration, stopped: Option<Duration>) -> Result<Storm> {
-    let delays = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&delays);
-    let tracer = Tracer::start(binary, &["--all"], move |line| {
-        if let Some(delay) = delay_of(line)
-            && let Ok(mut seen) = seen.lock()
-        {
-            seen.push(delay);
-        }
-    })?;
+    let (tracer, delays) = start(binary)?;
     let before = itself::processor_time(tracer.pid())?;
     let exits = thread::spawn(move || exits::drive(time));
     let connects = thread::spawn(move || connects::drive(time));
