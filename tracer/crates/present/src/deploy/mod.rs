@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use tracer_analysis::world::ServiceView;
 use tracer_model::{
-    Because, Body, Cause, Death, FailedRequest, Failure, Finding, Incident, IncidentState, Kind,
+    Body, Cause, Death, FailedRequest, Failure, Finding, Incident, IncidentState, Kind,
     ListenerChange, Manager, Observation, Pid, Service, Timestamp, WallTime,
 };
 
@@ -74,11 +74,11 @@ pub struct Deployment {
 }
 
 /// Failed requests of one kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct FailedAlike {
     count: u64,
-    /// What explains the first of them.
-    because: Option<Because>,
+    /// What explains the first of them, in words.
+    because: Option<String>,
 }
 
 impl Deployment {
@@ -216,17 +216,14 @@ impl Deployment {
         let mut requests: Vec<RequestsFailed> = self
             .requests
             .iter()
-            .map(|(key, alike)| {
-                let because = alike.because.as_ref();
-                RequestsFailed {
-                    proxy: key.proxy.clone(),
-                    upstream: key.upstream.clone(),
-                    status: key.status,
-                    failure: key.failure,
-                    count: alike.count,
-                    because: because.map(|it| it.sentence.clone()),
-                    cause: because.and_then(|it| it.cause),
-                }
+            .map(|(key, alike)| RequestsFailed {
+                proxy: key.proxy.clone(),
+                upstream: key.upstream.clone(),
+                status: key.status,
+                failure: key.failure,
+                count: alike.count,
+                because: alike.because.clone(),
+                cause: key.because.and_then(|(_, cause)| cause),
             })
             .collect();
         requests.sort_by_key(|failed| std::cmp::Reverse(failed.count));
@@ -340,11 +337,14 @@ impl Deployment {
         } else {
             key
         };
-        let alike = self.requests.entry(key).or_default();
+        let first = || FailedAlike {
+            count: 0,
+            because: because
+                .filter(|_| !full)
+                .map(|because| because.sentence.clone()),
+        };
+        let alike = self.requests.entry(key).or_insert_with(first);
         alike.count = alike.count.saturating_add(request.count);
-        if alike.because.is_none() && !full {
-            alike.because.clone_from(&request.because);
-        }
     }
 
     fn incident(&mut self, incident: &Incident) {

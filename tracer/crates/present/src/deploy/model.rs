@@ -182,7 +182,7 @@ pub struct RequestsFailed {
     /// Why, of the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// Cause of the death behind the first of them.
+    /// Cause of the death behind them.
     #[serde(skip)]
     pub cause: Option<Cause>,
 }

@@ -3,7 +3,7 @@ mod counts;
 use std::sync::Arc;
 
 use tracer_model::{
-    Actor, Comm, Endpoint, Exit, ExitStatus, LostEvents, MemoryInfo, Party, ProcessInfo,
+    Actor, Because, Comm, Endpoint, Exit, ExitStatus, LostEvents, MemoryInfo, Party, ProcessInfo,
     ProcessKey, Ring, SignalSent, TaskFacts, Upstream, What,
 };
 
