@@ -11,6 +11,7 @@ use tracer_common::record::{
 };
 
 use crate::{
+    errno,
     maps::{Ring, add, header, now, reserve_traffic, submit_batched},
     sock::Sock,
 };
@@ -124,28 +125,18 @@ pub fn was_counted(socket: Sock) -> bool {
 /// among them: a second connect() on a socket whose first one failed returns those again.
 #[inline(always)]
 pub fn is_failure_before_syn(error: u32) -> bool {
-    const EPERM: u32 = 1;
-    const EAGAIN: u32 = 11;
-    const ENOMEM: u32 = 12;
-    const EACCES: u32 = 13;
-    const EADDRINUSE: u32 = 98;
-    const EADDRNOTAVAIL: u32 = 99;
-    const ENETDOWN: u32 = 100;
-    const ENETUNREACH: u32 = 101;
-    const ENOBUFS: u32 = 105;
-    const EHOSTUNREACH: u32 = 113;
     matches!(
         error,
-        EPERM
-            | EAGAIN
-            | ENOMEM
-            | EACCES
-            | EADDRINUSE
-            | EADDRNOTAVAIL
-            | ENETDOWN
-            | ENETUNREACH
-            | ENOBUFS
-            | EHOSTUNREACH
+        errno::EPERM
+            | errno::EAGAIN
+            | errno::ENOMEM
+            | errno::EACCES
+            | errno::EADDRINUSE
+            | errno::EADDRNOTAVAIL
+            | errno::ENETDOWN
+            | errno::ENETUNREACH
+            | errno::ENOBUFS
+            | errno::EHOSTUNREACH
     )
 }
 

@@ -15,6 +15,7 @@ use tracer_common::record::{UNIX_PATH_LEN, UnixConnectFailureKey, UnixConnectRec
 
 use crate::{
     connect_failures::{self, Remote, UNIX_CONNECT_FAILURES, is_failure_before_syn, was_counted},
+    errno,
     kernel_read::Address,
     last_connect,
     maps::{Ring, header, layout, now, reserve_traffic, submit_batched},
@@ -216,13 +217,12 @@ fn is_of_interest(result: i32, family: u16) -> bool {
         // A proxy's connect is remembered even when it succeeds.
         AF_UNIX => result >= 0 || is_unix_failure(error),
         // Failures after SYN_SENT are seen in the socket's state.
-        AF_INET | AF_INET6 => result < 0 && (is_failure_before_syn(error) || error == EINVAL),
+        AF_INET | AF_INET6 => {
+            result < 0 && (is_failure_before_syn(error) || error == errno::EINVAL)
+        }
         _ => false,
     }
 }
-
-/// The error for a blackhole route, and for an address that is too short.
-const EINVAL: u32 = 22;
 
 #[inline(always)]
 fn returned(call: &Call, memory: Memory, result: i32) {
@@ -300,35 +300,25 @@ fn path_len(call: &Call) -> u32 {
 /// call.
 #[inline(always)]
 fn is_unix_failure(error: u32) -> bool {
-    const EPERM: u32 = 1;
-    const ENOENT: u32 = 2;
-    const EAGAIN: u32 = 11;
-    const ENOMEM: u32 = 12;
-    const EACCES: u32 = 13;
-    const ENOTDIR: u32 = 20;
-    const ELOOP: u32 = 40;
-    const EPROTOTYPE: u32 = 91;
-    const ECONNRESET: u32 = 104;
-    const ECONNREFUSED: u32 = 111;
     matches!(
         error,
-        EPERM
-            | ENOENT
-            | EAGAIN
-            | ENOMEM
-            | EACCES
-            | ENOTDIR
-            | ELOOP
-            | EPROTOTYPE
-            | ECONNRESET
-            | ECONNREFUSED
+        errno::EPERM
+            | errno::ENOENT
+            | errno::EAGAIN
+            | errno::ENOMEM
+            | errno::EACCES
+            | errno::ENOTDIR
+            | errno::ELOOP
+            | errno::EPROTOTYPE
+            | errno::ECONNRESET
+            | errno::ECONNREFUSED
     )
 }
 
 #[inline(always)]
 fn is_blackhole(call: &Call, family: u16, error: u32) -> bool {
     let whole = if family == AF_INET { 16 } else { 28 };
-    error == EINVAL && call.len as u32 >= whole
+    error == errno::EINVAL && call.len as u32 >= whole
 }
 
 /// Counts a failed connect of a unix socket, and sends a record when one is due.

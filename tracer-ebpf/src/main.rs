@@ -44,6 +44,7 @@ mod cgroup;
 mod connect_failures;
 mod connect_result;
 mod connect_slots;
+mod errno;
 mod exchange;
 mod failed_requests;
 mod http;
